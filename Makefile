@@ -1,0 +1,47 @@
+# `make` alone explains itself: every target's line ends with what it does.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+# Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
+ARGS ?=
+
+# Cheap tests first, so that a slip is known before a cluster is made for it.
+TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/browser tests/cluster)
+
+.PHONY: help env lab test lint unit docs bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+env: ## make .venv from requirements.lock (nothing to do if it is up to date)
+	@scripts/env.sh
+
+lab: env ## set up the lab and drain a node under the serving site
+	@ansible-playbook setup.yml $(ARGS)
+	@ansible-playbook failover.yml -e fault_kind=drain $(ARGS)
+
+test: env ## run every test: linters, unit, bad input, and a real cluster of its own
+	@pytest $(TEST_DIRS) $(ARGS)
+
+lint: env ## run the linters alone
+	@pytest -q tests/lint $(ARGS)
+
+unit: env ## run the tests that need neither network nor cluster
+	@pytest -q $(wildcard tests/unit tests/bad_input) $(ARGS)
+
+docs: env ## make the role pages in docs/ again from the argument specs
+	@python scripts/role_docs.py
+
+bench: env ## compare the lab's own times with the bare tools' and print ratios
+	@python tests/bench/bench.py $(ARGS)
+
+lock: env ## take the newest versions that pyproject.toml allows into the lock
+	@scripts/lock.sh
+
+clean: ## remove .venv and caches in the checkout (the lab itself: ansible-playbook teardown.yml)
+	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .ansible .coverage
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Makes .venv: the Python environment of the lab, from the two lock files, each package checked by its hash.
+# Does nothing if the locks, the interpreter and the place of the checkout are those of the last time.
+# Whatever pip's own settings (PIP_*, pip.conf) say about indexes and certificates holds here too.
+set -eu
+
+cd "$(dirname "$0")/.."
+venv=.venv
+stamp=$venv/.complete
+
+fail() {
+    printf 'make env: %s\n' "$*" >&2
+    exit 1
+}
+
+supported() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
+}
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        supported "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13; name one that is."
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null && supported "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    found=$(python3 --version 2>/dev/null || echo "no python3")
+    fail "Python 3.11, 3.12 or 3.13 is needed, found $found; install one (Debian 12 and Ubuntu 24.04:" \
+        "'apt-get install python3 python3-venv') or name it: 'make env PYTHON=/path/to/python3.12'."
+}
+
+# Debian and Ubuntu keep the part of the standard library that makes environments in a package of its own.
+need_venv() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null && return
+    package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+    remedy="the venv module of $python is missing; install it: 'apt-get install $package'."
+    command -v apt-get >/dev/null || fail "$remedy"
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo >/dev/null; then
+        as_root=sudo
+    else
+        fail "$remedy"
+    fi
+    echo "make env: installing $package, which $python needs to make environments"
+    $as_root env DEBIAN_FRONTEND=noninteractive sh -c \
+        'apt-get -q update >&2; apt-get -qy install --no-install-recommends "$1"' sh "$package" >&2 || fail "$remedy"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$remedy"
+}
+
+wanted() {
+    cat requirements-bootstrap.lock requirements.lock scripts/env.sh
+    "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
+    pwd
+}
+
+python=$(find_python)
+want=$(wanted | cksum)
+[ -x $venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$want" ] && exit 0
+
+# Two makes at once: the second waits, then finds the work done.
+if [ -z "${ENV_LOCKED:-}" ] && command -v flock >/dev/null; then
+    ENV_LOCKED=1 PYTHON=$python exec flock .venv.lock "$0"
+fi
+
+need_venv
+if [ -f $stamp ] && supported $venv/bin/python && [ "$(cat $venv/.base 2>/dev/null)" = "$(wanted | tail -n 2)" ]; then
+    rm -f $stamp
+else
+    # Without its stamp an environment was interrupted in the making, or belongs to another interpreter or place.
+    rm -f $stamp
+    "$python" -m venv --clear $venv
+    wanted | tail -n 2 >$venv/.base
+fi
+
+pip="$venv/bin/python -m pip --disable-pip-version-check"
+$pip install --quiet --require-hashes -r requirements-bootstrap.lock ||
+    fail "pip could not install uv (its message is above); check the network and pip's settings, then run it again."
+
+# uv has settings of its own: hand pip's on, where the user has not set uv's.
+index=$($pip config get global.index-url 2>/dev/null || true)
+index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-$index}}}
+[ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
+[ -n "${SSL_CERT_FILE:-}" ] || [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="$PIP_CERT"
+VIRTUAL_ENV=$(pwd)/$venv $venv/bin/uv pip sync --quiet --require-hashes --no-config \
+    requirements-bootstrap.lock requirements.lock ||
+    fail "uv could not install requirements.lock (its message is above); run it again."
+
+# The package itself is used from the checkout.
+purelib=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+printf '%s/src\n' "$(pwd)" >"$purelib/failover_lab.pth"
+
+printf '%s\n' "$want" >$stamp.part
+mv $stamp.part $stamp
+core=$($venv/bin/python -c 'from importlib.metadata import version; print(version("ansible-core"))')
+echo "make env: $venv is ready ($($venv/bin/python --version), ansible-core $core)"
