@@ -1,0 +1,107 @@
+"""Command line arguments: one-line errors, and types that name the range they accept."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import urllib.parse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from failover_lab import instants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM = "failover-lab"
+_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line; the status is 2, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave with status 2."""
+        print(f"{PROGRAM}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
+
+
+def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:
+    """A type for a number within these bounds, both included."""
+
+    def convert(value: str) -> float:
+        try:
+            result = float(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value!r} is no number") from None
+        if not low <= result <= high:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {low:g} to {high:g}{unit}")
+        return result
+
+    return convert
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A type for a whole number within these bounds, both included."""
+
+    def convert(value: str) -> int:
+        try:
+            result = int(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{value!r} is no whole number") from None
+        if not low <= result <= high:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {low} to {high}")
+        return result
+
+    return convert
+
+
+def names(value: str) -> list[str]:
+    """A type for names with commas between; nothing given means none."""
+    return [name for name in (part.strip() for part in value.split(",")) if name]
+
+
+def instant(value: str) -> float:
+    """A type for an ISO 8601 instant with a time zone."""
+    try:
+        return instants.parse(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; give an instant such as 2026-11-23T19:00:00Z") from None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go: ``http://host:port/path``."""
+
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == 80 else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The whole address again."""
+        return f"http://{self.authority}{self.path}"
+
+
+def target(value: str) -> Target:
+    """A type for an http:// address; without a path, /whoami is meant."""
+    try:
+        parts = urllib.parse.urlsplit(value)
+        port = parts.port or 80
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is no address: {error}") from None
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme != "http" or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no address; give one such as http://192.168.49.100/whoami"
+        )
+    if not path.isascii() or not path.isprintable() or " " in path:
+        raise argparse.ArgumentTypeError(f"{value!r} has characters that must be percent-encoded")
+    return Target(parts.hostname, port, path if parts.path not in {"", "/"} else "/whoami")

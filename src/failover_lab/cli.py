@@ -1,0 +1,42 @@
+"""The command line: one subcommand for each thing that the witness does."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from failover_lab import __version__, arguments, spread
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def parser() -> arguments.Parser:
+    """The whole command line."""
+    result = arguments.Parser(prog=arguments.PROGRAM, description=__doc__)
+    result.add_argument("--version", action="version", version=f"{arguments.PROGRAM} {__version__}")
+    commands = result.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
+    )
+    for module in (spread,):
+        module.add_parser(commands)
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why.
+    """
+    options = parser().parse_args(argv)
+    try:
+        status: int = options.run(options)
+    except UserError as error:
+        print(f"{arguments.PROGRAM}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return status

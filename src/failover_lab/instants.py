@@ -1,0 +1,94 @@
+"""UTC instants as text, and one clock that several processes of a run share.
+
+An instant is a float, seconds since 1970 in UTC, inside the package, and ISO 8601 with microseconds and
+``Z`` in files. Every process of a run (probe, observer, marks) derives its instants from the machine's
+monotonic clock and one common anchor, ``clock.json`` in the run's directory: a step of the wall clock in
+the middle of a run then moves nothing, and instants of different files may be compared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from failover_lab.errors import UserError
+
+ANCHOR_FILE = "clock.json"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+
+
+def text(at: float) -> str:
+    """The instant as ISO 8601 in UTC with microseconds, as in ``2026-11-23T19:00:00.250000Z``."""
+    whole, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_second(whole)}.{micros:06d}Z"
+
+
+def parse(value: str) -> float:
+    """The instant that an ISO 8601 text names.
+
+    Raises:
+        ValueError: it is no such text, or it names no time zone.
+    """
+    moment = dt.datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(f"{value!r} names no time zone; add Z for UTC")
+    return moment.timestamp()
+
+
+@dataclass(frozen=True)
+class Clock:
+    """UTC instants from the monotonic clock: ``utc = monotonic + offset_s``."""
+
+    offset_s: float
+
+    def now(self) -> float:
+        """The present instant."""
+        return time.monotonic() + self.offset_s
+
+
+def _boot() -> str:
+    """What tells one boot of this machine from the next; the monotonic clock starts again with each."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def shared_clock(directory: Path) -> Clock:
+    """The clock of the run in this directory; whoever comes first sets its anchor.
+
+    Raises:
+        UserError: the directory is not there or may not be written to.
+    """
+    path = directory / ANCHOR_FILE
+    fresh = Clock(time.time() - time.monotonic())
+    body = json.dumps({"offset_s": fresh.offset_s, "set": text(fresh.now()), "boot": _boot()})
+    mine = directory / f".{ANCHOR_FILE}.{os.getpid()}"
+    try:
+        mine.write_text(body + "\n", encoding="ascii")
+        try:
+            # A link, unlike a rename, never replaces an anchor that another process has set meanwhile.
+            path.hardlink_to(mine)
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink()
+        anchor = json.loads(path.read_text(encoding="ascii"))
+    except OSError as error:
+        raise UserError(
+            f"cannot use {directory}: {error.strerror}; give a directory that may be written"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; start the run again in a new directory") from error
+    if not isinstance(anchor, dict) or not isinstance(anchor.get("offset_s"), float):
+        raise UserError(f"{path} is damaged; start the run again in a new directory")
+    return Clock(anchor["offset_s"]) if anchor.get("boot") == _boot() else fresh

@@ -1,0 +1,1 @@
+"""The witness: requests at a constant rate, each recorded."""

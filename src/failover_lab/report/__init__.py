@@ -1,0 +1,1 @@
+"""The report: from records and events to a verdict."""

@@ -1,0 +1,146 @@
+"""``check-spread``: does every pod and every node answer through the address?"""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import arguments, whoami
+
+if TYPE_CHECKING:
+    import argparse
+
+    from failover_lab.arguments import Target
+
+
+@dataclass
+class Spread:
+    """Who answered so far, and who did not."""
+
+    expect_pods: list[str]
+    expect_nodes: list[str]
+    requests: int = 0
+    failed: int = 0
+    pods: collections.Counter[str] = field(default_factory=collections.Counter)
+    nodes: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @property
+    def missing_pods(self) -> list[str]:
+        """Expected pods that have not answered."""
+        return [name for name in self.expect_pods if name not in self.pods]
+
+    @property
+    def missing_nodes(self) -> list[str]:
+        """Expected nodes from which nothing has answered."""
+        return [name for name in self.expect_nodes if name not in self.nodes]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything expected has answered."""
+        return not self.missing_pods and not self.missing_nodes
+
+    def figures(self) -> dict[str, Any]:
+        """The result as it is printed."""
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "pods": dict(sorted(self.pods.items())),
+            "nodes": dict(sorted(self.nodes.items())),
+            "missing_pods": self.missing_pods,
+            "missing_nodes": self.missing_nodes,
+        }
+
+
+def ask(target: Target, timeout_s: float) -> whoami.Identity | None:
+    """One GET on a connection of its own; None where no good answer came."""
+    connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
+    try:
+        connection.request("GET", target.path, headers={"Connection": "close", "Host": target.authority})
+        response = connection.getresponse()
+        body = response.read(65536)
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return whoami.identify(body) if response.status == 200 else None
+
+
+def check(target: Target, spread: Spread, *, requests: int, timeout_s: float, pace_s: float = 0.05) -> Spread:
+    """Send requests until everything expected has answered, or the requests or the time are used up.
+
+    Args:
+        target: where to send them.
+        spread: what is expected; filled in and given back.
+        requests: at most so many, one at a time.
+        timeout_s: for one request and for them all.
+        pace_s: the least time from one failure to the next request.
+    """
+    deadline = time.monotonic() + timeout_s
+    while spread.requests < requests and (left := deadline - time.monotonic()) > 0:
+        began = time.monotonic()
+        who = ask(target, min(left, 5.0))
+        spread.requests += 1
+        if who is None:
+            spread.failed += 1
+            # A server that refuses does so in microseconds: without a pace, 300 requests would prove nothing.
+            time.sleep(max(0.0, pace_s - (time.monotonic() - began)))
+            continue
+        spread.pods[who.pod] += 1
+        spread.nodes[who.node] += 1
+        if spread.complete:
+            break
+    return spread
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``check-spread`` to the command line."""
+    parser = commands.add_parser(
+        "check-spread",
+        help="does every pod and every node answer through the address?",
+        description="Sends GET /whoami, each on a new connection, until every expected pod and node has "
+        "answered. Status 0 when all have and no request failed, else 1.",
+    )
+    parser.add_argument(
+        "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
+    )
+    parser.add_argument(
+        "--requests", type=arguments.whole(1, 1_000_000), default=300, help="at most (default 300)"
+    )
+    parser.add_argument(
+        "--expect-pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
+    )
+    parser.add_argument(
+        "--expect-nodes", type=arguments.names, default=[], metavar="X,Y", help="nodes that must"
+    )
+    parser.add_argument(
+        "--timeout", type=arguments.number(0.1, 86400, " s"), default=60.0, metavar="S", help="for all"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``check-spread``."""
+    spread = check(
+        options.url,
+        Spread(options.expect_pods, options.expect_nodes),
+        requests=options.requests,
+        timeout_s=options.timeout,
+    )
+    if options.json:
+        print(json.dumps(spread.figures()))
+    else:
+        print(f"{spread.requests} requests, {spread.failed} failed")
+        for what, seen, missing in (
+            ("pod", spread.pods, spread.missing_pods),
+            ("node", spread.nodes, spread.missing_nodes),
+        ):
+            for name, count in sorted(seen.items()):
+                print(f"{what} {name}: {count}")
+            for name in missing:
+                print(f"{what} {name}: no answer")
+    return 0 if spread.complete and not spread.failed and spread.requests else 1
