@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from failover_lab import __version__, arguments, spread
+from failover_lab import __version__, arguments, htpasswd, spread
 from failover_lab.errors import UserError
+from failover_lab.probe import command as probe_command
+from failover_lab.probe import marks, wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    for module in (spread,):
+    for module in (htpasswd, spread, probe_command, marks, wait):
         module.add_parser(commands)
     return result
 

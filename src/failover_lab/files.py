@@ -1,0 +1,83 @@
+"""Small files that other processes read while they change."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_atomic(path: Path, content: str) -> None:
+    """Replace a file in one step, so that a reader sees the old or the new one, never half of it."""
+    mine = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        mine.write_text(content, encoding="utf-8")
+        mine.replace(path)
+    except OSError:
+        mine.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """Replace a JSON file in one step."""
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: it is missing, may not be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; is {path.parent} the directory of a run?") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no object")
+    return content
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines; a last line that was cut off is left out.
+
+    Raises:
+        UserError: the file may not be read, or a line within it is no object.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    result = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged in line {number}: {error}") from error
+        if not isinstance(entry, dict):
+            raise UserError(f"{path} is damaged in line {number}: it holds no object")
+        result.append(entry)
+    return result
+
+
+def existing_directory(path: Path) -> Path:
+    """The same path.
+
+    Raises:
+        UserError: there is no such directory.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is no directory; give the directory of a run")
+    return path

@@ -1,0 +1,257 @@
+"""``probe``: the witness as a command."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from failover_lab import __version__, arguments, files, instants
+from failover_lab.errors import UserError
+from failover_lab.probe import marks, records
+from failover_lab.probe.engine import Engine, Settings
+from failover_lab.probe.schedule import default_reused_rate
+from failover_lab.probe.tally import Tally
+from failover_lab.probe.writer import RunWriter
+from failover_lab.stopping import StopCondition
+
+if TYPE_CHECKING:
+    import argparse
+
+    from failover_lab.arguments import Target
+    from failover_lab.probe.exchange import Address
+
+ABOUT_FILE = "probe.json"
+_STATUS_EVERY_S = 0.5
+_SPARE_FILES = 64
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``probe`` to the command line."""
+    parser = commands.add_parser(
+        "probe",
+        help="send requests at a constant rate and record each",
+        description="Sends requests at a constant rate, whatever the server does, and records each in "
+        "requests.csv.gz. With both kinds of connections the rate is that of the new ones; the reused ones "
+        "get a tenth of it (at least 1/s) unless --reused-rate says otherwise. Ends after --duration; given "
+        "--stop-file, --parent-pid or --max-duration, runs on after it until one of them says stop. SIGTERM "
+        "and SIGINT end it at any time, and in good order.",
+    )
+    seconds = arguments.number(0.1, 7 * 86400, " s")
+    rates = arguments.number(0.1, 20_000, " requests/s")
+    parser.add_argument("--url", required=True, type=arguments.target, help="http://ADDRESS/whoami")
+    parser.add_argument("--rate", type=rates, default=200.0, metavar="N", help="requests/s (default 200)")
+    parser.add_argument("--connections", choices=("new", "reused", "both"), default="both")
+    parser.add_argument(
+        "--reused-rate", type=rates, metavar="N", help="requests/s over all reused connections"
+    )
+    parser.add_argument("--reused-connections", type=arguments.whole(1, 1000), default=10, metavar="N")
+    parser.add_argument(
+        "--duration", type=seconds, default=60.0, metavar="S", help="at least so long (default 60)"
+    )
+    parser.add_argument("--max-duration", type=seconds, metavar="S", help="never longer than this")
+    parser.add_argument("--connect-timeout", type=arguments.number(0.05, 120, " s"), default=3.0, metavar="S")
+    parser.add_argument("--read-timeout", type=arguments.number(0.05, 120, " s"), default=5.0, metavar="S")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
+    parser.add_argument(
+        "--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with this process"
+    )
+    parser.add_argument(
+        "--progress",
+        type=arguments.number(0, 3600, " s"),
+        default=0.0,
+        metavar="S",
+        help="a line every S seconds",
+    )
+    parser.set_defaults(run=run)
+
+
+def settings_from(options: argparse.Namespace) -> Settings:
+    """What to send, from the command line.
+
+    Raises:
+        UserError: two settings contradict each other.
+    """
+    if options.max_duration is not None and options.max_duration < options.duration:
+        raise UserError(
+            f"--max-duration {options.max_duration:g} is less than --duration {options.duration:g}; raise "
+            "one or lower the other"
+        )
+    new = options.connections in {"new", "both"}
+    reused_rate = options.reused_rate
+    if reused_rate is None:
+        reused_rate = default_reused_rate(options.rate) if new else options.rate
+    return Settings(
+        target=options.url,
+        new_rate=options.rate if new else 0.0,
+        reused_rate=reused_rate if options.connections in {"reused", "both"} else 0.0,
+        reused_connections=options.reused_connections,
+        connect_timeout_s=options.connect_timeout,
+        read_timeout_s=options.read_timeout,
+    )
+
+
+def resolve(target: Target) -> tuple[int, Address]:
+    """The family and the address to connect to: one of them, and always the same one.
+
+    Raises:
+        UserError: the name is not known.
+    """
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UserError(f"{target.host} has no address ({error}); give one that can be looked up") from error
+    family, _, _, _, address = found[0]
+    # The types of getaddrinfo allow for systems whose IPv6 was compiled out.
+    return family, cast("Address", address)
+
+
+def allow_open_files(settings: Settings) -> None:
+    """Make room for as many sockets as an outage can leave open.
+
+    Raises:
+        UserError: the system does not allow so many.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  not on every system
+
+    waiting_s = settings.connect_timeout_s + settings.read_timeout_s
+    needed = int((settings.new_rate + settings.reused_rate) * waiting_s) + settings.reused_connections
+    needed += _SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else hard
+    if allowed < needed:
+        raise UserError(
+            f"an outage would leave {needed} sockets open, and {hard} are allowed; lower --rate or the "
+            "time-outs, or raise `ulimit -Hn`"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+class Run:
+    """One run of the probe: its files and when it stops."""
+
+    def __init__(self, settings: Settings, out: Path, stop: StopCondition, progress_s: float) -> None:
+        """Make the directory and start the record.
+
+        Raises:
+            UserError: the directory may not be written to or holds a record already.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make {out}: {error.strerror}; give --out another directory") from error
+        self._family, self._address = resolve(settings.target)
+        allow_open_files(settings)
+        self._settings = settings
+        self._out = out
+        self._stop = stop
+        self._progress_s = progress_s
+        self._clock = instants.shared_clock(out)
+        self._writer = RunWriter(out)
+        self._tally = Tally()
+        self._marks = marks.MarkFollower(out)
+        self._began = self._clock.now()
+        self._next_status = self._next_progress = 0.0
+
+    def run(self) -> str:
+        """Probe until it is time to stop; gives back why.
+
+        Raises:
+            UserError: the record could not be written to its end.
+        """
+        self._about(None)
+        engine = Engine(
+            self._settings,
+            family=self._family,
+            address=self._address,
+            clock=self._clock,
+            tally=self._tally,
+            tick=self._tick,
+        )
+        # A second signal means: now. What is under way is then recorded as unfinished.
+        engine.hurry = lambda: self._stop.signals > 1
+        gc.collect()
+        gc.freeze()
+        try:
+            reason = engine.run()
+            self._writer.put("", self._status("ended"))
+        finally:
+            self._writer.close()
+        self._about(reason)
+        return reason
+
+    def summary(self) -> str:
+        """One line on what has been so far."""
+        status = self._status("")
+        failures = ", ".join(f"{n} {name}" for name, n in status["outcomes"].items() if name != "ok")
+        return (
+            f"{status['elapsed_s']:.0f} s: {status['sent']} requests, {status['failed']} failed"
+            f"{f' ({failures})' if failures else ''}, slowest answer {status['slowest_ms']:.0f} ms"
+        )
+
+    def _status(self, state: str) -> dict[str, Any]:
+        return self._tally.status(now=self._clock.now(), began=self._began, state=state)
+
+    def _tick(self, rows: str) -> str | None:
+        event = self._marks.newest()
+        if event is not None:
+            self._tally.begin_phase(event)
+        now = time.monotonic()
+        status = None
+        if now >= self._next_status:
+            self._next_status = now + _STATUS_EVERY_S
+            status = self._status("running")
+        if rows or status:
+            self._writer.put(rows, status)
+        if self._progress_s and now >= self._next_progress:
+            self._next_progress = now + self._progress_s
+            print(self.summary(), flush=True)
+        return self._stop.reason()
+
+    def _about(self, end_reason: str | None) -> None:
+        s = self._settings
+        content = {
+            "format": records.FORMAT,
+            "version": __version__,
+            "pid": os.getpid(),
+            "url": s.target.url,
+            "new_rate": s.new_rate,
+            "reused_rate": s.reused_rate,
+            "reused_connections": s.reused_connections if s.reused_rate else 0,
+            "connect_timeout_s": s.connect_timeout_s,
+            "read_timeout_s": s.read_timeout_s,
+            "began": instants.text(self._began),
+            "ended": None if end_reason is None else instants.text(self._clock.now()),
+            "end_reason": end_reason,
+            "recorded": None if end_reason is None else self._tally.ended,
+        }
+        try:
+            files.write_json(self._out / ABOUT_FILE, content)
+        except OSError as error:
+            raise UserError(f"cannot write {self._out / ABOUT_FILE}: {error.strerror}") from error
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``probe``."""
+    settings = settings_from(options)
+    told = any(value is not None for value in (options.stop_file, options.parent_pid, options.max_duration))
+    stop = StopCondition(
+        least_s=options.duration,
+        most_s=options.max_duration,
+        stop_file=options.stop_file,
+        parent_pid=options.parent_pid,
+        ends_itself=not told,
+    )
+    stop.catch_signals()
+    probe = Run(settings, options.out, stop, options.progress)
+    reason = probe.run()
+    print(f"{probe.summary()}; stopped: {reason}")
+    return 0

@@ -1,0 +1,98 @@
+"""Instants of what the play did, one JSON line each, in ``marks.jsonl``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import files, instants
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from failover_lab.arguments import Parser
+
+FILE = "marks.jsonl"
+# Marks that the report gives a meaning to; any other name is shown on the timeline as it is.
+STEADY_BEFORE = "steady_before"
+FAULT_BEGIN = "fault_begin"
+HEALED = "healed"
+STEADY_AFTER = "steady_after"
+ABORTED = "aborted"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def append(directory: Path, event: str, details: dict[str, str]) -> dict[str, Any]:
+    """Write down that this happened now.
+
+    Raises:
+        UserError: the directory is missing or may not be written to.
+    """
+    files.existing_directory(directory)
+    mark = {"at": instants.text(instants.shared_clock(directory).now()), "event": event, **details}
+    try:
+        # One write to a file opened for appending: marks of several processes never mix.
+        with (directory / FILE).open("ab", buffering=0) as file:
+            file.write((json.dumps(mark) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {directory / FILE}: {error.strerror}") from error
+    return mark
+
+
+class MarkFollower:
+    """Notices marks that have been added since the last look."""
+
+    def __init__(self, directory: Path) -> None:
+        """Begin with the marks that are there already."""
+        self._path = directory / FILE
+        self._size = 0
+
+    def newest(self) -> str | None:
+        """The newest event, if any was added since the last call."""
+        try:
+            size = os.stat(self._path).st_size  # noqa: PTH116  ten times a second in the probe's loop
+        except OSError:
+            return None
+        if size == self._size:
+            return None
+        entries = files.read_lines(self._path)
+        self._size = size
+        return str(entries[-1].get("event", "")) if entries else None
+
+
+def event_name(value: str) -> str:
+    """A type for the name of an event."""
+    if not _NAME.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no name of an event; use a-z, 0-9 and _")
+    return value
+
+
+def key_value(value: str) -> tuple[str, str]:
+    """A type for ``key=value``."""
+    key, equals, content = value.partition("=")
+    if not equals or not _NAME.fullmatch(key) or key in {"at", "event"}:
+        raise argparse.ArgumentTypeError(f"{value!r} is not key=value (and the key not 'at' or 'event')")
+    return key, content
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add ``mark`` to the command line."""
+    parser = commands.add_parser(
+        "mark",
+        help="write down that something happens now",
+        description="Appends an instant to marks.jsonl in the run's directory and prints it. The report "
+        f"gives a meaning to {STEADY_BEFORE}, {FAULT_BEGIN}, {HEALED}, {STEADY_AFTER} and {ABORTED}.",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument("event", type=event_name, help="such as fault_begin, cordoned, drained, healed")
+    parser.add_argument("details", nargs="*", type=key_value, metavar="key=value", help="what else to keep")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``mark``."""
+    print(json.dumps(append(options.out, options.event, dict(options.details))))
+    return 0

@@ -1,0 +1,170 @@
+"""``wait-steady`` and ``wait-answers``: wait for what the probe sees, and say what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import arguments, files, instants
+from failover_lab.errors import UserError
+from failover_lab.probe.records import FILE, Outcome, RecordFile
+from failover_lab.probe.writer import STATUS_FILE
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+_LOOK_EVERY_S = 0.2
+_PROGRESS_EVERY_S = 4.0
+# The probe renews its status twice a second; after this long it is dead or the machine is far too busy.
+_STALE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the probe found: what is missing (nothing: done) and a line of progress."""
+
+    missing: list[str]
+    progress: str
+
+
+def wait(look: Callable[[], Look], timeout_s: float) -> list[str]:
+    """Look until nothing is missing or the time is over; prints a line at least every 5 s.
+
+    Returns:
+        what was still missing at the end; empty means success.
+    """
+    deadline = time.monotonic() + timeout_s
+    next_line = 0.0
+    while True:
+        found = look()
+        now = time.monotonic()
+        if not found.missing:
+            return []
+        if now >= deadline:
+            return found.missing
+        if now >= next_line:
+            print(f"{found.progress}; waiting for {'; '.join(found.missing)}", flush=True)
+            next_line = now + _PROGRESS_EVERY_S
+        time.sleep(min(_LOOK_EVERY_S, max(0.01, deadline - now)))
+
+
+def _status(out: Path, now: float) -> dict[str, Any] | None:
+    """The probe's status; None where there is none yet.
+
+    Raises:
+        UserError: the probe is not running any more.
+    """
+    if not (out / STATUS_FILE).exists():
+        return None
+    status = files.read_json(out / STATUS_FILE)
+    if status["state"] == "ended":
+        raise UserError(f"the probe of {out} has ended; start it again in a new directory")
+    if (age_s := now - instants.parse(status["updated"])) > _STALE_S:
+        raise UserError(f"the probe of {out} has not been heard of for {age_s:.0f} s; is it running?")
+    return status
+
+
+def _progress(status: dict[str, Any]) -> str:
+    return f"{status['elapsed_s']:.0f} s, {status['sent']} requests, {status['failed']} failed"
+
+
+def look_steady(out: Path, clock: instants.Clock, window_s: float, pods: list[str]) -> Look:
+    """Has there been no failure for so long, and did each of these pods answer meanwhile?"""
+    now = clock.now()
+    status = _status(out, now)
+    if status is None:
+        return Look(["the probe's first status"], "the probe is starting")
+    missing = []
+    since_failure_s = status["since_last_failure_s"]
+    quiet_s = status["elapsed_s"] if since_failure_s is None else since_failure_s
+    if quiet_s < window_s:
+        missing.append(f"{window_s:g} s without a failure ({quiet_s:.1f} s so far)")
+    since = instants.parse(status["updated"]) - window_s
+    silent = [p for p in pods if p not in status["pods"] or instants.parse(status["pods"][p]["last"]) < since]
+    if silent:
+        missing.append(f"an answer of {', '.join(silent)} within {window_s:g} s")
+    if status["last_ok"] is None or instants.parse(status["last_ok"]) < since:
+        missing.append("any answer")
+    return Look(missing, _progress(status))
+
+
+class AnswerWatch:
+    """Finds each pod's first answer since an instant, in the record itself."""
+
+    def __init__(self, out: Path, clock: instants.Clock, pods: list[str], since: float) -> None:
+        """Nothing is read yet."""
+        self._out = out
+        self._clock = clock
+        self._pods = pods
+        self._since = since
+        self._file = RecordFile(out / FILE)
+        self.first: dict[str, float] = {}
+
+    def look(self) -> Look:
+        """Read what is new in the record."""
+        if (self._out / FILE).exists():
+            for record in self._file.records():
+                if record.outcome is Outcome.OK and record.done >= self._since and record.pod in self._pods:
+                    self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
+        silent = [pod for pod in self._pods if pod not in self.first]
+        if not silent:
+            return Look([], "")
+        status = _status(self._out, self._clock.now())
+        return Look(
+            [f"a first answer of {', '.join(silent)}"],
+            _progress(status) if status else "the probe is starting",
+        )
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add both commands to the command line."""
+    seconds = arguments.number(0.1, 86400, " s")
+    steady = commands.add_parser(
+        "wait-steady",
+        help="wait until nothing has failed for a while and every pod answers",
+        description="Waits until there has been no failure for --for seconds and every given pod answered "
+        "within that time. Status 1, and a sentence saying what was missing, at the time-out.",
+    )
+    answers = commands.add_parser(
+        "wait-answers",
+        help="wait until each of these pods has answered",
+        description="Waits until every given pod has answered through the address since the given instant, "
+        "and prints JSON: pod to its first answer's instant (progress goes before it, one line each).",
+    )
+    for parser in (steady, answers):
+        parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
+        parser.add_argument(
+            "--pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
+        )
+        parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="default 120")
+    steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
+    steady.set_defaults(run=run_steady)
+    answers.add_argument("--since", required=True, type=arguments.instant, metavar="INSTANT")
+    answers.set_defaults(run=run_answers)
+
+
+def run_steady(options: argparse.Namespace) -> int:
+    """Carry out ``wait-steady``."""
+    out = files.existing_directory(options.out)
+    clock = instants.shared_clock(out)
+    missing = wait(lambda: look_steady(out, clock, options.window, options.pods), options.timeout)
+    if missing:
+        print(f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}")
+        return 1
+    print(f"steady for {options.window:g} s")
+    return 0
+
+
+def run_answers(options: argparse.Namespace) -> int:
+    """Carry out ``wait-answers``."""
+    out = files.existing_directory(options.out)
+    watch = AnswerWatch(out, instants.shared_clock(out), options.pods, options.since)
+    missing = wait(watch.look, options.timeout)
+    if missing:
+        print(f"not all answered within {options.timeout:g} s: still missing {'; '.join(missing)}")
+    print(json.dumps({pod: instants.text(at) for pod, at in sorted(watch.first.items())}))
+    return 1 if missing else 0

@@ -1,0 +1,94 @@
+"""Writes records and status to disk, beside the probe's own loop.
+
+Compressing and waiting for the disk happen in a thread, so that a slow disk never delays a request.
+"""
+
+from __future__ import annotations
+
+import gzip
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import files
+from failover_lab.errors import UserError
+from failover_lab.probe import records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATUS_FILE = "status.json"
+# About a minute of 2,000 requests/s; a disk slower than that for longer cannot be waited out in memory.
+_MOST_WAITING_BYTES = 16 << 20
+
+
+class RunWriter:
+    """Appends rows to the record and replaces the status, in the order given."""
+
+    def __init__(self, directory: Path) -> None:
+        """Start the record.
+
+        Raises:
+            UserError: there is one already, or the directory may not be written to.
+        """
+        self._status = directory / STATUS_FILE
+        self._path = directory / records.FILE
+        try:
+            self._file = self._path.open("xb")
+        except FileExistsError as error:
+            raise UserError(f"{self._path} exists already; give --out a directory of its own") from error
+        except OSError as error:
+            raise UserError(f"cannot write {self._path}: {error.strerror}") from error
+        self._work: queue.SimpleQueue[tuple[str, dict[str, Any] | None] | None] = queue.SimpleQueue()
+        self._waiting_bytes = 0
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
+        self._thread.start()
+        self.put(records.HEADER + "\n", None)
+
+    def put(self, rows: str, status: dict[str, Any] | None) -> None:
+        """Hand over whole rows and a status; either may be empty.
+
+        Raises:
+            UserError: an earlier piece could not be written, or the disk is far behind.
+        """
+        if self._failure is not None:
+            raise UserError(
+                f"cannot write {self._path}: {self._failure.strerror}; "
+                "free some space or give --out another disk"
+            )
+        if self._waiting_bytes > _MOST_WAITING_BYTES:
+            raise UserError(f"the disk under {self._path} does not keep up; give --out a faster one")
+        self._waiting_bytes += len(rows)
+        self._work.put((rows, status))
+
+    def close(self) -> None:
+        """Write what is left and end the record.
+
+        Raises:
+            UserError: something could not be written.
+        """
+        self._work.put(None)
+        self._thread.join()
+        self.put("", None)
+
+    def _run(self) -> None:
+        while (piece := self._work.get()) is not None:
+            rows, status = piece
+            if self._failure is None:
+                try:
+                    self._write(rows, status)
+                except OSError as error:
+                    self._failure = error
+            self._waiting_bytes -= len(rows)
+        try:
+            self._file.close()
+        except OSError as error:
+            self._failure = self._failure or error
+
+    def _write(self, rows: str, status: dict[str, Any] | None) -> None:
+        if rows:
+            self._file.write(gzip.compress(rows.encode("ascii"), compresslevel=4, mtime=0))
+            self._file.flush()
+        if status is not None:
+            files.write_json(self._status, status)
