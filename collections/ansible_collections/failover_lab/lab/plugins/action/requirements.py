@@ -1,0 +1,149 @@
+"""The action plugin ``failover_lab.lab.requirements``, documented in plugins/modules/requirements.py.
+
+It runs on whatever Python and ansible-core the user has, so it uses nothing that an old one lacks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as core_version
+
+CORE = ">=2.19.0"
+PYTHON = ">=3.11.0,<3.14.0"
+MODULES = ("kubernetes", "requests")
+REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
+
+USE_MAKE = "run 'make env' and use the ansible-playbook in .venv/bin"
+USE_GALAXY = f"run 'ansible-galaxy collection install -r collections/requirements.yml', or {USE_MAKE}"
+
+
+def numbers(version: str) -> tuple[int, int, int]:
+    """The first three numbers of a version: ``2.21.5rc1`` is ``(2, 21, 5)``, ``2.19`` is ``(2, 19, 0)``."""
+    found = [int(number) for number in re.findall(r"\d+", version)[:3]]
+    major, minor, patch = (*found, 0, 0, 0)[:3]
+    return major, minor, patch
+
+
+def within(version: str, wanted: str) -> bool:
+    """Say whether a version lies in a range.
+
+    Args:
+        version: Such as ``6.2.0``.
+        wanted: Conditions joined by commas, such as ``>=6.2.0,<7.0.0``, or ``*``.
+
+    Raises:
+        ValueError: A condition is neither a version nor one of ``>= <= > < == = !=`` and a version.
+    """
+    have = numbers(version)
+    for condition in (part.strip() for part in wanted.split(",")):
+        if condition == "*":
+            continue
+        match = re.fullmatch(r"(>=|<=|>|<|==|=|!=)?\s*(\d[\w.+-]*)", condition)
+        if match is None:
+            raise ValueError(f"{condition!r} is no condition on a version")
+        limit = numbers(match[2])
+        holds = {
+            ">=": have >= limit,
+            "<=": have <= limit,
+            ">": have > limit,
+            "<": have < limit,
+            "!=": have != limit,
+        }.get(match[1] or "==", have == limit)
+        if not holds:
+            return False
+    return True
+
+
+def installed_version(collection: str) -> str | None:
+    """The version of a collection, as Ansible's own loader finds it.
+
+    Args:
+        collection: Such as ``kubernetes.core``.
+
+    Returns:
+        None if the collection is not there, ``unknown`` if it does not say.
+    """
+    try:
+        package = importlib.import_module(f"ansible_collections.{collection}")
+    except ImportError:
+        return None
+    for place in package.__path__:
+        manifest = Path(place) / "MANIFEST.json"
+        if manifest.is_file():
+            return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+        galaxy = Path(place) / "galaxy.yml"
+        if galaxy.is_file():
+            return str((yaml.safe_load(galaxy.read_text(encoding="utf-8")) or {}).get("version", "unknown"))
+    return "unknown"
+
+
+def missing_python() -> list[str]:
+    """What the interpreter and the packages in it lack, each in a few words."""
+    lacks = []
+    python = ".".join(str(number) for number in sys.version_info[:3])
+    if not within(python, PYTHON):
+        lacks.append(f"Python {python} instead of 3.11, 3.12 or 3.13")
+    if not within(core_version, CORE):
+        lacks.append(f"ansible-core {core_version} instead of {CORE.lstrip('>=')} or newer")
+    absent = [name for name in MODULES if importlib.util.find_spec(name) is None]
+    if absent:
+        lacks.append(f"no Python module {' and '.join(absent)} for {sys.executable}")
+    return lacks
+
+
+def missing_collections(requirements_file: Path) -> list[str]:
+    """What the installed collections lack, each in a few words.
+
+    Args:
+        requirements_file: A file in the form of ansible-galaxy.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It names a condition that is none.
+    """
+    lacks = []
+    for wanted in yaml.safe_load(requirements_file.read_text(encoding="utf-8"))["collections"]:
+        name, versions = wanted["name"], wanted.get("version", "*")
+        version = installed_version(name)
+        if version is None:
+            lacks.append(f"no collection {name}")
+        elif version == "unknown" or not within(version, versions):
+            lacks.append(f"collection {name} {version} instead of {versions}")
+    return lacks
+
+
+class ActionModule(ActionBase):
+    """Say in one sentence what the environment of this play lacks."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task.
+
+        Args:
+            tmp: Unused; Ansible hands it over to every action.
+            task_vars: The task's variables.
+
+        Returns:
+            The task's result; plugins/modules/requirements.py documents it.
+        """
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        result["changed"] = False
+        if self._task.args:
+            return result | {"failed": True, "msg": "requirements takes no arguments"}
+        lacks, remedy = missing_python(), USE_MAKE
+        if not lacks:
+            lacks, remedy = missing_collections(REQUIREMENTS_FILE), USE_GALAXY
+        if lacks:
+            return result | {"failed": True, "msg": f"This environment has {', '.join(lacks)}: {remedy}."}
+        return result

@@ -1,0 +1,34 @@
+"""Documentation of the action plugin ``failover_lab.lab.requirements``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: requirements
+short_description: Say in one sentence what the environment of this play lacks
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - Fails with one sentence that names the remedy if Python, ansible-core, a Python module, or a collection
+    of C(collections/requirements.yml) is missing or not of a version that the lab works with.
+  - It starts no process and reads a few small files, so it can open every playbook. Roles that need a
+    collection are to be brought in by M(ansible.builtin.include_role) after it, since a play is parsed
+    before its first task.
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing in any mode.
+"""
+
+EXAMPLES = r"""
+- name: Check the environment
+  failover_lab.lab.requirements:
+"""
+
+RETURN = r"""
+msg:
+  description: What is missing and how to get it.
+  type: str
+  returned: on failure
+"""
