@@ -119,9 +119,9 @@ class ActionModule(ActionBase):
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
         if hidden:
-            arguments = arguments | {"relay": "timer"}
+            arguments = arguments | {"relay": "timer", "log": None}
         try:
-            with self._open_log(arguments["log"], arguments["argv"], hidden=hidden) as log:
+            with self._open_log(arguments["log"], arguments["argv"]) as log:
                 outcome = running.run(
                     [str(word) for word in arguments["argv"]],
                     environment=os.environ | {key: str(value) for key, value in environment.items()},
@@ -152,13 +152,13 @@ class ActionModule(ActionBase):
         if arguments["log"]:
             result["log"] = arguments["log"]
         if outcome.timed_out or outcome.rc != 0:
-            result |= {"failed": True, "msg": self._complaint(label, outcome, arguments)}
+            result |= {"failed": True, "msg": self._complaint(label, outcome, arguments, hidden=hidden)}
         return result
 
     @staticmethod
     @contextlib.contextmanager
-    def _open_log(path: str | None, argv: list[str], *, hidden: bool) -> Iterator[IO[bytes] | None]:
-        if path is None or hidden:
+    def _open_log(path: str | None, argv: list[str]) -> Iterator[IO[bytes] | None]:
+        if path is None:
             yield None
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -169,12 +169,16 @@ class ActionModule(ActionBase):
             yield log
 
     @staticmethod
-    def _complaint(label: str, outcome: running.Outcome, arguments: Mapping[str, Any]) -> str:
+    def _complaint(
+        label: str, outcome: running.Outcome, arguments: Mapping[str, Any], *, hidden: bool
+    ) -> str:
         ending = (
             f"did not end within {timing.duration(arguments['timeout_s'])} and was stopped"
             if outcome.timed_out
             else f"failed with exit status {outcome.rc} after {timing.duration(outcome.elapsed_s)}"
         )
+        if hidden:
+            return f"{label} {ending}; what it said is hidden, since this task has no_log"
         said = [line for line in outcome.stderr.kept or outcome.stdout.kept if line.strip()]
         tail = ":\n" + "\n".join(said[-MESSAGE_LINES:]) if said else "; it said nothing"
         where = f"\nAll that it said is in {arguments['log']}" if arguments["log"] else ""

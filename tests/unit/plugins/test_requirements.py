@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.failover_lab.lab.plugins.action import requirements
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "holds"),
+    [
+        ("6.2.0", ">=6.2.0,<7.0.0", True),
+        ("6.10.1", ">=6.2.0,<7.0.0", True),
+        ("7.0.0", ">=6.2.0,<7.0.0", False),
+        ("6.1.9", ">=6.2.0,<7.0.0", False),
+        ("2.21.5rc1", ">=2.19.0", True),
+        ("2.9", ">=2.19.0", False),
+        ("1.0.0", "*", True),
+        ("1.0.0", "1.0.0", True),
+        ("1.0.1", "=1.0.0", False),
+        ("1.0.1", "!=1.0.1", False),
+        ("1.0.1", "<=1.0.1, >1.0.0", True),
+    ],
+)
+def test_within(version: str, wanted: str, *, holds: bool) -> None:
+    assert requirements.within(version, wanted) is holds
+
+
+@pytest.mark.parametrize("wanted", ["~=1.0", ">=", "", "latest"])
+def test_a_condition_that_is_none_is_refused(wanted: str) -> None:
+    with pytest.raises(ValueError, match="is no condition on a version"):
+        requirements.within("1.0.0", wanted)
+
+
+def test_this_environment_lacks_nothing() -> None:
+    assert requirements.missing_python() == []
+    assert requirements.missing_collections(requirements.REQUIREMENTS_FILE) == []
+
+
+@pytest.mark.parametrize("version", [(3, 10, 12), (3, 14, 0)])
+def test_python_of_the_wrong_age(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]) -> None:
+    monkeypatch.setattr(sys, "version_info", version)
+    said = ".".join(map(str, version))
+    assert requirements.missing_python() == [f"Python {said} instead of 3.11, 3.12 or 3.13"]
+
+
+def test_core_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "core_version", "2.18.9")
+    assert requirements.missing_python() == ["ansible-core 2.18.9 instead of 2.19.0 or newer"]
+
+
+def test_a_module_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "kubernetes" else find_spec(name)
+    )
+    assert requirements.missing_python() == [f"no Python module kubernetes for {sys.executable}"]
+
+
+def test_collections_missing_and_out_of_range(tmp_path: Path) -> None:
+    wanted = tmp_path / "requirements.yml"
+    wanted.write_text(
+        "collections:\n"
+        "  - name: no_such.collection\n"
+        "  - {name: kubernetes.core, version: '>=99.0.0'}\n"
+        "  - {name: failover_lab.lab, version: '>=0.1.0'}\n",
+        encoding="utf-8",
+    )
+    missing = requirements.missing_collections(wanted)
+    assert missing[0] == "no collection no_such.collection"
+    assert missing[1].startswith("collection kubernetes.core ")
+    assert missing[1].endswith(" instead of >=99.0.0")
+    assert len(missing) == 2
