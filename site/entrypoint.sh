@@ -36,7 +36,7 @@ case $keepalive in
 '' | 0* | *[!0-9]* | ??????*) refuse "KEEPALIVE_S is '$keepalive', but must be whole seconds from 1 to 99999" ;;
 esac
 
-if ! true >/tmp/site-http.conf; then
+if ! { true >/tmp/site-http.conf; } 2>/dev/null; then
     refuse "/tmp is not writable; mount an emptyDir or a tmpfs there"
 fi
 

@@ -84,7 +84,7 @@ function drawStrip() {
   const step = width / KEPT;
   state.recent.forEach((slot, index) => {
     if (slot.pending) return;
-    const tall = slot.error ? height : Math.max(6, Math.min(1, slot.ms / 1000) * height);
+    const tall = slot.error ? height : Math.max(8, Math.sqrt(Math.min(1, slot.ms / 1000)) * height);
     pen.fillStyle = style.getPropertyValue(slot.error ? "--bad" : `--c${colour(slot.node).slice(1)}`);
     pen.fillRect(index * step, height - tall, Math.max(1, step - 0.6), tall);
   });
