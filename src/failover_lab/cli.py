@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments, htpasswd, spread
 from failover_lab.errors import UserError
+from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import marks, wait
 
@@ -21,7 +22,7 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    for module in (htpasswd, spread, probe_command, marks, wait):
+    for module in (htpasswd, spread, probe_command, marks, wait, observe_command):
         module.add_parser(commands)
     return result
 

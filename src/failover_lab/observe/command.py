@@ -1,0 +1,161 @@
+"""``observe``: the observer as a command."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments, files, instants
+from failover_lab.errors import UserError
+from failover_lab.stopping import StopCondition
+
+if TYPE_CHECKING:
+    import argparse
+
+    from kubernetes.client import ApiClient
+
+    from failover_lab.observe.resources import Resource
+    from failover_lab.observe.watch import Watch
+
+STATUS_FILE = "observer.json"
+_LOOK_EVERY_S = 0.2
+_STATUS_EVERY_S = 0.5
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``observe`` to the command line."""
+    parser = commands.add_parser(
+        "observe",
+        help="write down what the cluster says about itself",
+        description="Watches Nodes, their Leases, the namespace's Pods and EndpointSlices, Events and MetalLB's "
+        "status, and appends each change to events.jsonl. observer.json says `watching` once everything is "
+        "listed. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or --max-duration.",
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument("--namespace", default="site", help="where the site lives (default site)")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    parser.add_argument("--context", metavar="NAME", help="default: the current one")
+    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
+    parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
+    parser.add_argument("--max-duration", type=arguments.number(0.1, 7 * 86400, " s"), metavar="S")
+    parser.set_defaults(run=run)
+
+
+def resources(api_client: ApiClient, namespace: str) -> list[Resource]:
+    """Everything that is watched.
+
+    Args:
+        api_client: of the ``kubernetes`` package.
+        namespace: the site's.
+    """
+    from functools import partial  # noqa: PLC0415  with the client, which takes a second to import
+
+    from kubernetes import client  # noqa: PLC0415
+
+    from failover_lab.observe import resources as r  # noqa: PLC0415
+
+    core = client.CoreV1Api(api_client)
+    leases = partial(client.CoordinationV1Api(api_client).list_namespaced_lease, "kube-node-lease")
+    slices = partial(client.DiscoveryV1Api(api_client).list_namespaced_endpoint_slice, namespace)
+    announcements = partial(
+        client.CustomObjectsApi(api_client).list_cluster_custom_object,
+        "metallb.io",
+        "v1beta1",
+        "servicel2statuses",
+    )
+    return [
+        r.Resource(r.NODE, core.list_node, r.node),
+        r.Resource(r.LEASE, leases, r.lease),
+        r.Resource(r.SLICE, slices, r.endpoint_slice),
+        r.Resource(r.POD, partial(core.list_namespaced_pod, namespace), r.pod),
+        r.Resource(r.EVENT, core.list_event_for_all_namespaces, r.event(namespace)),
+        r.Resource(r.ANNOUNCEMENT, announcements, r.announcement(namespace)),
+    ]
+
+
+def connect(kubeconfig: Path | None, context: str | None) -> ApiClient:
+    """A client for the cluster.
+
+    Raises:
+        UserError: the configuration is missing or knows no such context.
+    """
+    from kubernetes import config  # noqa: PLC0415
+
+    try:
+        return config.new_client_from_config(
+            config_file=None if kubeconfig is None else str(kubeconfig), context=context
+        )
+    except (config.ConfigException, OSError) as error:
+        raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
+
+
+def observe(out: Path, watched: list[Resource], stop: StopCondition) -> int:
+    """Watch until it is time to stop; gives back how many changes were written.
+
+    Raises:
+        UserError: the log cannot be written.
+    """
+    from failover_lab.observe.log import EventLog  # noqa: PLC0415
+    from failover_lab.observe.watch import Watch  # noqa: PLC0415
+
+    clock = instants.shared_clock(out)
+    log = EventLog(out, clock)
+    stopping = threading.Event()
+    watches = [Watch(resource, log, stopping) for resource in watched]
+    for watch in watches:
+        watch.start()
+    next_status = 0.0
+    try:
+        while stop.reason() is None:
+            log.check()
+            if dead := [watch.name for watch in watches if not watch.is_alive()]:
+                raise UserError(f"{', '.join(dead)} broke down; what it would have seen is missing")
+            if time.monotonic() >= next_status:
+                next_status = time.monotonic() + _STATUS_EVERY_S
+                _write_status(out, clock, watches, log.written, ended=False)
+            stopping.wait(_LOOK_EVERY_S)
+    finally:
+        stopping.set()
+        log.close()
+        _write_status(out, clock, watches, log.written, ended=True)
+    log.check()
+    return log.written
+
+
+def _write_status(
+    out: Path, clock: instants.Clock, watches: list[Watch], written: int, *, ended: bool
+) -> None:
+    waiting = sorted(watch.name.removeprefix("watch-") for watch in watches if not watch.synced.is_set())
+    status = {
+        "updated": instants.text(clock.now()),
+        "pid": os.getpid(),
+        "state": "ended" if ended else "listing" if waiting else "watching",
+        "not_listed_yet": waiting,
+        "changes": written,
+        "interruptions": sum(watch.interruptions for watch in watches),
+    }
+    try:
+        files.write_json(out / STATUS_FILE, status)
+    except OSError as error:
+        raise UserError(f"cannot write {out / STATUS_FILE}: {error.strerror}") from error
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``observe``."""
+    stop = StopCondition(
+        most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
+    )
+    stop.catch_signals()
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {options.out}: {error.strerror}; give --out another directory"
+        ) from error
+    api_client = connect(options.kubeconfig, options.context)
+    written = observe(options.out, resources(api_client, options.namespace), stop)
+    print(f"{written} changes written; stopped: {stop.reason()}")
+    return 0

@@ -1,0 +1,124 @@
+"""What is watched, and the few facts that are kept of each object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Object = dict[str, Any]
+
+NODE, LEASE, SLICE, POD, EVENT, ANNOUNCEMENT = (
+    "Node",
+    "Lease",
+    "EndpointSlice",
+    "Pod",
+    "Event",
+    "ServiceL2Status",
+)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of object.
+
+    Attributes:
+        kind: its name in the log.
+        listing: the client's listing call; with ``watch=True`` it gives a stream.
+        facts: what to keep of an object, or None for an object that is of no interest.
+    """
+
+    kind: str
+    listing: Callable[..., Any]
+    facts: Callable[[Object], Object | None]
+
+
+def _condition(obj: Object, name: str) -> Object:
+    conditions: list[Object] = obj.get("status", {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == name), {})
+
+
+def node(obj: Object) -> Object:
+    """Whether the node is ready and may be scheduled to."""
+    ready = _condition(obj, "Ready")
+    taints = obj.get("spec", {}).get("taints") or []
+    return {
+        "ready": ready.get("status", "Unknown"),
+        "stamped": ready.get("lastTransitionTime"),
+        "unschedulable": bool(obj.get("spec", {}).get("unschedulable")),
+        "taints": sorted(f"{t.get('key')}:{t.get('effect')}" for t in taints),
+    }
+
+
+def lease(obj: Object) -> Object:
+    """When the node's kubelet last said that it lives."""
+    return {"stamped": obj.get("spec", {}).get("renewTime")}
+
+
+def endpoint_slice(obj: Object) -> Object:
+    """Which pods the Service sends to."""
+    endpoints = []
+    for endpoint in obj.get("endpoints") or []:
+        conditions = endpoint.get("conditions") or {}
+        endpoints.append(
+            {
+                "pod": (endpoint.get("targetRef") or {}).get("name", ""),
+                "node": endpoint.get("nodeName", ""),
+                "addresses": endpoint.get("addresses") or [],
+                "ready": bool(conditions.get("ready")),
+                "serving": bool(conditions.get("serving")),
+                "terminating": bool(conditions.get("terminating")),
+            }
+        )
+    labels = obj.get("metadata", {}).get("labels") or {}
+    return {"service": labels.get("kubernetes.io/service-name", ""), "endpoints": endpoints}
+
+
+def pod(obj: Object) -> Object:
+    """Where the pod is and whether it serves."""
+    meta, status = obj.get("metadata", {}), obj.get("status", {})
+    containers = status.get("containerStatuses") or []
+    return {
+        "uid": meta.get("uid", ""),
+        "node": obj.get("spec", {}).get("nodeName", ""),
+        "phase": status.get("phase", ""),
+        "ready": _condition(obj, "Ready").get("status") == "True",
+        "stamped": _condition(obj, "Ready").get("lastTransitionTime"),
+        "address": status.get("podIP", ""),
+        "deletion": meta.get("deletionTimestamp"),
+        "restarts": sum(c.get("restartCount", 0) for c in containers),
+        "image": next((c.get("imageID") or c.get("image", "") for c in containers), ""),
+    }
+
+
+def event(namespace: str) -> Callable[[Object], Object | None]:
+    """What Kubernetes itself remarked, about nodes and about the site's namespace."""
+
+    def facts(obj: Object) -> Object | None:
+        about = obj.get("involvedObject") or {}
+        if about.get("kind") != "Node" and about.get("namespace") != namespace:
+            return None
+        return {
+            "reason": obj.get("reason", ""),
+            "message": obj.get("message", ""),
+            "type": obj.get("type", ""),
+            "about": f"{about.get('kind', '')}/{about.get('name', '')}",
+            "count": obj.get("count") or 1,
+            "stamped": obj.get("lastTimestamp") or obj.get("eventTime"),
+        }
+
+    return facts
+
+
+def announcement(namespace: str) -> Callable[[Object], Object | None]:
+    """Which node announces a Service's address, as MetalLB says."""
+
+    def facts(obj: Object) -> Object | None:
+        status = obj.get("status") or {}
+        if status.get("serviceNamespace") != namespace:
+            return None
+        return {"service": status.get("serviceName", ""), "node": status.get("node", "")}
+
+    return facts
