@@ -1,0 +1,108 @@
+"""A container engine that will not do: one error that names the remedy, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Fake = Callable[..., str]
+Role = Callable[..., Any]
+
+CLIENT = {"Context": "default", "Plugins": [{"Name": "buildx"}]}
+GOOD = {
+    "ServerVersion": "27.5.1",
+    "OSType": "linux",
+    "NCPU": 4,
+    "MemTotal": 16 * 2**30,
+    "DockerRootDir": "/var",
+    "Driver": "overlay2",
+    "CgroupDriver": "systemd",
+    "CgroupVersion": "2",
+    "SecurityOptions": ["name=seccomp,profile=builtin"],
+    "ClientInfo": CLIENT,
+}
+
+
+def test_the_good_one_is_taken(run_role: Role, fake_docker: Fake) -> None:
+    played = run_role("engine", {"engine_min_free_gib": 0}, PATH=fake_docker(GOOD))
+    assert played.returncode == 0, played.output
+    assert played.changed == 0
+
+
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "unix:///nonexistent/docker.sock"])
+def test_docker_host_does_not_answer(run_role: Role, host: str) -> None:
+    run_role("engine", {}, DOCKER_HOST=host).refused(
+        f"DOCKER_HOST={host}", "does not answer", "unset DOCKER_HOST"
+    )
+
+
+def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> None:
+    played = run_role("engine", {}, DOCKER_HOST="ssh://user@192.0.2.1", PATH=fake_docker(GOOD))
+    played.refused("DOCKER_HOST=ssh://user@192.0.2.1", "another machine", "Unset DOCKER_HOST")
+
+
+def test_the_chosen_context_does_not_answer(run_role: Role, fake_docker: Fake) -> None:
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": CLIENT | {"Context": "office"}}
+    played = run_role("engine", {}, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played.refused("The docker context office", "docker context use default")
+
+
+def test_the_chosen_context_is_unknown(run_role: Role, fake_docker: Fake) -> None:
+    path = fake_docker(None, stderr='Failed to initialize: context "x": context not found', status=1)
+    run_role("engine", {}, PATH=path, DOCKER_HOST="").refused("context not found", "DOCKER_CONTEXT")
+
+
+def test_no_permission_on_the_socket(run_role: Role, fake_docker: Fake) -> None:
+    info = {
+        "ServerErrors": ["permission denied while trying to connect to the Docker daemon socket"],
+        "ClientInfo": CLIENT,
+    }
+    played = run_role("engine", {}, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played.refused("may not use it", "usermod -aG docker")
+
+
+def test_podman_under_the_name_docker(run_role: Role, fake_docker: Fake) -> None:
+    path = fake_docker({"host": {"buildahVersion": "1.28.2"}}, stderr="Emulate Docker CLI using podman.")
+    run_role("engine", {}, PATH=path, DOCKER_HOST="").refused("podman", "podman-docker")
+
+
+def test_too_old_and_in_use(run_role: Role, fake_docker: Fake) -> None:
+    info = GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}
+    # Check mode, lest a role that is broken upgrade the engine of the machine that tests it.
+    played = run_role("engine", {}, "--check", PATH=fake_docker(info), DOCKER_HOST="")
+    played.refused("Docker 20.10.24+dfsg1 is too old", "23.0 or newer")
+
+
+def test_missing_and_not_to_be_installed(run_role: Role, fake_docker: Fake) -> None:
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+    played = run_role(
+        "engine", {"engine_install": False}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST=""
+    )
+    played.refused("engine_install is false", "Install Docker 23.0 or newer")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, ["rootless", "runs as root"]),
+        ({"OSType": "windows"}, ["for windows", "Linux containers"]),
+        ({"NCPU": 1}, ["1 processors", "engine_min_cpus"]),
+        ({"MemTotal": 2**30}, ["1.0 GiB of memory", "engine_min_memory_gib"]),
+    ],
+)
+def test_an_engine_of_the_wrong_kind(
+    run_role: Role, fake_docker: Fake, change: dict[str, Any], words: list[str]
+) -> None:
+    run_role("engine", {}, PATH=fake_docker(GOOD | change), DOCKER_HOST="").refused(*words)
+
+
+def test_the_disk_is_full(run_role: Role, fake_docker: Fake) -> None:
+    played = run_role("engine", {"engine_min_free_gib": 10**6}, PATH=fake_docker(GOOD), DOCKER_HOST="")
+    played.refused("/var", "GiB free", "make room")
+
+
+def test_a_setting_of_the_wrong_type(run_role: Role, tmp_path: Path) -> None:
+    run_role("engine", {"engine_min_cpus": "many"}).refused("engine_min_cpus", "int")

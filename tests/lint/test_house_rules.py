@@ -1,0 +1,136 @@
+"""Rules of this repository that no linter knows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPO = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent.parent for path in REPO.glob("roles/*/tasks/main.yml"))
+
+# Where packages come from is the affair of the machine's own settings, so no host of theirs belongs here.
+# (Put together from pieces, since this file is looked at as well.)
+HOSTS = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("proxy", "golang", "org"),
+        ("deb", "debian", "org"),
+        ("security", "debian", "org"),
+        ("snapshot", "debian", "org"),
+        ("archive", "ubuntu", "com"),
+        ("registry", "npmjs", "org"),
+        ("crates", "io"),
+        ("maven", "org"),
+        ("galaxy", "ansible", "com"),
+    )
+]
+PLACES = ["/" + "/".join(parts) for parts in (("work", ""), ("opt", "wheels"), ("root", ".pyenv"))]
+ANY_HOST = rf"(?<![\w-])(?:{'|'.join(map(re.escape, HOSTS))})(?![\w-])"
+ANY_PLACE = rf"(?<![\w.-])(?:{'|'.join(map(re.escape, PLACES))})"
+FORBIDDEN = re.compile(f"{ANY_HOST}|{ANY_PLACE}")
+
+
+def tracked() -> Iterator[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split(b"\0")):
+        path = REPO / os.fsdecode(name)
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def options(role: Path) -> dict[str, Any]:
+    specs: dict[str, Any] = load(role / "meta" / "argument_specs.yml") or {}
+    merged: dict[str, Any] = {}
+    for entry in (specs.get("argument_specs") or {}).values():
+        merged |= entry.get("options") or {}
+    return merged
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_setting_is_a_default_and_is_described(role: Path) -> None:
+    described = options(role)
+    defaults = load(role / "defaults" / "main.yml") or {}
+    assert set(described) == set(defaults), "keys of meta/argument_specs.yml and defaults/main.yml differ"
+    assert [name for name, option in described.items() if not option.get("description")] == []
+    differing = {
+        name: (option["default"], defaults[name])
+        for name, option in described.items()
+        if "default" in option and option["default"] != defaults[name]
+    }
+    assert differing == {}, "described default differs from the one in defaults/main.yml"
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_role_is_explained(role: Path) -> None:
+    assert (role / "README.md").is_file()
+    assert (role / "meta" / "main.yml").is_file()
+
+
+def test_the_search_for_forbidden_words_finds_them() -> None:
+    for host in HOSTS:
+        assert FORBIDDEN.search(f"see https://files.{host}/x")
+        assert FORBIDDEN.search(f"{host}:443")
+        assert not FORBIDDEN.search(f"my{host}")
+    for place in PLACES:
+        assert FORBIDDEN.search(f"'{place}x'")
+        assert not FORBIDDEN.search(f"/home{place}x")
+
+
+def test_no_registry_host_and_no_path_of_one_machine() -> None:
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(REPO)}:{number}: {match[0]}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if (match := FORBIDDEN.search(line))
+        ]
+    assert found == []
+
+
+def test_the_lock_satisfies_the_project() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = (REPO / "requirements.lock").read_text(encoding="utf-8")
+    locked: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, re.MULTILINE):
+        locked.setdefault(canonicalize_name(name), []).append(version)
+    wanted = [
+        Requirement(line) for line in project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    ]
+    assert [
+        f"{requirement}: locked {versions or 'nothing'} (run 'make lock')"
+        for requirement in wanted
+        if not (versions := locked.get(canonicalize_name(requirement.name), []))
+        or not all(requirement.specifier.contains(version, prereleases=True) for version in versions)
+    ] == []
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    for name in ("requirements.lock", "requirements-bootstrap.lock"):
+        text = (REPO / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        without = [line for line in text.splitlines() if "==" in line and "--hash=sha256:" not in line]
+        assert without == [], f"{name} has packages without a hash"
