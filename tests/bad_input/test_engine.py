@@ -1,4 +1,7 @@
-"""A container engine that will not do: one error that names the remedy, and nothing is changed."""
+"""A container engine that will not do: one error that names the remedy, and nothing is changed.
+
+Where a broken role would install or start an engine, check mode keeps it from doing so on the machine that tests it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def test_the_good_one_is_taken(run_role: Role, fake_docker: Fake) -> None:
 
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "unix:///nonexistent/docker.sock"])
 def test_docker_host_does_not_answer(run_role: Role, host: str) -> None:
-    run_role("engine", {}, DOCKER_HOST=host).refused(
+    run_role("engine", {}, "--check", DOCKER_HOST=host).refused(
         f"DOCKER_HOST={host}", "does not answer", "unset DOCKER_HOST"
     )
 
@@ -46,13 +49,15 @@ def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> No
 
 def test_the_chosen_context_does_not_answer(run_role: Role, fake_docker: Fake) -> None:
     info = {"ServerErrors": ["Cannot connect"], "ClientInfo": CLIENT | {"Context": "office"}}
-    played = run_role("engine", {}, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played = run_role("engine", {}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST="")
     played.refused("The docker context office", "docker context use default")
 
 
 def test_the_chosen_context_is_unknown(run_role: Role, fake_docker: Fake) -> None:
     path = fake_docker(None, stderr='Failed to initialize: context "x": context not found', status=1)
-    run_role("engine", {}, PATH=path, DOCKER_HOST="").refused("context not found", "DOCKER_CONTEXT")
+    run_role("engine", {}, "--check", PATH=path, DOCKER_HOST="").refused(
+        "context not found", "DOCKER_CONTEXT"
+    )
 
 
 def test_no_permission_on_the_socket(run_role: Role, fake_docker: Fake) -> None:
@@ -60,18 +65,17 @@ def test_no_permission_on_the_socket(run_role: Role, fake_docker: Fake) -> None:
         "ServerErrors": ["permission denied while trying to connect to the Docker daemon socket"],
         "ClientInfo": CLIENT,
     }
-    played = run_role("engine", {}, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played = run_role("engine", {}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST="")
     played.refused("may not use it", "usermod -aG docker")
 
 
 def test_podman_under_the_name_docker(run_role: Role, fake_docker: Fake) -> None:
     path = fake_docker({"host": {"buildahVersion": "1.28.2"}}, stderr="Emulate Docker CLI using podman.")
-    run_role("engine", {}, PATH=path, DOCKER_HOST="").refused("podman", "podman-docker")
+    run_role("engine", {}, "--check", PATH=path, DOCKER_HOST="").refused("podman", "podman-docker")
 
 
 def test_too_old_and_in_use(run_role: Role, fake_docker: Fake) -> None:
     info = GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}
-    # Check mode, lest a role that is broken upgrade the engine of the machine that tests it.
     played = run_role("engine", {}, "--check", PATH=fake_docker(info), DOCKER_HOST="")
     played.refused("Docker 20.10.24+dfsg1 is too old", "23.0 or newer")
 
