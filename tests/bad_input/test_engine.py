@@ -1,6 +1,6 @@
 """A container engine that will not do: one error that names the remedy, and nothing is changed.
 
-Where a broken role would install or start an engine, check mode keeps it from doing so on the machine that tests it.
+Where a broken role would install or start an engine, check mode keeps it from doing so here.
 """
 
 from __future__ import annotations
