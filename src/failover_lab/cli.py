@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from failover_lab import __version__, arguments, htpasswd, spread
+from failover_lab import __version__, arguments, htpasswd, spread, subnet
 from failover_lab.errors import UserError
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import marks, wait
+from failover_lab.report import command as report_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    for module in (htpasswd, spread, probe_command, marks, wait, observe_command):
+    for module in (htpasswd, spread, subnet, probe_command, marks, wait, observe_command, report_command):
         module.add_parser(commands)
     return result
 

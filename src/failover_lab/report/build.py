@@ -1,0 +1,235 @@
+"""report.json, from a run's records, marks and events alone."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import __version__, instants
+from failover_lab.probe import marks
+from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
+from failover_lab.report import causes, cluster, stats, verdict
+
+if TYPE_CHECKING:
+    from failover_lab.probe.records import Record
+    from failover_lab.report.load import RunData
+
+_CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
+_SLOWEST = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report and what it was made from, for the pictures."""
+
+    content: dict[str, Any]
+    data: RunData
+    cluster: cluster.Cluster
+    fault: causes.Fault
+
+
+def _text(at: float | None) -> str | None:
+    return None if at is None else instants.text(at)
+
+
+def _rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _counts(records: list[Record]) -> dict[str, Any]:
+    seen = [record for record in records if record.outcome not in NOT_SEEN_BY_USERS]
+    failed = sum(record.failed for record in seen)
+    return {
+        "total": len(seen),
+        "failed": failed,
+        "lost_upper_bound_95": stats.upper_bound_95(failed, len(seen)),
+    }
+
+
+def _requests(records: list[Record]) -> dict[str, Any]:
+    errors = collections.Counter(str(r.outcome) for r in records if r.outcome is not Outcome.OK)
+    by_kind = {kind: [r for r in records if r.kind == kind] for kind in (NEW, REUSED)}
+    return {
+        **_counts(records),
+        "errors": dict(errors.most_common()),
+        "by_connection": {kind: _counts(members) for kind, members in by_kind.items() if members},
+        "began": _text(records[0].due if records else None),
+        "ended": _text(max((r.done for r in records), default=None)),
+    }
+
+
+def _latency(records: list[Record]) -> dict[str, float | None]:
+    ordered = sorted(r.latency_ms for r in records if r.outcome is Outcome.OK)
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
+
+
+def _spans(spans: list[tuple[float, float]], *, measured: bool) -> dict[str, float | None]:
+    if not measured:
+        return {"longest": None, "total": None}
+    lengths = [end - begin for begin, end in spans]
+    return {"longest": round(max(lengths, default=0.0), 3), "total": round(sum(lengths), 3)}
+
+
+def _troubles(data: RunData) -> dict[str, Any]:
+    """Outage and degradation: of the new connections where there are any, they come at the finer interval."""
+    kind = NEW if data.about.get("new_rate") else REUSED
+    rate = data.about.get("new_rate") or data.about.get("reused_rate") or 1.0
+    seen = [r for r in data.records if r.outcome not in NOT_SEEN_BY_USERS]
+    outages = stats.outages([(r.due, r.failed) for r in seen if r.kind == kind], 1.0 / rate)
+    degraded = stats.merge((r.due, r.due + 1.0 / rate) for r in seen if r.failed)
+    return {
+        "outage_s": _spans(outages, measured=bool(seen)),
+        "degraded_s": _spans(degraded, measured=bool(seen)),
+    }
+
+
+def _replacements(data: RunData, fault: causes.Fault) -> list[dict[str, Any]]:
+    result = []
+    for entry in (data.play or {}).get("replacements") or []:
+        answers = [r.done for r in data.records if r.outcome is Outcome.OK and r.pod == entry["pod"]]
+        first = min(answers, default=None)
+        result.append(
+            {
+                "pod": entry["pod"],
+                "uid": entry["uid"],
+                "node": entry.get("node"),
+                "first_answer_s": None if first is None or fault.at is None else round(first - fault.at, 3),
+                "first_answer_at": _text(first),
+                "answers": len(answers),
+            }
+        )
+    return result
+
+
+def _placement(pods: dict[str, str] | None, nodes: list[str]) -> dict[str, Any]:
+    if pods is None:
+        return {"pods": {}, "nodes": {}}
+    counts = collections.Counter(pods.values())
+    names = [*nodes, *sorted(set(counts) - set(nodes))]
+    return {"pods": dict(sorted(pods.items())), "nodes": {name: counts[name] for name in names}}
+
+
+def clocks(
+    data: RunData, seen: cluster.Cluster, fault: causes.Fault, failures: list[causes.Group]
+) -> dict[str, float | None]:
+    """How long each part of the recovery took, from the fault on; None where it was not seen."""
+    result: dict[str, float | None] = dict.fromkeys(_CLOCKS)
+    if fault.at is None:
+        return result
+    moved = [at for at, before, _ in seen.moves() if at >= fault.at and before == fault.node]
+    if moved:
+        result["address"] = round(moved[0] - fault.at, 3)
+    states = [(at, state) for at, state in seen.endpoint_states(fault.at, float("inf")) if at >= fault.at]
+    on_node = [at for at, state in states if any(e.node == fault.node and e.ready for e in state)]
+    clean = next(
+        (
+            at
+            for at, state in states
+            if not on_node or at > on_node[0]
+            if not any(e.node == fault.node and e.ready for e in state)
+        ),
+        None,
+    )
+    if on_node and clean is not None:
+        result["endpoints"] = round(clean - fault.at, 3)
+    expected = data.settings["expected_replicas"]
+    full = next(
+        (
+            at
+            for at, state in states
+            if expected and clean is not None and at >= clean
+            if sum(e.ready for e in state) >= expected
+        ),
+        None,
+    )
+    if on_node and full is not None:
+        result["capacity"] = round(full - fault.at, 3)
+    if fault.kind in causes.SUDDEN and clean is not None:
+        late = [g.last_due for g in failures if g.last_due > clean]
+        if late:
+            result["stale_flows"] = round(max(late) - fault.at, 3)
+    return result
+
+
+def _slowest(records: list[Record]) -> list[dict[str, Any]]:
+    answered = [r for r in records if r.outcome is Outcome.OK]
+    return [
+        {
+            "due": instants.text(r.due),
+            "latency_ms": round(r.latency_ms, 3),
+            "late_ms": r.late_ms,
+            "connect_ms": None
+            if r.connected is None
+            else round((r.connected - r.due) * 1000.0 - r.late_ms, 3),
+            "connection_kind": r.kind,
+            "pod": r.pod,
+            "node": r.node,
+            "local_port": r.local_port,
+            "retransmits": r.retransmits,
+        }
+        for r in sorted(answered, key=lambda r: -r.latency_ms)[:_SLOWEST]
+    ]
+
+
+def build(data: RunData) -> Report:
+    """Put the report together."""
+    play = data.play or {}
+    lab = play.get("lab") or {}
+    told = play.get("fault") or {}
+    nodes: list[str] = lab.get("nodes") or []
+    fault = causes.Fault(told.get("kind"), told.get("node"), data.mark(marks.FAULT_BEGIN))
+    seen = cluster.read(data.changes)
+    failures = causes.groups(data.records)
+    replacements = _replacements(data, fault)
+    judged = verdict.judge(data, replacements)
+    spread = play.get("spread") or {}
+    content = {
+        "schema_version": 1,
+        "version": __version__,
+        "address": play.get("address") or data.about.get("url"),
+        "lab": {
+            "profile": lab.get("profile"),
+            "nodes": nodes,
+            "kubernetes": lab.get("kubernetes"),
+            "minikube": lab.get("minikube"),
+        },
+        "fault": {
+            "kind": fault.kind,
+            "node": fault.node,
+            "announcer": told.get("announcer"),
+            "injected_at": _text(fault.at),
+            "healed_at": _text(data.mark(marks.HEALED)),
+        },
+        "requests": _requests(data.records),
+        "latency_ms": _latency(data.records),
+        **_troubles(data),
+        "clocks_s": clocks(data, seen, fault, failures),
+        "predicted_s": dict.fromkeys(_CLOCKS) | (play.get("predicted_s") or {}),
+        "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
+        "replacements": replacements,
+        "spread": {
+            **_placement(spread.get("after"), nodes),
+            "before": _placement(spread.get("before"), nodes),
+        },
+        "failures": [causes.describe(group, seen, fault) for group in failures],
+        "slowest": _slowest(data.records),
+        "measurement": {
+            "ok": not judged.checks["measured"],
+            "late_ms": verdict.lateness(data.records),
+            "new_rate": data.about.get("new_rate") or None,
+            "reused_rate": data.about.get("reused_rate") or None,
+            "whole_record": data.whole,
+            "cluster_observed": bool(data.changes),
+        },
+        "steady": {"before": judged.steady_before, "after": judged.steady_after},
+        "verdict": {
+            "passed": not judged.reasons,
+            "measured": not judged.checks["measured"],
+            "aborted": judged.aborted,
+            "reasons": judged.reasons,
+            "checks": judged.checks,
+        },
+    }
+    return Report(content, data, seen, fault)

@@ -1,0 +1,342 @@
+"""The timeline as SVG, drawn by Vega-Lite at build time: the page needs no script and prints as it looks.
+
+Colours are placeholders that the page's style sheet gives a meaning to, one for light and one for dark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.errors import UserError
+from failover_lab.report import series
+
+if TYPE_CHECKING:
+    from failover_lab.report.build import Report
+
+Spec = dict[str, Any]
+
+# Placeholder to CSS variable. Any colours would do that nothing else uses.
+COLOURS = {
+    "#0a0001": "--ink",
+    "#0a0002": "--soft",
+    "#0a0003": "--line",
+    "#0a0004": "--ok",
+    "#0a0005": "--bad",
+    "#0a0006": "--warn",
+    "#0a0007": "--cool",
+    "#0a0008": "--mark",
+    "#0a0009": "--pale",
+}
+_BY_NAME = {variable.removeprefix("--"): colour for colour, variable in COLOURS.items()}
+INK, SOFT, LINE = _BY_NAME["ink"], _BY_NAME["soft"], _BY_NAME["line"]
+OK, BAD, WARN, COOL, MARK, PALE = (_BY_NAME[name] for name in ("ok", "bad", "warn", "cool", "mark", "pale"))
+
+_STATES = {"ready": OK, "starting": COOL, "stopping": WARN, "cordoned": WARN, "not ready": BAD, "gone": BAD,
+           "announces": COOL}  # fmt: skip
+_LATENCY = {"median": OK, "99%": COOL, "slowest": WARN}
+
+
+@dataclass(frozen=True)
+class Size:
+    """One drawing's measures in CSS pixels."""
+
+    name: str
+    width: int
+    bars: int
+    label: int
+
+
+SIZES = (Size("wide", 760, 190, 210), Size("narrow", 268, 90, 96))
+
+
+def _x(axis: series.Span, field: str = "t", *, labels: bool = False) -> Spec:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "scale": {"domain": [axis.begin, axis.end], "nice": False},
+        "axis": {"labels": labels, "ticks": labels, "title": "seconds after the fault" if labels else None}
+        if labels
+        else {"labels": False, "ticks": False, "title": None},
+    }
+
+
+def _names(names: list[str], size: Size, title: str | None = None) -> Spec:
+    return {
+        "field": "name",
+        "type": "nominal",
+        "scale": {"domain": names},
+        "axis": {"title": title, "grid": False, "ticks": False, "domain": False, "labelLimit": size.label},
+    }
+
+
+def _rules(axis: series.Span, marks: list[series.Row]) -> Spec:
+    return {
+        "data": {"values": marks},
+        "mark": {"type": "rule", "color": MARK, "strokeDash": [3, 3], "strokeWidth": 1, "opacity": 0.75},
+        "encoding": {"x": _x(axis)},
+    }
+
+
+def _title(text: str) -> Spec:
+    return {"text": text, "anchor": "start", "frame": "group", "offset": 6}
+
+
+def _colours(mapping: dict[str, str]) -> Spec:
+    return {
+        "field": "what",
+        "type": "nominal",
+        "scale": {"domain": list(mapping), "range": list(mapping.values())},
+        "legend": {"title": None, "orient": "top-right", "direction": "horizontal", "offset": -18},
+    }
+
+
+def _marks_lane(axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+    middle = (axis.begin + axis.end) / 2
+    right = {"type": "text", "align": "left", "dx": 7, "color": INK}
+    left = {"type": "text", "align": "right", "dx": -7, "color": INK}
+    y = {"field": "order", "type": "ordinal", "axis": None}
+    text = {"x": _x(axis), "y": y, "text": {"field": "what"}}
+    return {
+        "title": _title("What was done"),
+        "width": size.width,
+        "height": {"step": 17},
+        "data": {"values": marks},
+        "layer": [
+            {key: value for key, value in _rules(axis, marks).items() if key != "data"},
+            {"mark": {"type": "point", "filled": True, "size": 45, "color": MARK, "opacity": 1},
+             "encoding": {"x": _x(axis), "y": y}},
+            {"mark": right, "transform": [{"filter": f"datum.t <= {middle}"}], "encoding": text},
+            {"mark": left, "transform": [{"filter": f"datum.t > {middle}"}], "encoding": text},
+        ],
+    }  # fmt: skip
+
+
+def _throughput(report: Report, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+    return {
+        "title": _title("Requests a second"),
+        "width": size.width,
+        "height": 110,
+        "layer": [
+            {
+                "data": {"values": series.throughput(report.data.records, axis)},
+                "mark": {"type": "bar", "binSpacing": 0, "orient": "vertical"},
+                "encoding": {
+                    "x": _x(axis),
+                    "x2": {"field": "u"},
+                    "y": {
+                        "field": "rate",
+                        "type": "quantitative",
+                        "stack": "zero",
+                        "axis": {"title": None, "tickCount": 4},
+                    },
+                    "order": {"field": "what", "sort": "descending"},
+                    "color": _colours({"answered": OK, "failed": BAD}),
+                },
+            },
+            _rules(axis, marks),
+        ],
+    }
+
+
+def _failures(rows: list[series.Row], axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+    names = sorted({row["what"] for row in rows})
+    y = _names(names, size) | {"field": "what"}
+    return {
+        "title": _title("Failed, by kind"),
+        "width": size.width,
+        "height": {"step": 26},
+        "layer": [
+            {
+                "data": {"values": rows},
+                "mark": {"type": "circle", "color": BAD, "opacity": 0.8},
+                "encoding": {
+                    "x": _x(axis),
+                    "y": y,
+                    "size": {
+                        "field": "n",
+                        "type": "quantitative",
+                        "scale": {"range": [22, 320]},
+                        "legend": None,
+                    },
+                },
+            },
+            _rules(axis, marks),
+        ],
+    }
+
+
+def _latency(report: Report, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+    y = {
+        "field": "ms",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": True},
+        "axis": {"title": None, "tickCount": 4, "format": "~s"},
+    }
+    line = {"x": _x(axis), "y": y, "color": _colours(_LATENCY)}
+    return {
+        "title": _title("Answer time, ms"),
+        "width": size.width,
+        "height": 130,
+        "layer": [
+            _rules(axis, marks),
+            {
+                "data": {"values": series.latencies(report.data.records, axis)},
+                "layer": [
+                    {"transform": [{"filter": "datum.what != 'slowest'"}],
+                     "mark": {"type": "line", "strokeWidth": 1.6}, "encoding": line},
+                    {"transform": [{"filter": "datum.what == 'slowest'"}],
+                     "mark": {"type": "circle", "size": 14, "opacity": 0.9}, "encoding": line},
+                ],
+            },
+        ],
+    }  # fmt: skip
+
+
+def _states(
+    rows: list[series.Row], names: list[str], axis: series.Span, size: Size, *, offset: float
+) -> Spec:
+    used = {row["state"] for row in rows}
+    mapping = {state: colour for state, colour in _STATES.items() if state in used}
+    return {
+        "data": {"values": rows},
+        "mark": {"type": "bar", "height": 4, "yOffset": offset},
+        "encoding": {
+            "x": _x(axis),
+            "x2": {"field": "u"},
+            "y": _names(names, size),
+            "color": {
+                "field": "state",
+                "type": "nominal",
+                "scale": {"domain": list(mapping), "range": list(mapping.values())},
+                "legend": {"title": None, "orient": "top-right", "direction": "horizontal", "offset": -18},
+            },
+        },
+    }
+
+
+def _strips(rows: list[series.Row], names: list[str], axis: series.Span, size: Size) -> Spec:
+    return {
+        "data": {"values": rows},
+        "mark": {"type": "bar", "height": 13, "yOffset": -3, "color": OK, "binSpacing": 0},
+        "encoding": {
+            "x": _x(axis),
+            "x2": {"field": "u"},
+            "y": _names(names, size),
+            "opacity": {
+                "field": "rate",
+                "type": "quantitative",
+                "scale": {"domainMin": 0, "range": [0.12, 1]},
+                "legend": None,
+            },
+        },
+    }
+
+
+def _lanes(
+    title: str,
+    names: list[str],
+    strips: list[series.Row],
+    states: list[series.Row],
+    axis: series.Span,
+    *,
+    marks: list[series.Row],
+    size: Size,
+    last: bool = False,
+) -> Spec:
+    layers = [_strips(strips, names, axis, size)] if strips else []
+    if states:
+        layers.append(_states(states, names, axis, size, offset=8 if strips else 0))
+    layers.append(_rules(axis, marks))
+    spec: Spec = {
+        "title": _title(title),
+        "width": size.width,
+        "height": {"step": 28 if strips else 20},
+        "layer": layers,
+        "resolve": {"scale": {"color": "independent", "opacity": "independent"}},
+    }
+    if last:
+        layers[0]["encoding"]["x"] = _x(axis, labels=True)
+    return spec
+
+
+def _config() -> Spec:
+    font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+    return {
+        "background": None,
+        "font": font,
+        "aria": False,
+        "padding": 2,
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": SOFT,
+            "titleColor": SOFT,
+            "titleFontWeight": "normal",
+            "domainColor": LINE,
+            "tickColor": LINE,
+            "gridColor": LINE,
+            "labelFontSize": 11,
+            "titleFontSize": 11,
+        },
+        "axisX": {"grid": False},
+        "title": {"color": INK, "fontSize": 13, "fontWeight": 600},
+        "legend": {"labelColor": SOFT, "labelFontSize": 11, "symbolStrokeWidth": 0, "symbolType": "square",
+                   "symbolSize": 60, "columnPadding": 10},
+        "text": {"fontSize": 11},
+        "concat": {"spacing": 16},
+    }  # fmt: skip
+
+
+def timeline_spec(report: Report, size: Size) -> Spec:
+    """The whole timeline as a Vega-Lite specification: charts one below the other over one time axis."""
+    records = report.data.records
+    axis = series.span(report, size.bars)
+    marks = series.marks(report, axis)
+    pods = series.pods_in_order(report)
+    nodes = sorted({r.node for r in records if r.node} | set(report.content["lab"]["nodes"]))
+    announced = series.announcements(report, axis)
+    charts = [_marks_lane(axis, marks, size)] if marks else []
+    charts.append(_throughput(report, axis, marks, size))
+    if failed := series.failures(records, axis):
+        charts.append(_failures(failed, axis, marks, size))
+    charts.append(_latency(report, axis, marks, size))
+    charts.append(
+        _lanes("Answers by pod, over its state", pods, series.answers(records, axis, "pod", pods),
+               series.pod_states(report, axis, pods), axis, marks=marks, size=size)
+    )  # fmt: skip
+    charts.append(
+        _lanes("Answers by node, over its state", nodes, series.answers(records, axis, "node", nodes),
+               series.node_states(report, axis), axis, marks=marks, size=size, last=not announced)
+    )  # fmt: skip
+    if announced:
+        names = sorted({row["name"] for row in announced})
+        charts.append(
+            _lanes("Who announces the address", names, [], announced, axis, marks=marks, size=size, last=True)
+        )
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "config": _config(),
+        "vconcat": charts,
+        "resolve": {"scale": {"color": "independent", "y": "independent", "size": "independent"}},
+    }
+
+
+def draw(spec: Spec) -> str:
+    """The specification as an SVG element whose colours follow the page.
+
+    Raises:
+        UserError: the drawing package is missing.
+    """
+    try:
+        import vl_convert  # noqa: PLC0415  0.4 s that no other command needs to wait for
+    except ImportError as error:
+        raise UserError(
+            "report.html needs the package vl-convert-python; report.json is there already"
+        ) from error
+    svg: str = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version="5.20")
+    for colour, variable in COLOURS.items():
+        svg = svg.replace(f'"{colour}"', f'"var({variable})"')
+    # Half a pixel is as fine as anybody sees; full precision would double the page.
+    return re.sub(r"(\d+\.\d)\d+", r"\1", svg)

@@ -1,0 +1,138 @@
+"""What the cluster was like at an instant, from the observer's log."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.observe import resources as r
+
+if TYPE_CHECKING:
+    from failover_lab.report.load import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One pod in the Service's EndpointSlices."""
+
+    pod: str
+    node: str
+    ready: bool
+    terminating: bool
+
+
+@dataclass
+class PodLife:
+    """One pod's way; instants in UTC seconds, None: not seen."""
+
+    name: str
+    uid: str
+    node: str = ""
+    seen: float = 0.0
+    ready: float | None = None
+    told_to_stop: float | None = None
+    unready: float | None = None
+    gone: float | None = None
+
+
+@dataclass
+class Cluster:
+    """The cluster's own account.
+
+    Attributes:
+        announcers: (instant, node) whenever another node announced the address, the first included.
+        pods: by name.
+        node_states: by node: (instant, state), state being ready, cordoned or not ready.
+    """
+
+    announcers: list[tuple[float, str]] = field(default_factory=list)
+    pods: dict[str, PodLife] = field(default_factory=dict)
+    node_states: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+    _slice_times: list[float] = field(default_factory=list)
+    _slice_states: list[list[Endpoint]] = field(default_factory=list)
+
+    @property
+    def slices_known(self) -> bool:
+        """Whether the Service's endpoints were observed."""
+        return bool(self._slice_times)
+
+    def endpoints(self, at: float) -> list[Endpoint]:
+        """The Service's endpoints as known at that instant."""
+        index = bisect.bisect_right(self._slice_times, at) - 1
+        return self._slice_states[index] if index >= 0 else []
+
+    def endpoint_states(self, begin: float, end: float) -> list[tuple[float, list[Endpoint]]]:
+        """What held at ``begin``, and every change until ``end``."""
+        inside = [
+            (at, state)
+            for at, state in zip(self._slice_times, self._slice_states, strict=True)
+            if begin < at <= end
+        ]
+        known = bool(self._slice_times) and self._slice_times[0] <= begin
+        return [(begin, self.endpoints(begin)), *inside] if known else inside
+
+    def moves(self) -> list[tuple[float, str, str]]:
+        """(instant, from, to) for each time the address moved."""
+        pairs = zip(self.announcers, self.announcers[1:], strict=False)
+        return [(at, before, after) for (_, before), (at, after) in pairs]
+
+
+def _endpoint(entry: dict[str, Any]) -> Endpoint:
+    return Endpoint(
+        entry.get("pod", ""), entry.get("node", ""), bool(entry.get("ready")), bool(entry.get("terminating"))
+    )
+
+
+def _follow_pod(cluster: Cluster, change: Change) -> None:
+    facts = change.facts
+    if change.change == "DELETED":
+        life = cluster.pods.get(change.name)
+        if life is not None:
+            life.gone = change.at
+            life.told_to_stop = life.told_to_stop or change.at
+        return
+    uid = facts.get("uid", "")
+    life = cluster.pods.get(change.name)
+    if life is None or (uid and life.uid != uid):
+        life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
+    life.node = facts.get("node") or life.node
+    if facts.get("ready"):
+        life.ready = life.ready or change.at
+        life.unready = None
+    elif life.ready is not None and life.unready is None:
+        life.unready = change.at
+    if facts.get("deletion"):
+        life.told_to_stop = life.told_to_stop or change.at
+
+
+def _node_state(facts: dict[str, Any]) -> str:
+    if facts.get("ready") != "True":
+        return "not ready"
+    return "cordoned" if facts.get("unschedulable") else "ready"
+
+
+def read(changes: list[Change]) -> Cluster:
+    """Follow the log from its beginning."""
+    cluster = Cluster()
+    slices: dict[str, list[Endpoint]] = {}
+    for change in changes:
+        if change.kind == r.SLICE:
+            if change.change == "DELETED":
+                slices.pop(change.name, None)
+            else:
+                slices[change.name] = [_endpoint(entry) for entry in change.facts.get("endpoints") or []]
+            cluster._slice_times.append(change.at)  # noqa: SLF001  being built
+            cluster._slice_states.append([e for part in slices.values() for e in part])  # noqa: SLF001
+        elif change.kind == r.POD:
+            _follow_pod(cluster, change)
+        elif change.kind == r.NODE:
+            states = cluster.node_states.setdefault(change.name, [])
+            state = "gone" if change.change == "DELETED" else _node_state(change.facts)
+            if not states or states[-1][1] != state:
+                states.append((change.at, state))
+        elif change.kind == r.ANNOUNCEMENT and change.change != "DELETED":
+            node = change.facts.get("node", "")
+            if node and (not cluster.announcers or cluster.announcers[-1][1] != node):
+                cluster.announcers.append((change.at, node))
+    return cluster

@@ -1,0 +1,40 @@
+"""junit.xml: the verdict's questions as test cases, for a CI system to show."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from failover_lab.report import words
+
+
+def render(report: dict[str, Any]) -> str:
+    """The whole file."""
+    fault, verdict = report["fault"], report["verdict"]
+    name = f"failover-lab {fault['kind'] or 'probe'} {fault['node'] or ''}".strip()
+    checks: dict[str, list[str]] = verdict["checks"]
+    failures = sum(1 for reasons in checks.values() if reasons)
+    suite = ET.Element(
+        "testsuite", name=name, tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
+    )
+    if report["requests"]["began"]:
+        suite.set("timestamp", report["requests"]["began"][:19])
+    properties = ET.SubElement(suite, "properties")
+    for key, value in (
+        ("requests", report["requests"]["total"]),
+        ("lost", report["requests"]["failed"]),
+        ("lost_upper_bound_95", report["requests"]["lost_upper_bound_95"]),
+        ("slowest_ms", report["latency_ms"]["max"]),
+        ("outage_longest_s", report["outage_s"]["longest"]),
+    ):
+        ET.SubElement(properties, "property", name=key, value="" if value is None else str(value))
+    for question, reasons in checks.items():
+        case = ET.SubElement(suite, "testcase", classname=name, name=question)
+        if reasons:
+            failure = ET.SubElement(case, "failure", message=reasons[0], type=words.heading(report))
+            failure.text = "\n".join(reasons)
+    ET.SubElement(suite, "system-out").text = words.sentence(report)
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"

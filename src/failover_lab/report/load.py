@@ -1,0 +1,155 @@
+"""A run's directory, read back: records, marks, events, and what the play wrote."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+
+from failover_lab import files, instants
+from failover_lab.errors import UserError
+from failover_lab.observe import log as observer_log
+from failover_lab.probe import marks
+from failover_lab.probe.command import ABOUT_FILE
+from failover_lab.probe.records import FILE, FORMAT, Record, RecordFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that the play did."""
+
+    at: float
+    event: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that the cluster said."""
+
+    at: float
+    kind: str
+    change: str
+    name: str
+    facts: dict[str, Any]
+
+
+@dataclass
+class RunData:
+    """Everything that is known about a run.
+
+    Attributes:
+        play: run.json, None where there is none.
+        about: probe.json.
+        records: in the order of their due times.
+        whole: the record reaches to the end that the probe wrote down.
+    """
+
+    play: dict[str, Any] | None
+    about: dict[str, Any]
+    records: list[Record]
+    whole: bool
+    marks: list[Mark] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def mark(self, event: str) -> float | None:
+        """When this was first marked."""
+        return next((m.at for m in self.marks if m.event == event), None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the verdict goes by, defaults filled in."""
+        defaults = {
+            "steady_window_s": 10.0,
+            "max_lost": 0,
+            "max_slowest_ms": None,
+            "max_skew": 1,
+            "expected_replicas": None,
+        }
+        return defaults | ((self.play or {}).get("settings") or {})
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """One of the package's JSON Schemas: ``run`` or ``report``."""
+    text = (importlib.resources.files(__package__) / f"{name}.schema.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _play(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    content = files.read_json(path)
+    version = content.get("schema_version")
+    if version != 1:
+        raise UserError(f"{path} is of version {version}, and this is version 1; report it with that version")
+    error = next(
+        iter(sorted(jsonschema.Draft202012Validator(schema("run")).iter_errors(content), key=str)), None
+    )
+    if error is not None:
+        raise UserError(f"{path} is not as run.schema.json wants it: {error.json_path}: {error.message}")
+    return content
+
+
+def _about(path: Path) -> dict[str, Any]:
+    content = files.read_json(path)
+    found = content.get("format")
+    if found != FORMAT:
+        raise UserError(
+            f"{path.parent} was made by failover-lab {content.get('version', '(unknown)')} in "
+            f"format {found}, and this one reads format {FORMAT}; report it with that version"
+        )
+    return content
+
+
+def _marks(path: Path) -> list[Mark]:
+    result = []
+    for entry in files.read_lines(path):
+        try:
+            at, event = instants.parse(entry["at"]), str(entry["event"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged: {entry} is no mark") from error
+        result.append(Mark(at, event, {k: v for k, v in entry.items() if k not in {"at", "event"}}))
+    return result
+
+
+def _changes(path: Path) -> list[Change]:
+    result = []
+    for entry in files.read_lines(path):
+        facts = dict(entry)
+        try:
+            at = instants.parse(facts.pop("at"))
+            result.append(Change(at, facts.pop("kind"), facts.pop("change"), facts.pop("name"), facts))
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged: {entry} is no change") from error
+    return result
+
+
+def load(directory: Path) -> RunData:
+    """Read a run's directory.
+
+    Raises:
+        UserError: it is none, it is another version's, or one of its files is damaged.
+    """
+    files.existing_directory(directory)
+    about = _about(directory / ABOUT_FILE)
+    record_file = RecordFile(directory / FILE)
+    records = sorted(record_file.records(), key=lambda record: record.due)
+    return RunData(
+        play=_play(directory / RUN_FILE),
+        about=about,
+        records=records,
+        whole=not record_file.cut_off and about.get("recorded") == len(records),
+        marks=_marks(directory / marks.FILE),
+        changes=_changes(directory / observer_log.FILE),
+    )

@@ -1,0 +1,104 @@
+"""The arithmetic of the report."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Failures closer together than this are one stretch of trouble.
+TOGETHER_S = 1.0
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The nearest-rank percentile of ascending values; None of none.
+
+    Args:
+        ordered: ascending.
+        share: 0 to 1.
+    """
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _at_most(failed: int, total: int, chance: float) -> float:
+    """The probability of at most so many failures among all, each failing with this chance."""
+    log_term = (
+        math.lgamma(total + 1)
+        - math.lgamma(failed + 1)
+        - math.lgamma(total - failed + 1)
+        + failed * math.log(chance)
+        + (total - failed) * math.log1p(-chance)
+    )
+    # Downwards from the greatest term; above failed/total the terms only shrink.
+    term = summed = 1.0
+    for count in range(failed, 0, -1):
+        term *= count * (1.0 - chance) / ((total - count + 1) * chance)
+        summed += term
+        if term < summed * 1e-12:
+            break
+    return math.exp(log_term + math.log(summed))
+
+
+def upper_bound_95(failed: int, total: int) -> float | None:
+    """The exact one-sided upper 95% bound (Clopper-Pearson) on the probability of a failure.
+
+    It is the greatest probability under which so few failures would still be seen once in twenty times.
+    Requests are taken as independent; failures that come in bursts carry less information than that.
+
+    Returns:
+        0 to 1; None where nothing was tried.
+    """
+    if total <= 0:
+        return None
+    if failed >= total:
+        return 1.0
+    if failed == 0:
+        return -math.expm1(math.log(0.05) / total)
+    low, high = failed / total, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        if middle >= 1.0 or _at_most(failed, total, middle) < 0.05:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def outages(requests: Iterable[tuple[float, bool]], interval_s: float) -> list[tuple[float, float]]:
+    """Stretches in which nothing got through.
+
+    Args:
+        requests: (due, failed) in the order of due times.
+        interval_s: from one request to the next, for an outage that lasts to the end.
+
+    Returns:
+        (begin, end): from the due time of the first failure in a row to the next good request's.
+    """
+    result: list[tuple[float, float]] = []
+    begin: float | None = None
+    last = 0.0
+    for due, failed in requests:
+        if failed and begin is None:
+            begin = due
+        elif not failed and begin is not None:
+            result.append((begin, due))
+            begin = None
+        last = due
+    if begin is not None:
+        result.append((begin, last + interval_s))
+    return result
+
+
+def merge(spans: Iterable[tuple[float, float]], within_s: float = TOGETHER_S) -> list[tuple[float, float]]:
+    """Join ascending spans that are less than this apart."""
+    result: list[tuple[float, float]] = []
+    for begin, end in spans:
+        if result and begin - result[-1][1] < within_s:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((begin, end))
+    return result

@@ -1,0 +1,47 @@
+"""The verdict in about five lines, for the terminal."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.report import words
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def lines(report: dict[str, Any], directory: Path) -> list[str]:
+    """The summary; every reason not to pass is among them."""
+    requests, latency = report["requests"], report["latency_ms"]
+    result = [f"{words.heading(report)}: {words.sentence(report)}"]
+    if requests["total"]:
+        kinds = ", ".join(
+            f"{kind} {counts['failed']} of {words.number(counts['total'])}"
+            for kind, counts in requests["by_connection"].items()
+        )
+        result.append(
+            f"Lost by connection: {kinds}; a request is lost less often than "
+            f"{words.bound(requests['lost_upper_bound_95'])} (95%)"
+        )
+        median, most, slowest = (words.milliseconds(latency[name]) for name in ("p50", "p99", "max"))
+        outage = words.seconds(report["outage_s"]["longest"])
+        result.append(
+            f"Answer times: median {median}, 99% {most}, slowest {slowest}; longest outage {outage}"
+        )
+    replacements = report["replacements"]
+    if replacements:
+        answered = [r for r in replacements if r["first_answer_at"] is not None]
+        last = max((r["first_answer_s"] for r in answered if r["first_answer_s"] is not None), default=None)
+        result.append(
+            f"Replacements: {len(answered)} of {len(replacements)} answered"
+            + (f", the last one first after {words.seconds(last)}" if last is not None else "")
+        )
+    causes = collections.Counter[str]()
+    for group in report["failures"]:
+        causes[group["cause"]] += group["count"]
+    if causes:
+        result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
+    result += [f"Why not: {reason}" for reason in report["verdict"]["reasons"]]
+    result.append(f"Report: {directory / 'report.html'}")
+    return result

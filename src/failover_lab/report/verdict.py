@@ -1,0 +1,201 @@
+"""May this be called a pass? Measured, nothing lost beyond what is allowed, everything back in its place."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.probe import marks
+from failover_lab.probe.records import Outcome
+from failover_lab.report import stats
+
+if TYPE_CHECKING:
+    from failover_lab.probe.records import Record
+    from failover_lab.report.load import RunData
+
+# The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
+LATE_P99_MS = 20.0
+LATE_MOST_MS = 250.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The parts of a verdict.
+
+    Attributes:
+        checks: what was asked, in order, and for each the sentences on why not; none: it is well.
+    """
+
+    checks: dict[str, list[str]]
+    steady_before: bool | None
+    steady_after: bool | None
+    aborted: bool
+
+    @property
+    def reasons(self) -> list[str]:
+        """Every sentence, the gravest first."""
+        return [reason for found in self.checks.values() for reason in found]
+
+
+def lateness(records: list[Record]) -> dict[str, float | None]:
+    """By how much the probe missed its own due times, in milliseconds."""
+    late = sorted(record.late_ms for record in records)
+    return {
+        "p50": stats.percentile(late, 0.5),
+        "p99": stats.percentile(late, 0.99),
+        "max": late[-1] if late else None,
+    }
+
+
+def not_measured(data: RunData) -> list[str]:
+    """Why the figures cannot be relied on; empty when they can."""
+    if not data.records:
+        return ["no request was recorded"]
+    reasons = []
+    if not data.whole:
+        reasons.append("the record was cut off before the probe's end")
+    late = lateness(data.records)
+    if (late["p99"] or 0.0) > LATE_P99_MS or (late["max"] or 0.0) > LATE_MOST_MS:
+        reasons.append(
+            f"the probe could not keep its schedule: 1% of requests were {late['p99']:.0f} ms late or more, "
+            f"the latest {late['max']:.0f} ms (allowed {LATE_P99_MS:g} and {LATE_MOST_MS:g})"
+        )
+    own = collections.Counter(record.outcome for record in data.records)
+    if own[Outcome.PROBE_ERROR]:
+        detail = next(record.detail for record in data.records if record.outcome is Outcome.PROBE_ERROR)
+        reasons.append(f"{own[Outcome.PROBE_ERROR]} requests failed in the probe itself ({detail})")
+    fault_at = data.mark(marks.FAULT_BEGIN)
+    if fault_at is not None and not data.records[0].due <= fault_at <= data.records[-1].due:
+        reasons.append("the probe was not running at the fault")
+    return reasons
+
+
+def steady(data: RunData, begin: float, end: float, pods: list[str]) -> str | None:
+    """What was not steady between these instants, or None: it was."""
+    inside = [record for record in data.records if begin <= record.due <= end]
+    if not inside or inside[0].due > begin + 1.0:
+        return "the probe did not cover it"
+    failed = sum(record.failed for record in inside)
+    if failed:
+        return f"{failed} of {len(inside)} requests failed"
+    answered = {record.pod for record in inside}
+    silent = sorted(set(pods) - answered)
+    return f"no answer of {', '.join(silent)}" if silent else None
+
+
+def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | None, bool | None]:
+    window_s = data.settings["steady_window_s"]
+    spread = (data.play or {}).get("spread") or {}
+    states: list[bool | None] = []
+    fault_at = data.mark(marks.FAULT_BEGIN)
+    for name, event, placement, reasons in (
+        ("before the fault", marks.STEADY_BEFORE, spread.get("before"), checks["steady before"]),
+        ("after it", marks.STEADY_AFTER, spread.get("after"), checks["steady after"]),
+    ):
+        at = data.mark(event)
+        if at is None:
+            if fault_at is not None:
+                reasons.append(f"no steady state {name} was reached")
+            states.append(None)
+            continue
+        end = fault_at if event == marks.STEADY_BEFORE and fault_at is not None else at
+        problem = steady(data, at - window_s, end, list(placement or {}))
+        if problem is not None:
+            reasons.append(f"not steady {name}: {problem}")
+        states.append(problem is None)
+    return states[0], states[1]
+
+
+def _losses(data: RunData, reasons: list[str]) -> None:
+    failed = sum(record.failed for record in data.records)
+    allowed = data.settings["max_lost"]
+    if allowed is not None and failed > allowed:
+        reasons.append(f"{failed} requests were lost, {allowed} are allowed")
+    slowest = max((r.latency_ms for r in data.records if r.outcome is Outcome.OK), default=0.0)
+    limit = data.settings["max_slowest_ms"]
+    if limit is not None and slowest > limit:
+        reasons.append(f"the slowest answer took {slowest:.0f} ms, {limit:g} are allowed")
+
+
+def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]) -> None:
+    play = data.play or {}
+    displaced = play.get("displaced") or []
+    if len(found) < len(displaced):
+        reasons.append(f"{len(displaced)} pods were displaced and only {len(found)} replacements are known")
+    silent = [entry["pod"] for entry in found if entry["first_answer_at"] is None]
+    if silent:
+        reasons.append(f"no answer through the address came from {', '.join(silent)}")
+    old = {entry["uid"] for entry in displaced}
+    same = [entry["pod"] for entry in found if entry["uid"] in old]
+    if same:
+        reasons.append(f"{', '.join(same)} is no new pod: its UID was there before")
+    for entry in found:
+        seen = {c.facts.get("uid") for c in data.changes if c.kind == "Pod" and c.name == entry["pod"]} - {
+            None
+        }
+        if seen and entry["uid"] not in seen:
+            reasons.append(
+                f"{entry['pod']} has UID {entry['uid']} in run.json, and the cluster reported another"
+            )
+
+
+def _spread(data: RunData, reasons: list[str]) -> None:
+    play = data.play or {}
+    left = play.get("left_on_node")
+    if left:
+        reasons.append(f"{', '.join(left)} stayed on {play['fault'].get('node')}")
+    spread = play.get("spread") or {}
+    after: dict[str, str] | None = spread.get("after")
+    if after is None:
+        if play:
+            reasons.append("where the pods are afterwards is unknown")
+        return
+    eligible = spread.get("eligible_nodes")
+    if eligible is None:
+        lost = None if play["fault"]["kind"] == "pod" else play["fault"].get("node")
+        eligible = [node for node in (play.get("lab") or {}).get("nodes") or [] if node != lost]
+    counts = collections.Counter(after.values())
+    expected = data.settings["expected_replicas"]
+    if expected is not None and len(after) != expected:
+        reasons.append(f"{len(after)} pods serve afterwards, and {expected} should")
+    elsewhere = sorted(set(counts) - set(eligible)) if eligible else []
+    if elsewhere:
+        reasons.append(f"pods run on {', '.join(elsewhere)}, where they should not")
+    per_node = [counts[node] for node in eligible]
+    skew = max(per_node) - min(per_node) if per_node else 0
+    if skew > data.settings["max_skew"]:
+        shares = ", ".join(f"{node} {counts[node]}" for node in eligible)
+        reasons.append(f"the pods are spread unevenly afterwards: {shares}")
+
+
+CHECKS = (
+    "run finished",
+    "measured",
+    "requests answered",
+    "replacements answered",
+    "pods spread",
+    "steady before",
+    "steady after",
+)
+
+
+def judge(data: RunData, replacements: list[dict[str, Any]]) -> Judged:
+    """Ask everything that a pass needs."""
+    checks: dict[str, list[str]] = {name: [] for name in CHECKS}
+    finished = checks["run finished"]
+    aborts = [mark for mark in data.marks if mark.event == marks.ABORTED]
+    if aborts:
+        why = aborts[0].details.get("reason")
+        finished.append(f"the run was aborted{f': {why}' if why else ''}")
+    finished += (data.play or {}).get("errors") or []
+    if data.play is None and data.marks:
+        finished.append("run.json is missing: what was displaced and what replaced it is unknown")
+    if data.play is not None and data.mark(marks.FAULT_BEGIN) is None:
+        finished.append("no fault was marked")
+    checks["measured"] += [f"not measured: {reason}" for reason in not_measured(data)]
+    _losses(data, checks["requests answered"])
+    _replacements(data, replacements, checks["replacements answered"])
+    _spread(data, checks["pods spread"])
+    before, after = _steady_states(data, checks)
+    return Judged(checks, before, after, bool(aborts))

@@ -1,0 +1,100 @@
+"""The report's sentences, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OUTCOMES = {
+    "ok": "answered",
+    "refused": "refused",
+    "unreachable": "unreachable",
+    "reset": "reset",
+    "connect_timeout": "no connection in time",
+    "read_timeout": "no answer in time",
+    "closed_early": "closed before the answer",
+    "wrong_status": "wrong status",
+    "wrong_body": "wrong content",
+    "unfinished": "unfinished",
+    "probe_error": "the probe's own error",
+}
+CAUSES = {
+    "address_moved": "the address moved",
+    "bad_answer": "a bad answer",
+    "endpoint_dead": "a dead endpoint",
+    "endpoint_refuses": "an endpoint that refuses",
+    "no_endpoint": "no endpoint",
+    "not_serving_yet": "a pod not serving yet",
+    "shutdown_race": "a shutdown race",
+    "stale_flow": "a stale tracked connection",
+    "stale_reused_connection": "a stale reused connection",
+    "unexplained": "unexplained",
+}
+_DEEDS = {
+    "drain": "Draining {node}",
+    "kill": "Killing {node}",
+    "freeze": "Freezing {node}",
+    "partition": "Cutting off {node}",
+    "kubelet": "Stopping the kubelet of {node}",
+    "pod": "Deleting pods on {node}",
+}
+
+
+def number(value: float) -> str:
+    """A whole number with thin spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\u2009")
+
+
+def milliseconds(value: float | None) -> str:
+    """A time of requests: ``1.2 ms``, ``340 ms``, ``1.01 s``."""
+    if value is None:
+        return "\u2013"
+    if value >= 1000:
+        return f"{value / 1000:.2f}\u00a0s"
+    return f"{value:.0f}\u00a0ms" if value >= 10 else f"{value:.1f}\u00a0ms"
+
+
+def seconds(value: float | None) -> str:
+    """A span: ``0.02 s``, ``12.3 s``."""
+    if value is None:
+        return "\u2013"
+    if value == 0:
+        return "0\u00a0s"
+    return f"{value:.1f}\u00a0s" if value >= 10 else f"{value:.2f}\u00a0s"
+
+
+def bound(value: float | None) -> str:
+    """A small probability as ``1 in 8 013``."""
+    if value is None:
+        return "\u2013"
+    return f"1 in {number(1 / value)}" if value < 0.1 else f"{value:.0%}"
+
+
+def heading(report: dict[str, Any]) -> str:
+    """One or two words of verdict."""
+    verdict = report["verdict"]
+    if verdict["aborted"]:
+        return "Aborted"
+    if not verdict["measured"]:
+        return "Not measured"
+    return "Passed" if verdict["passed"] else "Not passed"
+
+
+def sentence(report: dict[str, Any]) -> str:
+    """What happened to the users, in a sentence."""
+    fault, requests = report["fault"], report["requests"]
+    total, failed = requests["total"], requests["failed"]
+    if not total:
+        return "No request was recorded."
+    deed = _DEEDS.get(fault["kind"] or "", "The run").format(node=fault["node"] or "a node")
+    if fault["kind"] == "drain" and fault["node"] and fault["node"] == fault["announcer"]:
+        deed += ", which announced the address,"
+    lost = (
+        f"lost none of {number(total)} requests"
+        if not failed
+        else f"lost {number(failed)} of {number(total)} requests"
+    )
+    tail = f"; the slowest answer took {milliseconds(report['latency_ms']['max'])}"
+    outage = report["outage_s"]["longest"]
+    if failed and outage:
+        tail = f"; for {seconds(outage)} at most nothing got through"
+    return f"{deed} {lost}{tail}."
