@@ -1,0 +1,24 @@
+#!/bin/sh
+# Build the commands of one pinned Go module into a directory that appears only when all of them are whole.
+#
+# usage: build-module.sh MODULE_DIR OUT_DIR PACKAGE...
+#
+# MODULE_DIR holds go.mod and go.sum. The environment carries what the build needs (PATH with go, CGO_ENABLED,
+# LDFLAGS, TAGS, GOCACHE, GOMODCACHE). An interrupted build leaves OUT_DIR absent; what was compiled stays in
+# GOCACHE, so that the next run goes on from there.
+set -eu
+
+module_dir=$1
+out_dir=$2
+shift 2
+
+partial="${out_dir}.partial"
+rm -rf "${partial}"
+mkdir -p "${partial}"
+
+cd "${module_dir}"
+# -mod=readonly: a build that wanted another version than go.sum guards must fail, not rewrite the lock.
+go build -mod=readonly -trimpath -buildvcs=false -tags "${TAGS:-}" -ldflags "-s -w ${LDFLAGS:-}" -o "${partial}/" "$@"
+
+rm -rf "${out_dir}"
+mv "${partial}" "${out_dir}"

@@ -1,0 +1,76 @@
+"""``subnet``: may the lab have this network, or does this machine route it elsewhere already?"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+ROUTES = Path("/proc/net/route")
+
+
+def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
+    """The networks in a table of routes, as Linux prints it in ``/proc/net/route``.
+
+    Returns:
+        Pairs of interface and network; the default route is left out. Addresses there are hexadecimal, lowest byte first.
+    """
+    result = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) < 8:
+            continue
+        address, mask = (int.from_bytes(bytes.fromhex(fields[index]), "little") for index in (1, 7))
+        if mask:
+            network = ipaddress.IPv4Network((address, (mask).bit_count()), strict=False)
+            result.append((fields[0], network))
+    return result
+
+
+def conflict(
+    wanted: ipaddress.IPv4Network, routes: Iterable[tuple[str, ipaddress.IPv4Network]]
+) -> tuple[str, ipaddress.IPv4Network] | None:
+    """The first route that shares addresses with the wanted network."""
+    return next(((name, network) for name, network in routes if network.overlaps(wanted)), None)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say that the network is free.
+
+    Raises:
+        UserError: it is no network of a usable size, not private, or in use.
+    """
+    try:
+        wanted = ipaddress.IPv4Network(options.wanted)
+    except ValueError as error:
+        raise UserError(
+            f"cluster_subnet {options.wanted} is no IPv4 network ({error}); give one such as 192.168.70.0/24"
+        ) from error
+    if not wanted.is_private or wanted.prefixlen > 24:
+        raise UserError(
+            f"cluster_subnet {wanted} must be a private network of /24 or larger, such as 192.168.70.0/24"
+        )
+    try:
+        found = conflict(wanted, parse_routes(ROUTES.read_text(encoding="ascii")))
+    except OSError:
+        found = None  # no Linux: the engine itself refuses what overlaps
+    if found:
+        raise UserError(
+            f"cluster_subnet {wanted} is taken: this machine routes {found[1]} through {found[0]}. "
+            "Choose another one, or leave cluster_subnet unset and a free one is found"
+        )
+    print("free")
+    return 0
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = commands.add_parser("subnet", help="check that a network for the lab is free")
+    parser.add_argument("--wanted", required=True, metavar="CIDR")
+    parser.set_defaults(run=run)
