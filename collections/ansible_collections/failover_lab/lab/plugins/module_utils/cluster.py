@@ -1,0 +1,138 @@
+"""Reading a cluster as plain objects of its API, for the modules of this collection."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible.module_utils.basic import AnsibleModule
+
+try:
+    import kubernetes
+    import urllib3
+except ImportError:
+    kubernetes = None
+    MISSING = traceback.format_exc()
+
+REQUEST_TIMEOUT_S = 10
+
+Object = dict[str, Any]
+
+
+def of(parent: Object, *path: str, default: Any = None) -> Any:  # noqa: ANN401 - objects of the API have any shape
+    """The value at this path; the default where any part of it is missing or null."""
+    value: Any = parent
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return default if value is None else value
+
+
+def is_ready(thing: Object) -> bool:
+    """Whether a pod or node is ready and not about to go."""
+    return not of(thing, "metadata", "deletionTimestamp") and any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in of(thing, "status", "conditions", default=[])
+    )
+
+
+def address_of(service: Object) -> str:
+    """The address that the load balancer has given; empty if none."""
+    for ingress in of(service, "status", "loadBalancer", "ingress", default=[]):
+        if address := ingress.get("ip") or ingress.get("hostname"):
+            return str(address)
+    return ""
+
+
+class Cluster:
+    """One context of a kubeconfig. Every method but the first may raise what the client raises.
+
+    ``kubernetes.client.ApiException``: the API server said no; ``urllib3.exceptions.HTTPError``: it did not answer.
+    """
+
+    def __init__(self, context: str, kubeconfig: str | None) -> None:
+        """Open the context; nothing is asked yet.
+
+        Raises:
+            kubernetes.config.ConfigException: there is no such context or file.
+        """
+        client = kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
+        self._core = kubernetes.client.CoreV1Api(client)
+        self._apps = kubernetes.client.AppsV1Api(client)
+        self._policy = kubernetes.client.PolicyV1Api(client)
+        self._custom = kubernetes.client.CustomObjectsApi(client)
+        self._version = kubernetes.client.VersionApi(client)
+
+    @staticmethod
+    def _plain(call: Callable[..., Any], *names: str) -> Object:
+        """The answer to one call as the API server wrote it; the client's models would only cost time."""
+        answer: Object = json.loads(call(*names, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S).data)
+        return answer
+
+    def _found(self, call: Callable[..., Any], *names: str) -> Object | None:
+        """The same, or None where the API server knows no such thing."""
+        try:
+            return self._plain(call, *names)
+        except kubernetes.client.ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def deployment(self, namespace: str, name: str) -> Object | None:
+        """One Deployment, if it exists."""
+        return self._found(self._apps.read_namespaced_deployment, name, namespace)
+
+    def service(self, namespace: str, name: str) -> Object | None:
+        """One Service, if it exists."""
+        return self._found(self._core.read_namespaced_service, name, namespace)
+
+    def nodes(self) -> list[Object]:
+        """All nodes, by name."""
+        items = self._plain(self._core.list_node)["items"]
+        return sorted(items, key=lambda node: str(node["metadata"]["name"]))
+
+    def pods(self) -> list[Object]:
+        """Every pod of every namespace."""
+        items: list[Object] = self._plain(self._core.list_pod_for_all_namespaces)["items"]
+        return items
+
+    def budgets(self, namespace: str) -> list[Object]:
+        """The disruption budgets of a namespace."""
+        items: list[Object] = self._plain(self._policy.list_namespaced_pod_disruption_budget, namespace)["items"]
+        return items
+
+    def version(self) -> str:
+        """The API server's version."""
+        return str(self._plain(self._version.get_code)["gitVersion"])
+
+    def announcer(self, namespace: str, service: str) -> str | None:
+        """The node that MetalLB says announces the Service; None if it does not say."""
+        where = ("metallb.io", "v1beta1", "servicel2statuses")
+        found = self._found(self._custom.list_cluster_custom_object, *where) or {}
+        for status in of(found, "items", default=[]):
+            if of(status, "status", "serviceName") == service and of(status, "status", "serviceNamespace") == namespace:
+                return str(of(status, "status", "node", default="")) or None
+        return None
+
+
+def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> Object:
+    """Do the work; what the cluster does not grant ends the module with one sentence that names the remedy."""
+    if kubernetes is None:
+        module.fail_json(msg="The Python package kubernetes is missing: run `make env`.", exception=MISSING)
+    try:
+        return work()
+    except kubernetes.config.ConfigException:
+        module.fail_json(
+            msg=f"There is no kubectl context {context}: run `ansible-playbook setup.yml -e lab_profile={context}` first."
+        )
+    except kubernetes.client.ApiException as error:
+        module.fail_json(msg=f"The cluster {context} refused: {error.status} {error.reason}.")
+    except urllib3.exceptions.HTTPError as error:
+        module.fail_json(
+            msg=f"The cluster {context} does not answer: run `ansible-playbook setup.yml -e lab_profile={context}`, "
+            f"which starts it again. ({type(error).__name__})"
+        )
+    return {}

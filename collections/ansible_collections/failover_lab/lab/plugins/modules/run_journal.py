@@ -1,0 +1,107 @@
+#!/usr/bin/python
+"""Keeps the account of the run that is going on, so that another one knows of it and can put right what it left."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: run_journal
+short_description: Open, read or close the account of a failover run
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - The account is a file. It says which process holds the run, and what the run is about to do.
+  - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind, which has
+    to be put right and closed first.
+options:
+  path:
+    description: The file.
+    type: path
+    required: true
+  state:
+    description: What to do.
+    type: str
+    choices: [open, closed, read]
+    required: true
+  content:
+    description: What to keep, with V(open).
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is written or removed.
+"""
+
+EXAMPLES = r"""
+- name: Write down what is about to be done
+  failover_lab.lab.run_journal:
+    path: ~/.local/state/failover-lab/failover-lab/run.json
+    state: open
+    content: {kind: drain, node: failover-lab-m02}
+"""
+
+RETURN = r"""
+found:
+  description: The account that was there; empty if there was none.
+  type: dict
+  returned: success
+alive:
+  description: Whether its process lives.
+  type: bool
+  returned: success
+pid:
+  description: The process that holds the run now.
+  type: int
+  returned: success
+"""
+
+import json
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils.journal import controller, is_alive, read, started
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["open", "closed", "read"], "required": True},
+            "content": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    path = Path(module.params["path"])
+    found = read(path)
+    pid = controller()
+    alive = is_alive(found)
+    mine = found.get("pid") == pid
+    changed = False
+    if module.params["state"] == "open":
+        if alive and not mine:
+            module.fail_json(
+                msg=f"Another run is going on: {found.get('kind')} of {found.get('node')}, process {found['pid']}, since "
+                f"{found.get('since')}. Wait until it ends, or end that process and run `ansible-playbook recover.yml`."
+            )
+        if found and not mine:
+            module.fail_json(msg=f"{path} tells of a run that was interrupted: run `ansible-playbook recover.yml` first.")
+        changed = True
+        if not module.check_mode:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_text(
+                json.dumps(module.params["content"] | {"pid": pid, "started": started(pid)}, indent=1) + "\n",
+                encoding="utf-8",
+            )
+            partial.replace(path)
+    elif module.params["state"] == "closed":
+        changed = bool(found)
+        if changed and not module.check_mode:
+            path.unlink(missing_ok=True)
+    module.exit_json(changed=changed, found=found, alive=alive and not mine, pid=pid)
+
+
+if __name__ == "__main__":
+    main()
