@@ -5,6 +5,8 @@ Where a broken role would install or start an engine, check mode keeps it from d
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,26 @@ def test_missing_and_not_to_be_installed(run_role: Role, fake_docker: Fake) -> N
     played = run_role(
         "engine", {"engine_install": False}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST=""
     )
+    played.refused("engine_install is false", "Install Docker 23.0 or newer")
+
+
+def test_a_switch_given_on_the_command_line_is_a_string(run_role: Role, fake_docker: Fake) -> None:
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+    options = ("--check", "-e", "engine_install=false")
+    played = run_role("engine", {}, *options, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played.refused("engine_install is false")
+
+
+def test_no_docker_command_at_all(run_role: Role, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for directory in ("/bin", "/usr/bin", "/sbin", "/usr/sbin"):
+        for program in Path(directory).iterdir():
+            link = programs / program.name
+            if program.name != "docker" and not link.is_symlink():
+                link.symlink_to(program)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{programs}"
+    played = run_role("engine", {"engine_install": False}, "--check", PATH=path, DOCKER_HOST="")
     played.refused("engine_install is false", "Install Docker 23.0 or newer")
 
 
