@@ -56,6 +56,7 @@ LINTERS = {
     "mypy": lambda: ["mypy", *existing("src", PLUGINS, "scripts", "tests")],
     "shellcheck": lambda: ["shellcheck", "--severity=style", *scripts()],
     "hadolint": lambda: ["hadolint", *dockerfiles()],
+    "role pages": lambda: ["python", "scripts/role_docs.py", "--check"],
     "ansible-lint": lambda: ["ansible-lint", "--nocolor", "-qq"],
 }
 

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Writes docs/roles/<role>.md from every role's meta/argument_specs.yml; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPO = Path(__file__).resolve().parents[1]
+PAGES = REPO / "docs" / "roles"
+
+
+def text(value: str | list[str] | None) -> str:
+    """One paragraph from a description, with Ansible's marks turned into Markdown's."""
+    joined = " ".join(value) if isinstance(value, list) else value or ""
+    return re.sub(r"\b[COVEMI]\(([^)]*)\)", r"`\1`", " ".join(joined.split()))
+
+
+def row(name: str, option: dict[str, Any]) -> str:
+    """One line of the table of settings."""
+    kind = option.get("type", "str")
+    if kind == "list" and "elements" in option:
+        kind = f"list of {option['elements']}"
+    default = "required" if option.get("required") else f"`{json.dumps(option.get('default'))}`"
+    about = text(option.get("description"))
+    if "choices" in option:
+        about += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
+    return f"| `{name}` | {kind} | {default} | {about} |".replace("\n", " ")
+
+
+def page(role: Path) -> str:
+    """The page of one role.
+
+    Args:
+        role: The role's directory.
+    """
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    parts = [f"# {role.name}", "<!-- Made by `make docs` from the role's meta/argument_specs.yml. -->"]
+    for entry, spec in specs["argument_specs"].items():
+        if entry != "main":
+            parts.append(f"## tasks_from: {entry}")
+        parts.append(f"**{text(spec.get('short_description'))}**")
+        parts += [text(paragraph) for paragraph in spec.get("description") or []]
+        if options := spec.get("options"):
+            head = ["| setting | type | default | |", "|---|---|---|---|"]
+            parts.append("\n".join(head + [row(name, options[name]) for name in options]))
+    parts.append(f"More in the role's own [README](../../roles/{role.name}/README.md).")
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write or compare every page; the exit status is 1 if one of them is not as it should be."""
+    check = "--check" in sys.argv[1:]
+    wanted = {
+        PAGES / f"{specs.parents[1].name}.md": page(specs.parents[1])
+        for specs in sorted(REPO.glob("roles/*/meta/argument_specs.yml"))
+    }
+    stale = [path for path, made in wanted.items() if not path.exists() or path.read_text("utf-8") != made]
+    stale += [path for path in PAGES.glob("*.md") if path not in wanted]
+    if check:
+        for path in stale:
+            print(f"{path.relative_to(REPO)} is out of date: run 'make docs'")
+        return int(bool(stale))
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for path in stale:
+        if path in wanted:
+            path.write_text(wanted[path], encoding="utf-8")
+        else:
+            path.unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
