@@ -48,6 +48,7 @@ need_venv() {
         fail "$remedy"
     fi
     echo "make env: installing $package, which $python needs to make environments"
+    # shellcheck disable=SC2016
     $as_root env DEBIAN_FRONTEND=noninteractive sh -c \
         'apt-get -q update >&2; apt-get -qy install --no-install-recommends "$1"' sh "$package" >&2 || fail "$remedy"
     "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$remedy"
