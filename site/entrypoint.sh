@@ -24,6 +24,7 @@ check() {
     [ "${#2}" -le 512 ] || refuse "$1 is ${#2} characters long, at most 512 are allowed"
 }
 
+# shellcheck disable=SC3028 # the container engine sets it
 pod=${POD_NAME:-${HOSTNAME:-unknown}}
 node=${NODE_NAME:-unknown}
 image=${IMAGE:-unknown}
