@@ -31,8 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "observe",
         help="write down what the cluster says about itself",
         description="Watches Nodes, their Leases, the namespace's Pods and EndpointSlices, Events and "
-        "MetalLB's status, and appends each change to events.jsonl. observer.json says `watching` once "
-        "everything is listed. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or --max-duration.",
+        "MetalLB's status, and appends each change to events.jsonl. In observer.json the state is "
+        "`watching` once everything is listed. Runs until SIGTERM, SIGINT, the stop file, the end of the "
+        "parent, or --max-duration.",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--namespace", default="site", help="where the site lives (default site)")

@@ -47,28 +47,39 @@ class Size:
     width: int
     bars: int
     label: int
+    margin: int
 
 
-SIZES = (Size("wide", 760, 190, 210), Size("narrow", 268, 90, 96))
+SIZES = (Size("wide", 800, 200, 190, 120), Size("narrow", 250, 84, 130, 60))
 
 
 def _x(axis: series.Span, field: str = "t", *, labels: bool = False) -> Spec:
     return {
         "field": field,
         "type": "quantitative",
-        "scale": {"domain": [axis.begin, axis.end], "nice": False},
+        "scale": {"domain": [axis.begin, axis.end], "nice": False, "padding": 0},
         "axis": {"labels": labels, "ticks": labels, "title": "seconds after the fault" if labels else None}
         if labels
         else {"labels": False, "ticks": False, "title": None},
     }
 
 
-def _names(names: list[str], size: Size, title: str | None = None) -> Spec:
+def _names(names: list[str], size: Size) -> Spec:
+    # Names of pods differ at their end; on a phone that is all there is room for.
+    most = size.label // 8
+    short = f"length(datum.label) > {most} ? '\u2026' + slice(datum.label, {1 - most}) : datum.label"
     return {
         "field": "name",
         "type": "nominal",
         "scale": {"domain": names},
-        "axis": {"title": title, "grid": False, "ticks": False, "domain": False, "labelLimit": size.label},
+        "axis": {
+            "title": None,
+            "grid": False,
+            "ticks": False,
+            "domain": False,
+            "labelLimit": 0,
+            "labelExpr": short,
+        },
     }
 
 
@@ -143,7 +154,7 @@ def _throughput(report: Report, axis: series.Span, marks: list[series.Row], size
 
 def _failures(rows: list[series.Row], axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
     names = sorted({row["what"] for row in rows})
-    y = _names(names, size) | {"field": "what"}
+    y = _names(names, Size("", 0, 0, 999, 0)) | {"field": "what"}
     return {
         "title": _title("Failed, by kind"),
         "width": size.width,
@@ -173,7 +184,7 @@ def _latency(report: Report, axis: series.Span, marks: list[series.Row], size: S
         "field": "ms",
         "type": "quantitative",
         "scale": {"type": "log", "nice": True},
-        "axis": {"title": None, "tickCount": 4, "format": "~s"},
+        "axis": {"title": None, "values": [0.1, 1, 10, 100, 1000, 10000], "format": "~g"},
     }
     line = {"x": _x(axis), "y": y, "color": _colours(_LATENCY)}
     return {
@@ -258,17 +269,19 @@ def _lanes(
         "resolve": {"scale": {"color": "independent", "opacity": "independent"}},
     }
     if last:
-        layers[0]["encoding"]["x"] = _x(axis, labels=True)
+        for layer in layers:
+            layer["encoding"]["x"] = _x(axis, labels=True)
     return spec
 
 
-def _config() -> Spec:
+def _config(size: Size) -> Spec:
     font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
     return {
         "background": None,
         "font": font,
         "aria": False,
-        "padding": 2,
+        # Browsers set text wider than the measure it was placed by.
+        "padding": {"left": 14, "top": 2, "right": 26, "bottom": 2},
         "view": {"stroke": None},
         "axis": {
             "labelColor": SOFT,
@@ -281,6 +294,7 @@ def _config() -> Spec:
             "titleFontSize": 11,
         },
         "axisX": {"grid": False},
+        "axisY": {"minExtent": size.margin},
         "title": {"color": INK, "fontSize": 13, "fontWeight": 600},
         "legend": {"labelColor": SOFT, "labelFontSize": 11, "symbolStrokeWidth": 0, "symbolType": "square",
                    "symbolSize": 60, "columnPadding": 10},
@@ -317,7 +331,7 @@ def timeline_spec(report: Report, size: Size) -> Spec:
         )
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "config": _config(),
+        "config": _config(size),
         "vconcat": charts,
         "resolve": {"scale": {"color": "independent", "y": "independent", "size": "independent"}},
     }
@@ -338,5 +352,5 @@ def draw(spec: Spec) -> str:
     svg: str = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version="5.20")
     for colour, variable in COLOURS.items():
         svg = svg.replace(f'"{colour}"', f'"var({variable})"')
-    # Half a pixel is as fine as anybody sees; full precision would double the page.
-    return re.sub(r"(\d+\.\d)\d+", r"\1", svg)
+    # Full precision would double the page; coarser than this leaves gaps between neighbouring bars.
+    return re.sub(r"(\d+\.\d{3})\d+", r"\1", svg)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.probe.records import NOT_SEEN_BY_USERS, Outcome
-from failover_lab.report import stats, words
+from failover_lab.report import stats
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
@@ -82,7 +82,7 @@ def throughput(records: list[Record], axis: Span) -> list[Row]:
 def failures(records: list[Record], axis: Span) -> list[Row]:
     """Failed requests by due time, kind of failure and kind of connection."""
     counts = collections.Counter(
-        (axis.bin(r.due), f"{words.OUTCOMES[r.outcome]} ({r.kind})") for r in records if r.failed
+        (axis.bin(r.due), f"{r.outcome.replace('_', ' ')}, {r.kind}") for r in records if r.failed
     )
     return _bars(axis, counts, "what")
 
@@ -161,7 +161,7 @@ def node_states(report: Report, axis: Span) -> list[Row]:
     """Ready, cordoned and not ready stretches of each node."""
     rows: list[Row | None] = []
     for name, states in sorted(report.cluster.node_states.items()):
-        ends = [at for at, _ in states[1:]] + [None]
+        ends = [*(at for at, _ in states[1:]), None][: len(states)]
         rows += [_stretch(axis, name, state, at, end) for (at, state), end in zip(states, ends, strict=True)]
     return [row for row in rows if row is not None]
 
@@ -169,7 +169,7 @@ def node_states(report: Report, axis: Span) -> list[Row]:
 def announcements(report: Report, axis: Span) -> list[Row]:
     """Who announced the address when."""
     states = report.cluster.announcers
-    ends = [at for at, _ in states[1:]] + [None]
+    ends = [*(at for at, _ in states[1:]), None][: len(states)]
     rows = [_stretch(axis, node, "announces", at, end) for (at, node), end in zip(states, ends, strict=True)]
     return [row for row in rows if row is not None]
 

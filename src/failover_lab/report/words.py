@@ -40,8 +40,8 @@ _DEEDS = {
 
 
 def number(value: float) -> str:
-    """A whole number with thin spaces between thousands."""
-    return f"{value:,.0f}".replace(",", "\u2009")
+    """A whole number with narrow spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\u202f")
 
 
 def milliseconds(value: float | None) -> str:

@@ -1,0 +1,480 @@
+"""From records, marks and events to a verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from failover_lab import cli
+from failover_lab.errors import UserError
+from failover_lab.report import charts, command, load, series, stats, words
+from failover_lab.report.build import build
+
+# Every reused request of the made-up run comes from the same few ports; see conftest.
+
+
+def content(made_up: Any) -> dict[str, Any]:
+    """The report of a made-up run, checked against its schema."""
+    found = build(load.load(made_up.write())).content
+    jsonschema.validate(found, load.schema("report"), cls=jsonschema.Draft202012Validator)
+    return found
+
+
+def lose(made_up: Any, begin: float, end: float, outcome: str = "refused", **more: Any) -> None:
+    """Lose all requests of a kind (new unless given) between two times, one in ``every``."""
+    kind, every = more.pop("kind", "new"), more.pop("every", 1)
+    before = made_up.differ
+
+    def differ(due: float, of: str, number: int) -> dict[str, Any]:
+        if begin <= due < end and of == kind and number % every == 0:
+            return {"outcome": outcome, **more}
+        return dict(before(due, of, number))
+
+    made_up.differ = differ
+
+
+# The arithmetic
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "expected"),
+    [
+        (0, 24_000, 0.000124814),
+        (0, 59, 0.0495024),
+        (1, 100, 0.0465598),
+        (5, 100, 0.102253),
+        (10, 10, 1.0),
+        (151, 8_000, 0.021599),
+        (6_800, 20_000, 0.345563),
+        (9, 10, 0.994884),
+    ],
+)
+def test_the_upper_bound_is_the_exact_one(failed: int, total: int, expected: float) -> None:
+    bound = stats.upper_bound_95(failed, total)
+    assert bound == pytest.approx(expected, rel=2e-3)
+    if failed < total <= 100 and bound is not None:
+        # By its definition: under this probability, so few failures come one time in twenty.
+        chance = sum(math.comb(total, k) * bound**k * (1 - bound) ** (total - k) for k in range(failed + 1))
+        assert chance == pytest.approx(0.05, rel=1e-6)
+
+
+def test_no_requests_have_no_bound_and_no_percentile() -> None:
+    assert stats.upper_bound_95(0, 0) is None
+    assert stats.percentile([], 0.5) is None
+    assert stats.percentile([1.0, 2.0, 3.0], 0.5) == 2.0
+    assert stats.percentile([1.0, 2.0, 3.0], 0.0) == 1.0
+
+
+def test_outages_and_merging() -> None:
+    rows = [(0.0, False), (1.0, True), (2.0, True), (3.0, False), (4.0, True)]
+    assert stats.outages(rows, 1.0) == [(1.0, 3.0), (4.0, 5.0)]
+    assert stats.merge([(0.0, 1.0), (1.5, 2.0), (5.0, 6.0)]) == [(0.0, 2.0), (5.0, 6.0)]
+
+
+# Verdicts
+
+
+def test_a_good_drain_passes(made_up: Any) -> None:
+    made_up.observed_drain()
+    found = content(made_up)
+    assert found["verdict"] == {
+        "passed": True,
+        "measured": True,
+        "aborted": False,
+        "reasons": [],
+        "checks": found["verdict"]["checks"],
+    }
+    assert found["requests"]["total"] == 6600
+    assert found["requests"]["failed"] == 0
+    assert found["requests"]["errors"] == {}
+    assert found["requests"]["lost_upper_bound_95"] == pytest.approx(3 / 6600, rel=0.01)
+    assert found["outage_s"] == {"longest": 0.0, "total": 0.0}
+    assert [(r["pod"], r["first_answer_s"]) for r in found["replacements"]] == [
+        ("site-x", pytest.approx(6.0, abs=0.2)),
+        ("site-y", pytest.approx(14.0, abs=0.2)),
+    ]
+    assert found["spread"]["nodes"] == {"lab": 2, "lab-m02": 0, "lab-m03": 2}
+    assert found["spread"]["before"]["nodes"] == {"lab": 1, "lab-m02": 2, "lab-m03": 1}
+    assert found["clocks_s"] == {"address": None, "endpoints": 7.0, "capacity": 13.0, "stale_flows": None}
+    assert found["predicted_s"] == dict.fromkeys(("address", "endpoints", "capacity", "stale_flows"))
+    assert found["steady"] == {"before": True, "after": True}
+
+
+def reasons(made_up: Any) -> str:
+    found = content(made_up)
+    assert not found["verdict"]["passed"]
+    assert found["verdict"]["reasons"]
+    return "; ".join(found["verdict"]["reasons"])
+
+
+def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> None:
+    make = type(made_up)
+
+    def changed(name: str, **changes: Any) -> Any:
+        run = make(tmp_path / name)
+        for key, value in changes.items():
+            if key == "play":
+                run.play.update(value)
+            else:
+                setattr(run, key, value)
+        return run
+
+    play = made_up.play
+    spread = play["spread"]
+    marks = made_up.marks
+    for name, changes, says in (
+        ("aborted", {"marks": [*marks, (39.0, "aborted")]}, "the run was aborted"),
+        ("error", {"play": {"errors": ["the node did not come back"]}}, "the node did not come back"),
+        ("no_fault", {"marks": []}, "no fault was marked"),
+        ("no_play", {"play": {}}, None),
+        ("left", {"play": {"left_on_node": ["site-a"]}}, "site-a stayed on lab-m02"),
+        ("few", {"play": {"replacements": []}}, "2 pods were displaced and only 0 replacements are known"),
+        (
+            "silent",
+            {"play": {"replacements": [{"pod": "site-q", "uid": "q"}, {"pod": "site-y", "uid": "uid-y"}]}},
+            "no answer through the address came from site-q",
+        ),
+        (
+            "same",
+            {
+                "play": {
+                    "replacements": [{"pod": "site-a", "uid": "uid-a"}, {"pod": "site-y", "uid": "uid-y"}]
+                }
+            },
+            "site-a is no new pod: its UID was there before",
+        ),
+        (
+            "skewed",
+            {"play": {"spread": {**spread, "after": {**spread["after"], "site-y": "lab", "site-c": "lab"}}}},
+            "spread unevenly afterwards: lab 4, lab-m03 0",
+        ),
+        (
+            "elsewhere",
+            {"play": {"spread": {**spread, "after": {**spread["after"], "site-y": "lab-m02"}}}},
+            "pods run on lab-m02, where they should not",
+        ),
+        (
+            "too_few",
+            {"play": {"spread": {**spread, "after": {"site-c": "lab-m03", "site-d": "lab"}}}},
+            "2 pods serve afterwards, and 4 should",
+        ),
+        ("unknown", {"play": {"spread": {}}}, "where the pods are afterwards is unknown"),
+        (
+            "eligible",
+            {"play": {"spread": {"after": {**spread["after"], "site-y": "lab-m02"}}}},
+            "pods run on lab-m02",
+        ),
+        ("before", {"marks": marks[1:]}, "no steady state before the fault was reached"),
+        ("after", {"marks": marks[:-1]}, "no steady state after it was reached"),
+        ("uncovered", {"begin": -5.0}, "not steady before the fault: the probe did not cover it"),
+        ("absent", {"begin": 5.0}, "not measured: the probe was not running at the fault"),
+        ("cut", {"whole": False}, "not measured: the record was cut off"),
+        ("late", {"differ": lambda *_: {"late": 30.0}}, "could not keep its schedule"),
+        ("stall", {"differ": lambda _d, _k, n: {"late": 300.0 if n == 5 else 0.1}}, "the latest 300 ms"),
+        (
+            "own",
+            {"differ": lambda _d, _k, n: {"outcome": "probe_error", "detail": "EMFILE"} if n == 9 else {}},
+            "not measured: 1 requests failed in the probe itself (EMFILE)",
+        ),
+        (
+            "slow",
+            {
+                "play": {"settings": {**play["settings"], "max_slowest_ms": 500}},
+                "differ": lambda _d, _k, n: {"took": 1.013, "retransmits": 1} if n == 3000 else {},
+            },
+            "the slowest answer took 1013 ms, 500 are allowed",
+        ),
+        (
+            "silent_before",
+            {"play": {"spread": {**spread, "before": {**spread["before"], "site-z": "lab"}}}},
+            "not steady before the fault: no answer of site-z",
+        ),
+    ):
+        if says is not None:
+            assert says in reasons(changed(name, **changes)), name
+
+
+def test_a_uid_that_the_cluster_does_not_know(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.play["replacements"][0]["uid"] = "made-up"
+    assert "site-x has UID made-up in run.json, and the cluster reported another" in reasons(made_up)
+
+
+def test_losses_are_counted_against_what_is_allowed(made_up: Any, tmp_path: Path) -> None:
+    lose(made_up, 8.0, 8.1, every=3)
+    found = content(made_up)
+    lost = found["requests"]["failed"]
+    assert 2 <= lost <= 5
+    assert found["verdict"]["reasons"] == [f"{lost} requests were lost, 0 are allowed"]
+    made_up.play["settings"]["max_lost"] = lost
+    assert content(made_up)["verdict"]["passed"]
+    made_up.play["settings"]["max_lost"] = None
+    assert content(made_up)["verdict"]["passed"]
+
+
+def test_failures_in_a_steady_state(made_up: Any) -> None:
+    made_up.play["settings"]["max_lost"] = None
+    lose(made_up, 30.0, 30.1)
+    lose(made_up, -5.0, -4.9)
+    said = reasons(made_up)
+    assert re.search(r"not steady before the fault: \d+ of \d+ requests failed", said)
+    assert re.search(r"not steady after it: \d+ of \d+ requests failed", said)
+
+
+def test_a_probe_alone_needs_no_play(made_up: Any) -> None:
+    made_up.play, made_up.marks = None, []
+    found = content(made_up)
+    assert found["verdict"]["passed"]
+    assert found["fault"] == dict.fromkeys(("kind", "node", "announcer", "injected_at", "healed_at"))
+    made_up.marks = [(0.0, "fault_begin")]
+    (made_up.directory / "run.json").unlink(missing_ok=True)
+    assert "run.json is missing" in reasons(made_up)
+
+
+def test_no_request_at_all_is_null_and_not_nought(made_up: Any) -> None:
+    made_up.end = made_up.begin
+    found = content(made_up)
+    assert found["requests"]["total"] == 0
+    assert found["requests"]["lost_upper_bound_95"] is None
+    assert found["latency_ms"] == {"p50": None, "p90": None, "p99": None, "max": None}
+    assert found["outage_s"] == {"longest": None, "total": None}
+    assert "not measured: no request was recorded" in found["verdict"]["reasons"]
+    lines, passed = command.write(made_up.directory)
+    assert not passed
+    assert lines[0] == "Not measured: No request was recorded."
+
+
+# Causes
+
+
+def cause(made_up: Any) -> tuple[str, str]:
+    groups = content(made_up)["failures"]
+    assert len(groups) == 1, groups
+    return groups[0]["cause"], groups[0]["evidence"]
+
+
+def test_cause_unexplained_without_evidence(made_up: Any) -> None:
+    lose(made_up, 8.0, 8.1, "connect_timeout")
+    assert cause(made_up)[0] == "unexplained"
+
+
+def test_cause_shutdown_race(made_up: Any) -> None:
+    made_up.observed_drain()
+    lose(made_up, 7.5, 7.6, "refused")
+    assert cause(made_up) == (
+        "shutdown_race",
+        "site-b was told to stop at 19:00:07.000, gone at 19:00:13.000, while requests still came",
+    )
+
+
+def test_cause_address_moved(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.change(24.3, "ServiceL2Status", "l2-1", service="site", node="lab")
+    lose(made_up, 24.2, 24.4, "reset")
+    assert cause(made_up) == ("address_moved", "the address moved from lab-m02 to lab at 19:00:24.300")
+    assert content(made_up)["clocks_s"]["address"] == 24.3
+
+
+def test_cause_no_endpoint(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.change(25.0, "EndpointSlice", "site-1", endpoints=[])
+    made_up.endpoints(27.0, site_x="ready")
+    lose(made_up, 25.1, 26.9, "refused")
+    assert cause(made_up)[0] == "no_endpoint"
+    made_up.change(25.0, "EndpointSlice", "site-1", "DELETED")
+    made_up.endpoints(25.05, site_x="stopping")
+    assert cause(made_up) == ("no_endpoint", "at 19:00:25.100 the Service had no ready endpoint")
+
+
+def test_cause_endpoint_that_refuses_one_in_fifty(made_up: Any) -> None:
+    made_up.observed_drain()
+    lose(made_up, 24.0, 34.0, "refused", every=50)
+    found = content(made_up)["failures"]
+    assert {group["cause"] for group in found} == {"endpoint_refuses"}
+    assert sum(group["count"] for group in found) == pytest.approx(20, abs=3)
+
+
+def test_cause_not_serving_yet(made_up: Any) -> None:
+    # Nothing is being stopped here: a pod is added, counts as ready, and does not serve.
+    made_up.endpoints(-20, site_c="ready", site_d="ready")
+    made_up.change(24.0, "Pod", "site-z", "ADDED", uid="z", node="lab", ready=False)
+    made_up.change(25.0, "Pod", "site-z", uid="z", node="lab", ready=True)
+    lose(made_up, 25.2, 25.4, "refused")
+    assert cause(made_up) == (
+        "not_serving_yet",
+        "site-z counted as ready from 19:00:25.000 on, before it served",
+    )
+
+
+def test_cause_bad_answer(made_up: Any) -> None:
+    lose(made_up, 8.0, 8.1, "wrong_status", status=503, pod="site-c", node="lab-m03")
+    assert cause(made_up) == ("bad_answer", "site-c answered with status 503")
+    lose(made_up, 8.0, 8.1, "wrong_body", status="")
+    assert "something that is no HTTP answer" in cause(made_up)[1]
+
+
+def test_cause_stale_reused_connection(made_up: Any) -> None:
+    lose(made_up, 8.0, 8.3, "closed_early", kind="reused", detail="before_any_byte")
+    assert cause(made_up)[0] == "stale_reused_connection"
+    made_up.observed_drain()
+    # The failing connections had answered from site-b before, which is being stopped.
+    before = made_up.differ
+
+    def behind_site_b(due: float, kind: str, number: int) -> dict[str, Any]:
+        earlier = {"pod": "site-b"} if due < 8 else {}
+        return {"port": 77, **earlier, **before(due, kind, number)} if kind == "reused" else {}
+
+    made_up.differ = behind_site_b
+    assert cause(made_up) == (
+        "stale_reused_connection",
+        "the connection led to site-b (told to stop at 19:00:07.000) and was closed as the request was sent",
+    )
+    # Broken within an answer is something else: a server that stopped in the middle of its work.
+    lose(made_up, 8.0, 8.3, "closed_early", kind="reused", detail="after_part")
+    assert cause(made_up)[0] == "shutdown_race"
+
+
+def killed(made_up: Any) -> None:
+    made_up.play["fault"]["kind"] = "kill"
+    made_up.endpoints(-20, site_a="ready", site_b="ready", site_c="ready", site_d="ready")
+    made_up.endpoints(6.0, site_c="ready", site_d="ready")
+    made_up.endpoints(12.0, site_c="ready", site_d="ready", site_x="ready", site_y="ready")
+    made_up.change(-20, "Node", "lab-m02", "LISTED", ready="True")
+    made_up.change(5.0, "Node", "lab-m02", ready="Unknown")
+    made_up.change(15.0, "Node", "lab-m02", "DELETED")
+
+
+def test_causes_and_clocks_of_a_sudden_death(made_up: Any) -> None:
+    killed(made_up)
+    lose(made_up, 0.5, 6.0, "connect_timeout", every=2, took=3.0)
+    lose(made_up, 16.0, 17.0, "connect_timeout", every=7, took=3.0)
+    found = content(made_up)
+    assert [group["cause"] for group in found["failures"]] == ["endpoint_dead", "stale_flow"]
+    assert found["failures"][0]["evidence"] == "the Service still sent to site-a, site-b on lab-m02"
+    assert found["clocks_s"] == {
+        "address": None,
+        "endpoints": 6.0,
+        "capacity": 12.0,
+        "stale_flows": pytest.approx(17.0, abs=0.1),
+    }
+
+
+def test_groups_are_of_one_kind_and_come_together(made_up: Any) -> None:
+    lose(made_up, 8.0, 8.5, "refused")
+    lose(made_up, 12.0, 12.2, "refused")
+    lose(made_up, 8.0, 8.5, "reset", kind="reused", detail="after_part")
+    found = content(made_up)["failures"]
+    assert [(g["outcome"], g["connection_kind"], g["count"]) for g in found] == [
+        ("refused", "new", 50),
+        ("reset", "reused", 5),
+        ("refused", "new", 20),
+    ]
+
+
+# What is written
+
+
+def test_everything_is_written_and_made_again(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.observed_drain()
+    lose(made_up, 7.5, 7.6, "refused")
+    lose(made_up, 40.0 - 0.05, 40.0, "read_timeout", took=5.0)
+    directory = made_up.write()
+    assert cli.main(["report", str(directory)]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("Not passed: Draining lab-m02, which announced the address, lost")
+    assert "Causes: a shutdown race 10" in output
+    assert "Why not: " in output
+    names = ("report.json", "junit.xml", "report.html")
+    first = {name: (directory / name).read_bytes() for name in names}
+    assert cli.main(["report", str(directory)]) == 1
+    assert {name: (directory / name).read_bytes() for name in names} == first
+    suite = ET.fromstring(first["junit.xml"]).find("testsuite")  # noqa: S314  our own file
+    assert suite is not None
+    assert suite.get("tests") == "7"
+    assert suite.get("failures") == "1"
+    assert suite.find("testcase/failure") is not None
+
+
+def test_the_summary_of_a_pass_is_five_lines(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(made_up.write())]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_the_page_needs_nothing_else(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.play["displaced"][0]["pod"] = "<script>alert(1)</script>"
+    lose(made_up, 7.5, 7.6, "refused")
+    command.write(made_up.write())
+    page = (made_up.directory / "report.html").read_text()
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"]+"', page)
+    assert not re.findall(r"url\((?!#)", page)
+    assert page.count("<svg") == 2
+    # No placeholder colour is left: each follows the page's light or dark.
+    assert not [colour for colour in charts.COLOURS if colour in page]
+    for name in ("site-x", "uid-y", "a shutdown race", "prefers-color-scheme: dark", "@media print"):
+        assert name in page
+
+
+def test_100_000_requests_in_5_s_and_2_mib(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.rate, made_up.reused_rate = 1520.0, 152.0
+    lose(made_up, 7.5, 20.0, "refused", every=50)
+    directory = made_up.write()
+    assert len(made_up.rows) > 100_000
+    began = time.process_time()
+    command.write(directory)
+    assert time.process_time() - began < 5.0
+    assert (directory / "report.html").stat().st_size < 2 << 20
+
+
+def test_a_missing_drawing_package_costs_the_page_alone(
+    made_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    directory = made_up.write()
+    with pytest.raises(UserError, match="needs the package vl-convert-python"):
+        command.write(directory)
+    assert json.loads((directory / "report.json").read_text())["verdict"]["passed"]
+
+
+def test_states_on_the_timeline(made_up: Any) -> None:
+    killed(made_up)
+    made_up.change(3.0, "Pod", "site-c", "LISTED", uid="c", node="lab-m03", ready=True)
+    made_up.change(4.0, "Pod", "site-c", uid="c", node="lab-m03", ready=False)
+    made_up.change(5.0, "Pod", "nobody", "DELETED", uid="n")
+    report = build(load.load(made_up.write()))
+    axis = series.span(report, 100)
+    assert (axis.begin, axis.end, axis.bin_s) == (-20, 40, 1)
+    assert [(row["state"], row["t"], row["u"]) for row in series.node_states(report, axis)] == [
+        ("ready", -20, 5.0),
+        ("not ready", 5.0, 15.0),
+        ("gone", 15.0, 40),
+    ]
+    assert [row["state"] for row in series.pod_states(report, axis, ["site-c"])] == ["ready", "not ready"]
+
+
+def test_words() -> None:
+    assert words.milliseconds(None) == words.seconds(None) == words.bound(None) == "\u2013"
+    assert words.milliseconds(1010) == "1.01\u00a0s"
+    assert words.milliseconds(340) == "340\u00a0ms"
+    assert words.milliseconds(1.25) == "1.2\u00a0ms"
+    assert (words.seconds(0), words.seconds(0.02), words.seconds(12.34)) == (
+        "0\u00a0s",
+        "0.02\u00a0s",
+        "12.3\u00a0s",
+    )
+    assert words.bound(0.000125) == "1 in 8\u202f000"
+    assert words.bound(0.35) == "35%"
+    verdict = {"aborted": True, "measured": True, "passed": False}
+    assert words.heading({"verdict": verdict}) == "Aborted"
+    assert words.heading({"verdict": verdict | {"aborted": False, "measured": False}}) == "Not measured"
