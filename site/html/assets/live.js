@@ -86,7 +86,7 @@ function drawStrip() {
     if (slot.pending) return;
     const tall = slot.error ? height : Math.max(8, Math.sqrt(Math.min(1, slot.ms / 1000)) * height);
     pen.fillStyle = style.getPropertyValue(slot.error ? "--bad" : `--c${colour(slot.node).slice(1)}`);
-    pen.fillRect(index * step, height - tall, Math.max(1, step - 0.6), tall);
+    pen.fillRect(index * step, height - tall, Math.max(slot.error ? 2 : 1, step - 0.6), tall);
   });
 }
 
