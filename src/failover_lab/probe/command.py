@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 ABOUT_FILE = "probe.json"
 _STATUS_EVERY_S = 0.5
 _SPARE_FILES = 64
+_PRIORITY = -10
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -133,6 +135,15 @@ def allow_open_files(settings: Settings) -> None:
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def hasten() -> None:
+    """Ask to be scheduled before others: a fault keeps the machine busy, and the witness must keep its time.
+
+    Without the right to ask, it goes on as it is; its lateness is measured in any case.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
 class Run:
@@ -251,6 +262,7 @@ def run(options: argparse.Namespace) -> int:
         ends_itself=not told,
     )
     stop.catch_signals()
+    hasten()
     probe = Run(settings, options.out, stop, options.progress)
     reason = probe.run()
     print(f"{probe.summary()}; stopped: {reason}")

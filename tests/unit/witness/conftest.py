@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from failover_lab import instants
-from failover_lab.probe import records
+from failover_lab.probe import command, records
 
 ZERO = instants.parse("2026-11-23T19:00:00Z")
 NODES = ["lab", "lab-m02", "lab-m03"]
@@ -192,8 +192,9 @@ class MadeUpRun:
 
 
 @pytest.fixture(autouse=True)
-def _handlers_as_before() -> Iterator[None]:
-    """Commands run within the tests' own process, and must not leave it deaf to signals."""
+def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
+    monkeypatch.setattr(command, "hasten", lambda: None)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():

@@ -604,3 +604,12 @@ def test_nothing_answered_is_not_steady(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "status.json").write_text(json.dumps(status))
     assert cli.main(["wait-steady", "--out", str(tmp_path), "--timeout", "0.1"]) == 1
     assert "still missing any answer" in capsys.readouterr().out
+
+
+def test_the_probe_asks_to_be_scheduled_first_and_does_without() -> None:
+    code = "import os; from failover_lab.probe import command; command.hasten(); print(os.getpriority(0, 0))"
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert int(done.stdout) in {-10, os.getpriority(os.PRIO_PROCESS, 0)}
