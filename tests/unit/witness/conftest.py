@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from failover_lab import instants
-from failover_lab.probe import command, records
+from failover_lab.observe import command as observe_command
+from failover_lab.probe import command, engine, records
 
 ZERO = instants.parse("2026-11-23T19:00:00Z")
 NODES = ["lab", "lab-m02", "lab-m03"]
@@ -195,6 +196,10 @@ class MadeUpRun:
 def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
     monkeypatch.setattr(command, "hasten", lambda: None)
+    # Looking more often changes nothing but the time that the tests take.
+    monkeypatch.setattr(engine, "_TICK_S", 0.02)
+    monkeypatch.setattr(observe_command, "_LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(observe_command, "_STATUS_EVERY_S", 0.05)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():

@@ -208,7 +208,7 @@ def test_every_way_to_fail_is_called_by_its_name_and_counted_exactly(
     (answer, then), expected = WAYS[way]
     # One request in five fails in this way, the others are answered.
     server = serve(lambda number: (answer, then) if number % 5 == 0 else (GOOD, "close"))
-    found = run(settings(server.port), 60, tmp_path)
+    found = run(settings(server.port, new_rate=800.0), 40, tmp_path)
     counts = outcomes(found)
     assert server.requests == len(found)
     failing = -(-server.requests // 5)

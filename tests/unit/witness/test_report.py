@@ -120,7 +120,7 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
     make = type(made_up)
 
     def changed(name: str, **changes: Any) -> Any:
-        run = make(tmp_path / name)
+        run = make(tmp_path / name, rate=40.0, reused_rate=5.0)
         for key, value in changes.items():
             if key == "play":
                 run.play.update(value)
@@ -189,7 +189,7 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
             "slow",
             {
                 "play": {"settings": {**play["settings"], "max_slowest_ms": 500}},
-                "differ": lambda _d, _k, n: {"took": 1.013, "retransmits": 1} if n == 3000 else {},
+                "differ": lambda _d, _k, n: {"took": 1.013, "retransmits": 1} if n == 1500 else {},
             },
             "the slowest answer took 1013 ms, 500 are allowed",
         ),
