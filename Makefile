@@ -21,8 +21,7 @@ env: ## make .venv from requirements.lock (nothing to do if it is up to date)
 	@scripts/env.sh
 
 lab: env ## set up the lab and drain a node under the serving site
-	@ansible-playbook setup.yml $(ARGS)
-	@ansible-playbook failover.yml -e fault_kind=drain $(ARGS)
+	@scripts/lab.sh $(ARGS)
 
 test: env ## run every test: linters, unit, bad input, and a real cluster of its own
 	@pytest $(TEST_DIRS) $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from failover_lab import __version__, arguments, htpasswd, spread, subnet
+from failover_lab import __version__, arguments, htpasswd, spread, stop, subnet
 from failover_lab.errors import UserError
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
@@ -23,7 +23,7 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    for module in (htpasswd, spread, subnet, probe_command, marks, wait, observe_command, report_command):
+    for module in (htpasswd, spread, subnet, probe_command, marks, wait, observe_command, report_command, stop):
         module.add_parser(commands)
     return result
 

@@ -1,0 +1,69 @@
+"""Puts right at once what a run leaves behind when its user presses Ctrl-C."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: interrupted
+type: notification
+short_description: Run recover.yml when a run ends with its account still open
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - Ansible runs no C(always) section when it is interrupted. This callback sees a run open its account
+    (M(failover_lab.lab.run_journal)) and, if the account is still open when the play's process ends, runs the
+    C(recover.yml) beside the playbook, with the same options.
+  - A process that is killed outright cannot do this; then the next run does.
+requirements:
+  - to be named in C(callbacks_enabled)
+"""
+
+import atexit
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own classes carry no types
+    """Remembers the account of the run that this process holds."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "failover_lab.lab.interrupted"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever Ansible hands over
+        """Nothing is open yet."""
+        super().__init__(*args, **kwargs)
+        self._account: Path | None = None
+        self._playbook: Path | None = None
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401
+        """Remember which playbook runs."""
+        self._playbook = Path(playbook._file_name).resolve()  # noqa: SLF001 - there is no other way to learn it
+
+    def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401
+        """See accounts being opened and closed."""
+        arguments = result.result.get("invocation", {}).get("module_args", {})
+        if result.task.action != "failover_lab.lab.run_journal" or arguments.get("state") == "read":
+            return
+        opened = arguments.get("state") == "open" and not arguments.get("_ansible_check_mode")
+        if opened and self._account is None:
+            self._account = Path(arguments["path"])
+            atexit.register(self._put_right)
+        elif not opened:
+            self._account = None
+
+    def _put_right(self) -> None:
+        recover = self._playbook.with_name("recover.yml") if self._playbook else None
+        if self._account is None or not self._account.exists() or recover is None or not recover.exists():
+            return
+        print("\nInterrupted: putting right what the run has done …", flush=True)  # noqa: T201 - Ansible's display is gone
+        named = {str(self._playbook), self._playbook.name if self._playbook else ""}
+        command = [
+            str(recover) if word in named or Path(word).resolve() == self._playbook else word for word in sys.argv
+        ]
+        subprocess.run([sys.executable, *command], check=False)

@@ -1,0 +1,160 @@
+"""How much longer the lab takes than the bare tools that it is made of: ``make bench``.
+
+Two comparisons, each in one sitting on one machine, because only the ratio means anything elsewhere:
+
+- ``setup.yml`` with warm caches and no cluster, against ``minikube start`` with the same flags;
+- ``failover.yml`` with a drain, against ``kubectl drain`` and a loop of requests that makes the same checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PROFILE = "failover-lab-bench"
+STEADY_S = 5.0
+
+
+class Bench:
+    """A lab of its own, in folders of its own."""
+
+    def __init__(self, home: Path) -> None:
+        """Nothing is started yet."""
+        self.home = home
+        self.environment = os.environ | {
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_DATA_HOME": str(home / "data"),
+            "KUBECONFIG": str(home / "kubeconfig"),
+            "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks",
+            "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
+        }
+        self.minikube = {"MINIKUBE_HOME": str(home / "data" / "failover-lab" / ".minikube"), "MINIKUBE_IN_STYLE": "false"}
+
+    def run(self, *command: str | Path) -> tuple[float, str]:
+        """Run a command to its end; seconds and output.
+
+        Raises:
+            SystemExit: it failed; its last words are printed.
+        """
+        began = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment | self.minikube,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=3600,
+            check=False,
+        )
+        if done.returncode != 0:
+            sys.exit(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-3000:]}")
+        return time.monotonic() - began, done.stdout
+
+    def play(self, playbook: str) -> tuple[float, str]:
+        """Run a play of the lab."""
+        settings = {"lab_profile": PROFILE, "lab_reports_dir": str(self.home / "reports")}
+        return self.run(
+            Path(sys.executable).with_name("ansible-playbook"), f"{playbook}.yml", "-e", json.dumps(settings)
+        )
+
+    def recorded(self) -> Any:
+        """What setup has written down of the cluster."""
+        return json.loads((self.home / "state" / "failover-lab" / PROFILE / "cluster.json").read_text())
+
+    def kubectl(self, *arguments: str) -> str:
+        """What the cluster's own kubectl says."""
+        program = self.home / "data" / "failover-lab" / ".minikube" / "cache" / "linux"
+        return self.run(next(program.glob("*/*/kubectl")), "--context", PROFILE, *arguments)[1]
+
+    def pods(self) -> dict[str, str]:
+        """The site's ready pods: name to node."""
+        items = json.loads(self.kubectl("get", "pods", "--namespace=site", "--output=json"))["items"]
+        return {
+            pod["metadata"]["name"]: pod["spec"]["nodeName"]
+            for pod in items
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+        }
+
+    def drain_by_hand(self) -> float:
+        """What an operator would type for the same proof; seconds."""
+        before = self.pods()
+        node = next(node for node, _ in Counter(before.values()).most_common() if node != PROFILE)
+        service = json.loads(self.kubectl("get", "service", "site", "--namespace=site", "--output=json"))
+        url = f"http://{service['status']['loadBalancer']['ingress'][0]['ip']}/whoami"
+        began = time.monotonic()
+        answers_of(url, set(before), STEADY_S)
+        self.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
+        self.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=300s")
+        after = self.pods()
+        answers_of(url, set(after), 0.0)
+        self.kubectl("uncordon", node)
+        answers_of(url, set(after), STEADY_S)
+        return time.monotonic() - began
+
+
+def answers_of(url: str, pods: set[str], at_least_s: float) -> None:
+    """Ask until every pod has answered and the time is over."""
+    seen: set[str] = set()
+    began = time.monotonic()
+    while not pods <= seen or time.monotonic() - began < at_least_s:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            seen.add(json.load(answer)["pod"])
+        time.sleep(0.005)
+
+
+def where_it_goes(output: str) -> Counter[str]:
+    """Seconds by role, from the tasks' own times."""
+    seconds: Counter[str] = Counter()
+    for role, _, took in re.findall(r"^(\w+) : (.*?) -+ ([0-9.]+)s$", output, re.MULTILINE):
+        seconds[role] += float(took)
+    return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the drain (default: %(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="failover-lab-bench-") as home:
+        bench = Bench(Path(home))
+        try:
+            print("setup.yml, caches warm, no cluster …", flush=True)
+            setup_s, output = bench.play("setup")
+            start = bench.recorded()["start"]
+            drains = []
+            for number in range(1, options.rounds + 1):
+                print(f"drains, round {number} of {options.rounds} …", flush=True)
+                lab_s = bench.play("failover")[0]
+                bench.play("setup")
+                drains.append((lab_s, bench.drain_by_hand()))
+                bench.play("setup")
+            again_s = bench.play("setup")[0]
+            bench.run(start[0], "delete", f"--profile={PROFILE}")
+            print("minikube start with the same flags …", flush=True)
+            bare_s = bench.run(*start)[0]
+        finally:
+            bench.play("teardown")
+    print(f"\nsetup.yml          {setup_s:6.1f} s   minikube start   {bare_s:6.1f} s   ratio {setup_s / bare_s:.2f}")
+    for role, seconds in where_it_goes(output).most_common():
+        print(f"  {role:16} {seconds:6.1f} s")
+    print(f"setup.yml again    {again_s:6.1f} s")
+    for lab_s, hand_s in drains:
+        print(f"failover.yml       {lab_s:6.1f} s   kubectl drain …  {hand_s:6.1f} s   ratio {lab_s / hand_s:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""A lab of its own for the tests: its own profile, state, kubeconfig and reports; only the caches are the user's.
+
+What the tests judge with is not what the roles work with: kubectl, curl's equal in the standard library, docker's
+command, the registry's HTTP interface.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROFILE = "failover-lab-test"
+
+
+@dataclass
+class Played:
+    """How a play ended."""
+
+    returncode: int
+    output: str
+    took_s: float
+
+    @property
+    def changed(self) -> int:
+        """The number of changed tasks in the recap."""
+        match = re.search(r"changed=(\d+)", self.output)
+        assert match, self.output[-3000:]
+        return int(match[1])
+
+    @property
+    def error(self) -> str:
+        """What the first failure says, on one line."""
+        return " ".join(self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0].split())
+
+
+@dataclass
+class Lab:
+    """The tests' lab, and independent means to look at it."""
+
+    home: Path
+    environment: dict[str, str]
+    setups: list[Played] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        """Where this lab keeps its secrets and its journal."""
+        return self.home / "state" / "failover-lab" / PROFILE
+
+    @property
+    def reports(self) -> Path:
+        """Where this lab's reports go."""
+        return self.home / "reports"
+
+    def command(self, playbook: str, *options: str) -> list[str]:
+        """The command line of a play on this lab."""
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        settings = {"lab_profile": PROFILE, "lab_reports_dir": str(self.reports)}
+        return [program, f"{playbook}.yml", "-e", json.dumps(settings), *options]
+
+    def play(self, playbook: str, *options: str, **environment: str) -> Played:
+        """Run a play to its end."""
+        began = time.monotonic()
+        done = subprocess.run(
+            self.command(playbook, *options),
+            cwd=ROOT,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=3600,
+            check=False,
+        )
+        return Played(done.returncode, done.stdout, time.monotonic() - began)
+
+    def start(self, playbook: str, *options: str) -> subprocess.Popen[str]:
+        """Start a play as the leader of a process group of its own."""
+        return subprocess.Popen(
+            self.command(playbook, *options),
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kubectl(self, *arguments: str) -> str:
+        """What kubectl says of this lab."""
+        found = sorted(Path(self.environment["LAB_CACHE"]).glob("*/*/kubectl"), key=lambda path: path.stat().st_mtime)
+        assert found, "setup left no kubectl in the cache"
+        done = subprocess.run(
+            [found[-1], "--context", PROFILE, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    def get(self, *what: str) -> Any:
+        """Objects of the cluster, by kubectl."""
+        return json.loads(self.kubectl("get", *what, "--output=json"))
+
+    def pods(self) -> dict[str, tuple[str, str]]:
+        """The site's living pods: name to UID and node."""
+        items = self.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"]
+        return {
+            pod["metadata"]["name"]: (pod["metadata"]["uid"], pod["spec"].get("nodeName", ""))
+            for pod in items
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def cordoned(self) -> list[str]:
+        """The nodes that take no pods."""
+        return [
+            node["metadata"]["name"] for node in self.get("nodes")["items"] if node["spec"].get("unschedulable", False)
+        ]
+
+    def url(self) -> str:
+        """The Service's address."""
+        service = self.get("service", "site", "--namespace=site")
+        return f"http://{service['status']['loadBalancer']['ingress'][0]['ip']}"
+
+    def ask(self, path: str) -> tuple[str, dict[str, str]]:
+        """One request on a new connection: body and headers, in small letters."""
+        with urllib.request.urlopen(self.url() + path, timeout=5) as answer:
+            return answer.read().decode(), {key.lower(): value for key, value in answer.headers.items()}
+
+    def registry(self, path: str, *, login: bool = True) -> Any:
+        """Ask the lab's own registry.
+
+        Raises:
+            urllib.error.HTTPError: it said no.
+        """
+        port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+        if login:
+            password = (self.state / "registry" / "password").read_text().strip()
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"lab:{password}".encode()).decode())
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.loads(answer.read() or b"{}")
+
+
+ORDER = ["test_setup", "test_refusals", "test_drain", "test_teardown"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """From what everything rests on to what leaves nothing; other tests stay where they are."""
+    mine = [item for item in items if item.path.parent == Path(__file__).parent]
+    mine.sort(key=lambda item: ORDER.index(item.path.stem))
+    first = next((index for index, item in enumerate(items) if item in mine), 0)
+    others = [item for item in items if item not in mine]
+    items[:] = others[:first] + mine + others[first:]
+
+
+def docker(*arguments: str) -> str:
+    """What the docker command says."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab that is set up; removed at the end, however the tests went."""
+    home = tmp_path_factory.mktemp("lab")
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    kubeconfig = home / "kubeconfig"
+    # A user's own context, which must be the current one before and after.
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "users-own",
+                "contexts": [{"name": "users-own", "context": {"cluster": "users-own", "user": "users-own"}}],
+                "clusters": [{"name": "users-own", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "users": [{"name": "users-own", "user": {}}],
+            }
+        )
+    )
+    result = Lab(
+        home,
+        os.environ
+        | {
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_DATA_HOME": str(home / "data"),
+            "KUBECONFIG": str(kubeconfig),
+            "LAB_CACHE": f"{cache}/failover-lab",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+    )
+    try:
+        result.setups.append(result.play("setup"))
+        assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
+        yield result
+    finally:
+        gone = result.play("teardown")
+        assert gone.returncode == 0, gone.output[-6000:]

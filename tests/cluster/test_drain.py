@@ -1,0 +1,115 @@
+"""failover.yml with a drain: the report says what the cluster itself says."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from .conftest import Lab
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
+    before = lab.pods()
+    played = lab.play("failover", "-e", "fault_kind=drain")
+    assert played.returncode == 0, played.output[-6000:]
+    after = lab.pods()
+    run = (lab.reports / "latest").resolve()
+    report = json.loads((run / "report.json").read_text())
+    node = report["fault"]["node"]
+
+    displaced = {name for name, (_, where) in before.items() if where == node}
+    assert displaced, "the node that was drained carried no pod"
+    assert not displaced & set(after)
+    fresh = {uid for uid, _ in after.values()} - {uid for uid, _ in before.values()}
+    assert {row["uid"] for row in report["replacements"]} == fresh
+    assert len(fresh) == len(displaced)
+    assert all(row["first_answer_s"] is not None for row in report["replacements"])
+    assert node not in {where for _, where in after.values()}
+    assert lab.cordoned() == []
+
+    with gzip.open(run / "requests.csv.gz", "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert report["requests"]["total"] == len(rows)
+    assert report["requests"]["failed"] == sum(row["outcome"] != "ok" for row in rows)
+    # The requests' own words: each replacement was named in an answer.
+    answered = {row["pod"] for row in rows if row["outcome"] == "ok"}
+    assert {row["pod"] for row in report["replacements"]} <= answered
+    assert report["verdict"]["passed"] is True
+    assert run.name.endswith("-drain")
+    assert "Report:" in played.output
+
+
+def test_a_named_node_is_taken(lab: Lab) -> None:
+    carriers = sorted({node for _, node in lab.pods().values() if node.endswith(("-m02", "-m03"))})
+    played = lab.play("failover", "-e", f"fault_node={carriers[-1]}")
+    assert played.returncode == 0, played.output[-6000:]
+    report = json.loads((lab.reports / "latest" / "report.json").read_text())
+    assert report["fault"]["node"] == carriers[-1]
+
+
+def test_a_cordon_of_somebody_else_is_left_alone(lab: Lab) -> None:
+    spread = lab.play("setup")
+    assert spread.returncode == 0
+    workers = sorted({node for _, node in lab.pods().values() if node.endswith(("-m02", "-m03"))})
+    lab.kubectl("cordon", workers[0])
+    try:
+        played = lab.play("failover", "-e", f"fault_node={workers[0]}")
+        assert played.returncode == 0, played.output[-6000:]
+        assert lab.cordoned() == [workers[0]]
+    finally:
+        lab.kubectl("uncordon", workers[0])
+
+
+@pytest.mark.parametrize("healer", ["recover", "failover"])
+def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
+    assert lab.play("setup").returncode == 0
+    process = lab.start("failover")
+    try:
+        deadline = time.monotonic() + 120
+        while not lab.cordoned():
+            assert process.poll() is None, process.communicate()[0][-4000:]
+            assert time.monotonic() < deadline, "no node was cordoned in 120 s"
+            time.sleep(0.2)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    left = lab.cordoned()
+    assert len(left) == 1
+
+    status = lab.play("status")
+    assert f"{left[0]} is still cordoned" in status.output
+    assert "ansible-playbook recover.yml" in status.output
+
+    healed = lab.play(healer)
+    assert healed.returncode == 0, healed.output[-6000:]
+    assert lab.cordoned() == []
+    assert not (lab.state / "run.json").exists()
+    assert "left " not in lab.play("status").output
+
+
+def test_a_second_run_is_refused_while_one_is_going_on(lab: Lab) -> None:
+    assert lab.play("setup").returncode == 0
+    first = lab.start("failover")
+    try:
+        deadline = time.monotonic() + 120
+        while not (lab.state / "run.json").exists():
+            assert first.poll() is None, first.communicate()[0][-4000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        second = lab.play("failover")
+        assert second.returncode != 0
+        assert "Another run is going on: drain of" in second.error
+        recovering = lab.play("recover")
+        assert recovering.returncode != 0
+        assert "A run is going on" in recovering.error
+    finally:
+        output = first.communicate(timeout=300)[0]
+    assert first.returncode == 0, output[-4000:]

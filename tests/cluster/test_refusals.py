@@ -1,0 +1,103 @@
+"""Bad input on a living lab: one clear error that names the remedy, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from .conftest import PROFILE, Lab, docker
+
+pytestmark = pytest.mark.cluster
+
+
+def picture(lab: Lab) -> str:
+    """What must be the same before and after a refusal."""
+    kinds = "nodes,deployments,services,poddisruptionbudgets,secrets,networkpolicies,namespaces"
+    items = lab.get(kinds, "--all-namespaces")["items"]
+    specs = sorted(
+        json.dumps(
+            [item["kind"], item["metadata"]["name"], item.get("spec"), item.get("data")], sort_keys=True
+        )
+        for item in items
+    )
+    return "\n".join([*specs, docker("ps", "--all", "--format={{.Names}} {{.Image}}")])
+
+
+FAILOVER = [
+    (["fault_kind=explode"], ["'explode'", "choose one of drain"]),
+    (["fault_node=nobody"], ["There is no node nobody", f"{PROFILE}-m02"]),
+    ([f"fault_node={PROFILE}"], ["is the only control plane", "Choose a worker"]),
+    (["lab_profile=never-made"], ["never-made", "setup.yml -e lab_profile=never-made"]),
+]
+SETUP = [
+    (["cluster_nodes=1"], ["cluster_nodes must be a whole number from 2 to 8", "'1'"]),
+    (["cluster_nodes=foo"], ["cluster_nodes must be a whole number from 2 to 8", "'foo'"]),
+    (["cluster_nodes=2"], ["has 3 nodes and cluster_nodes is 2", "teardown.yml"]),
+    (["lab_profile=another", "cluster_subnet=172.17.0.0/24"], ["172.17.0.0/24 is taken", "Choose another one"]),
+    (["lab_profile=another", "cluster_subnet=nonsense"], ["nonsense is no IPv4 network"]),
+    (["lab_profile=Capital"], ["small letters"]),
+    (
+        ["registry_url=127.0.0.1:9", "registry_username=me", "registry_password=secret-word"],
+        ["127.0.0.1:9 does not answer", "registry_url"],
+    ),
+    (["registry_url=registry.example.org"], ["registry_username and registry_password"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), FAILOVER, ids=lambda value: "-".join(value) if value else "")
+def test_failover_refuses(lab: Lab, settings: list[str], words: list[str]) -> None:
+    refuses(lab, "failover", settings, words)
+
+
+@pytest.mark.parametrize(("settings", "words"), SETUP, ids=lambda value: "-".join(value) if value else "")
+def test_setup_refuses(lab: Lab, settings: list[str], words: list[str]) -> None:
+    refuses(lab, "setup", settings, words)
+
+
+def refuses(lab: Lab, playbook: str, settings: list[str], words: list[str]) -> None:
+    """The play fails with these words, once, and the lab is as it was."""
+    before = picture(lab)
+    played = lab.play(playbook, *[part for setting in settings for part in ("-e", setting)])
+    assert played.returncode != 0
+    for word in words:
+        assert word in played.error, played.error
+    assert "secret-word" not in played.output
+    assert "Traceback" not in played.output
+    assert picture(lab) == before
+
+
+def test_a_wrong_password_for_a_real_registry_applies_nothing(lab: Lab) -> None:
+    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
+    refuses(
+        lab,
+        "setup",
+        [f"registry_url=127.0.0.1:{port}", "registry_username=lab", "registry_password=secret-word"],
+        ["refused the login of 'lab'", "registry_username and registry_password"],
+    )
+
+
+def test_a_port_that_is_taken(lab: Lab) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refuses(lab, "setup", ["lab_profile=another", f"registry_port={port}"], [f"Port {port}", "registry_port"])
+
+
+def test_a_budget_that_allows_nothing(lab: Lab) -> None:
+    lab.kubectl("patch", "poddisruptionbudget", "site", "--namespace=site", "--type=merge", '--patch={"spec":{"maxUnavailable":0}}')
+    try:
+        deadline = 50
+        while lab.get("poddisruptionbudget", "site", "--namespace=site")["status"]["disruptionsAllowed"] and deadline:
+            deadline -= 1
+        refuses(lab, "failover", [], ["disruption budget site allows no eviction", "loosen it"])
+    finally:
+        lab.kubectl("patch", "poddisruptionbudget", "site", "--namespace=site", "--type=merge", '--patch={"spec":{"maxUnavailable":1}}')
+
+
+def test_an_engine_that_does_not_answer(lab: Lab) -> None:
+    played = lab.play("setup", DOCKER_HOST="tcp://127.0.0.1:1")
+    assert played.returncode != 0
+    assert "does not answer" in played.error
