@@ -23,7 +23,8 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    for module in (htpasswd, spread, subnet, probe_command, marks, wait, observe_command, report_command, stop):
+    witness = (probe_command, marks, wait, observe_command, stop, report_command)
+    for module in (htpasswd, subnet, spread, *witness):
         module.add_parser(commands)
     return result
 

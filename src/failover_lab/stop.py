@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -20,7 +21,8 @@ POLL_S = 0.1
 def processes_of(run: Path) -> list[int]:
     """The ids of the probe and the observer that still work on this run.
 
-    An id that the system has given to something else meanwhile does not count: the command line must name the run.
+    An id that the system has given to something else meanwhile does not count: the command line must name
+    the run.
     """
     found = []
     for name in ("probe.json", "observer.json"):
@@ -45,10 +47,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UserError: one does not end in time.
     """
-    directory = files.existing_directory(options.out)
+    # Its own name, not that of a link or of ".": the processes were started with it.
+    directory = files.existing_directory(options.out).resolve()
     working = processes_of(directory)
     for pid in working:
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + options.timeout
     while left := processes_of(directory):
         if time.monotonic() > deadline:

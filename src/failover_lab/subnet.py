@@ -19,7 +19,8 @@ def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
     """The networks in a table of routes, as Linux prints it in ``/proc/net/route``.
 
     Returns:
-        Pairs of interface and network; the default route is left out. Addresses there are hexadecimal, lowest byte first.
+        Pairs of interface and network; the default route is left out. Addresses there are hexadecimal, lowest
+        byte first.
     """
     result = []
     for line in text.splitlines()[1:]:

@@ -208,6 +208,20 @@ class Run:
             f"{f' ({failures})' if failures else ''}, slowest answer {status['slowest_ms']:.0f} ms"
         )
 
+    def insist_on_an_answer(self) -> None:
+        """Complain where there was none at all: then the address is wrong, or what serves there is no site.
+
+        Raises:
+            UserError: not one request was answered.
+        """
+        status = self._status("")
+        if status["sent"] and not status["ok"]:
+            outcomes = ", ".join(f"{n} {name}" for name, n in status["outcomes"].items())
+            raise UserError(
+                f"{self._settings.target.url} answered none of {status['sent']} requests ({outcomes}); check "
+                f"the address, and that this machine has a way to it. The record is in {self._out}"
+            )
+
     def _status(self, state: str) -> dict[str, Any]:
         return self._tally.status(now=self._clock.now(), began=self._began, state=state)
 
@@ -265,5 +279,8 @@ def run(options: argparse.Namespace) -> int:
     hasten()
     probe = Run(settings, options.out, stop, options.progress)
     reason = probe.run()
+    # Whoever says when to stop watches it meanwhile, and asks for a report in any case.
+    if not told:
+        probe.insist_on_an_answer()
     print(f"{probe.summary()}; stopped: {reason}")
     return 0
