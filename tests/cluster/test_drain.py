@@ -68,8 +68,8 @@ def test_a_cordon_of_somebody_else_is_left_alone(lab: Lab) -> None:
         lab.kubectl("uncordon", workers[0])
 
 
-@pytest.mark.parametrize("healer", ["recover", "failover"])
-def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
+def interrupt_in_mid_drain(lab: Lab, number: signal.Signals) -> str:
+    """Start a run, and send it this signal as soon as a node is cordoned; what it printed."""
     assert lab.play("setup").returncode == 0
     process = lab.start("failover")
     try:
@@ -79,8 +79,23 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
             assert time.monotonic() < deadline, "no node was cordoned in 120 s"
             time.sleep(0.2)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        os.killpg(process.pid, number)
+        output = process.communicate(timeout=120)[0]
+    return output
+
+
+def test_control_c_heals_at_once(lab: Lab) -> None:
+    output = interrupt_in_mid_drain(lab, signal.SIGINT)
+    assert lab.cordoned() == []
+    assert "Interrupted: putting right" in output
+    report = json.loads((sorted(lab.reports.glob("2*"))[-1] / "report.json").read_text())
+    assert report["verdict"]["passed"] is False
+    assert any("aborted" in reason for reason in report["verdict"]["reasons"])
+
+
+@pytest.mark.parametrize("healer", ["recover", "failover"])
+def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
+    interrupt_in_mid_drain(lab, signal.SIGKILL)
     left = lab.cordoned()
     assert len(left) == 1
 

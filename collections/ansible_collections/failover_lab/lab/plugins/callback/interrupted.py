@@ -19,6 +19,7 @@ requirements:
 """
 
 import atexit
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         super().__init__(*args, **kwargs)
         self._account: Path | None = None
         self._playbook: Path | None = None
+        self._process = os.getpid()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401
         """Remember which playbook runs."""
@@ -59,6 +61,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
 
     def _put_right(self) -> None:
         recover = self._playbook.with_name("recover.yml") if self._playbook else None
+        # Ansible's workers are forks of this process, and end with its handlers.
+        if os.getpid() != self._process:
+            return
         if self._account is None or not self._account.exists() or recover is None or not recover.exists():
             return
         print("\nInterrupted: putting right what the run has done …", flush=True)  # noqa: T201 - Ansible's display is gone
@@ -66,4 +71,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         command = [
             str(recover) if word in named or Path(word).resolve() == self._playbook else word for word in sys.argv
         ]
-        subprocess.run([sys.executable, *command], check=False)
+        # Ansible's own standard streams are not for children: what the child says is passed on line by line.
+        with subprocess.Popen(
+            [sys.executable, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as child:
+            for line in child.stdout or ():
+                print(line, end="", flush=True)  # noqa: T201
