@@ -12,6 +12,12 @@ module_dir=$1
 out_dir=$2
 shift 2
 
+# A build that was killed a moment ago may not have ended yet, and another lab may build the same: the lock is held
+# until the last of its processes is gone.
+exec 9>"${out_dir}.lock"
+flock 9
+[ ! -d "${out_dir}" ] || exit 0
+
 partial="${out_dir}.partial"
 rm -rf "${partial}"
 mkdir -p "${partial}"
