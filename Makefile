@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 ARGS ?=
 
 # Cheap tests first, so that a slip is known before a cluster is made for it.
-TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster)
+TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/toolchain tests/instrument tests/browser tests/cluster)
 
 .PHONY: help env lab test lint unit docs bench lock clean
 
