@@ -66,5 +66,5 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add this subcommand."""
     parser = commands.add_parser("stop", help="end the probe and the observer of an interrupted run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's directory")
-    parser.add_argument("--timeout", type=arguments.number(1, 600, " s"), default=20.0, metavar="S")
+    parser.add_argument("--timeout", type=arguments.number(0.1, 600, " s"), default=20.0, metavar="S")
     parser.set_defaults(run=run)

@@ -54,11 +54,13 @@ def milliseconds(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A span: ``0.02 s``, ``12.3 s``."""
+    """A span: ``0.7 ms``, ``0.02 s``, ``12.3 s``."""
     if value is None:
         return "\u2013"
     if value == 0:
         return "0\u00a0s"
+    if value < 0.01:
+        return milliseconds(value * 1000)
     return f"{value:.1f}\u00a0s" if value >= 10 else f"{value:.2f}\u00a0s"
 
 

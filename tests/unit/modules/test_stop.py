@@ -80,5 +80,5 @@ def test_one_that_does_not_end(
 ) -> None:
     monkeypatch.setattr(stop, "POLL_S", 0.01)
     deaf = start(children, run, "probe.json", "failover_lab", f"--out={run}", code=DEAF)
-    assert cli.main(["stop", "--out", str(run), "--timeout", "1"]) == 2
+    assert cli.main(["stop", "--out", str(run), "--timeout", "0.1"]) == 2
     assert f"process {deaf.pid} does not end" in capsys.readouterr().err

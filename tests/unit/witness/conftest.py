@@ -15,7 +15,7 @@ import pytest
 
 from failover_lab import instants
 from failover_lab.observe import command as observe_command
-from failover_lab.probe import command, engine, records
+from failover_lab.probe import command, engine, records, wait
 
 ZERO = instants.parse("2026-11-23T19:00:00Z")
 NODES = ["lab", "lab-m02", "lab-m03"]
@@ -198,6 +198,7 @@ def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(command, "hasten", lambda: None)
     # Looking more often changes nothing but the time that the tests take.
     monkeypatch.setattr(engine, "_TICK_S", 0.02)
+    monkeypatch.setattr(wait, "_LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(observe_command, "_LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(observe_command, "_STATUS_EVERY_S", 0.05)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -8,15 +8,16 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from failover_lab import cli, files, instants
+from failover_lab import arguments, cli, files, instants
 from failover_lab.errors import UserError
-from failover_lab.probe import command, records, writer
+from failover_lab.probe import command, engine, records, writer
 from failover_lab.probe.records import RecordFile
 from failover_lab.report import command as report_command
 
@@ -85,7 +86,7 @@ def test_a_second_probe_does_not_overwrite_the_first(
 def test_more_sockets_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
-    plan = command.Settings(command.arguments.target(URL), 20_000.0, 0.0, 1, 3.0, 5.0)
+    plan = engine.Settings(arguments.target(URL), 20_000.0, 0.0, 1, 3.0, 5.0)
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
     with pytest.raises(UserError, match=r"160065 sockets open, and 4096 are allowed; lower --rate"):
         command.allow_open_files(plan)
@@ -348,7 +349,7 @@ def test_check_spread(capsys: pytest.CaptureFixture[str]) -> None:
         def log_message(self, *_args: object) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         base = ["check-spread", "--url", f"http://127.0.0.1:{server.server_port}", "--requests", "4"]
         assert cli.main([*base, "--expect-pods", "site-0,site-1", "--expect-nodes", "lab", "--json"]) == 0
         figures = json.loads(capsys.readouterr().out)
@@ -377,5 +378,5 @@ def test_a_reader_that_goes_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch
         raise BrokenPipeError
 
     monkeypatch.setattr(report_command, "run", broken)
-    monkeypatch.setattr(cli.sys, "stderr", open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    monkeypatch.setattr(sys, "stderr", open(os.devnull, "w"))  # noqa: SIM115, PTH123
     assert cli.main(["report", "x"]) == 1

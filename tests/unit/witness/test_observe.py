@@ -283,9 +283,9 @@ def test_the_command(
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(config))
     api.pods = [pod("a", 1)]
-    base = ["observe", "--kubeconfig", str(tmp_path / "kubeconfig"), "--max-duration", "0.6"]
+    base = ["observe", "--kubeconfig", str(tmp_path / "kubeconfig"), "--max-duration", "0.3"]
     assert cli.main([*base, "--out", str(tmp_path / "run"), "--context", "lab"]) == 0
-    assert capsys.readouterr().out == "1 changes written; stopped: the hard bound of 0.6 s\n"
+    assert capsys.readouterr().out == "1 changes written; stopped: the hard bound of 0.3 s\n"
     assert cli.main([*base, "--out", str(tmp_path / "run"), "--context", "other"]) == 2
     assert "no access to the cluster" in capsys.readouterr().err
     assert cli.main([*base, "--out", "/proc/none/x"]) == 2

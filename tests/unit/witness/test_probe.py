@@ -87,11 +87,20 @@ class Server:
                     sock.close()
                     return
 
-    def stop(self) -> None:
-        """Refuse from now on."""
+    def refuse(self) -> None:
+        """Listen no more."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def accept_again(self) -> None:
+        """Listen on the same port again."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse, and let go of what is held."""
+        self.refuse()
         for sock in self._stalled:
             sock.close()
 
@@ -223,6 +232,20 @@ def test_every_way_to_fail_is_called_by_its_name_and_counted_exactly(
     assert good.local_port
 
 
+@pytest.mark.parametrize("way", ["closed", "reset", "half_answer", "stall_within", "busy", "other_page"])
+def test_failures_of_reused_connections_are_counted_exactly(
+    way: str, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    (answer, then), expected = WAYS[way]
+    # A complete answer, however wrong, leaves the connection open.
+    then = "keep" if way in {"busy", "other_page"} else then
+    server = serve(lambda number: (answer, then) if number % 5 == 0 else (GOOD, "keep"))
+    found = run(settings(server.port, new_rate=0.0, reused_rate=400.0), 40, tmp_path)
+    assert server.requests == len(found)
+    failing = -(-server.requests // 5)
+    assert outcomes(found) == {expected: failing, ("ok", ""): len(found) - failing}
+
+
 def test_a_bad_answer_names_its_pod(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve(lambda _number: (BUSY, "close"))
     assert {(r.pod, r.node, r.status) for r in run(settings(server.port), 5, tmp_path)} == {
@@ -276,7 +299,7 @@ def test_the_probes_own_trouble_is_not_the_sites(
         def connect_ex(self, _address: object) -> int:
             return errno.EADDRNOTAVAIL
 
-    monkeypatch.setattr(exchange.socket, "socket", Broken)
+    monkeypatch.setattr(socket, "socket", Broken)
     found = run(settings(1), 3, tmp_path)
     monkeypatch.undo()
     assert outcomes(found) == {("probe_error", number): len(found)}
@@ -328,6 +351,30 @@ def test_the_length_of_an_outage_is_known_to_20_ms(serve: Callable[..., Server],
     spans = stats.outages([(record.due, record.failed) for record in found], 1 / 200)
     assert len(spans) == 1
     assert spans[0][1] - spans[0][0] == pytest.approx(end - begin, abs=0.02)
+
+
+def test_an_outage_by_refusal_is_known_to_20_ms(serve: Callable[..., Server], tmp_path: Path) -> None:
+    from failover_lab.report import stats
+
+    server = serve(lambda _number: (GOOD, "close"))
+    switched: list[float] = []
+
+    def at_tick(tally: Tally) -> None:
+        if len(switched) == 0 and tally.sent > 30:
+            server.refuse()
+            switched.append(time.monotonic())
+        elif len(switched) == 1 and tally.sent > 90:
+            server.accept_again()
+            switched.append(time.monotonic())
+
+    plan = settings(server.port, new_rate=200.0)
+    found = sorted(run(plan, 130, tmp_path, at_tick=at_tick), key=lambda record: record.due)
+    spans = stats.outages([(record.due, record.failed) for record in found], 1 / 200)
+    assert len(spans) == 1
+    assert spans[0][1] - spans[0][0] == pytest.approx(switched[1] - switched[0], abs=0.02)
+    # Whom the server accepted it answered; everybody else was refused, and nobody is counted twice.
+    assert sum(record.outcome is Outcome.OK for record in found) == server.requests
+    assert {str(record.outcome) for record in found} <= {"ok", "refused", "reset"}
 
 
 def test_reused_connections_stay_open_and_are_used_in_turn(
@@ -528,7 +575,7 @@ def test_a_zombie_parent_is_gone() -> None:
 
 
 def test_a_parent_is_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping.Path, "exists", lambda _self: False)
+    monkeypatch.setattr(Path, "exists", lambda _self: False)
     assert stopping._alive_without_proc(os.getpid()) == "alive"
     assert stopping._alive_without_proc(2**22 - 1) is None
     monkeypatch.setattr(os, "kill", lambda *_: (_ for _ in ()).throw(PermissionError))
@@ -570,15 +617,15 @@ def test_waiting_for_a_steady_state_and_for_answers(
     process = probe_process(serve(lambda n: (b"", "close") if n == 0 else (GOOD, "keep")).port, out)
     try:
         until(out.is_dir)
-        wait = ["wait-steady", "--out", str(out), "--for", "0.5", "--timeout"]
+        wait = ["wait-steady", "--out", str(out), "--for", "0.2", "--timeout"]
         assert cli.main([*wait, "8", "--pods", "site-a"]) == 0
-        assert capsys.readouterr().out.endswith("steady for 0.5 s\n")
-        assert cli.main([*wait, "0.3", "--pods", "site-a,site-q"]) == 1
-        assert "still missing an answer of site-q within 0.5 s" in capsys.readouterr().out
+        assert capsys.readouterr().out.endswith("steady for 0.2 s\n")
+        assert cli.main([*wait, "0.1", "--pods", "site-a,site-q"]) == 1
+        assert "still missing an answer of site-q within 0.2 s" in capsys.readouterr().out
         answers = ["wait-answers", "--out", str(out), "--since", "2020-01-01T00:00:00Z", "--timeout"]
         assert cli.main([*answers, "8", "--pods", "site-a"]) == 0
         assert list(json.loads(capsys.readouterr().out.splitlines()[-1])) == ["site-a"]
-        assert cli.main([*answers, "0.3", "--pods", "site-a,site-q"]) == 1
+        assert cli.main([*answers, "0.1", "--pods", "site-a,site-q"]) == 1
         assert "a first answer of site-q" in capsys.readouterr().out
     finally:
         process.terminate()
@@ -588,10 +635,10 @@ def test_waiting_for_a_steady_state_and_for_answers(
 
 
 def test_waiting_for_a_probe_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["wait-steady", "--out", str(tmp_path), "--timeout", "0.2"]) == 1
+    assert cli.main(["wait-steady", "--out", str(tmp_path), "--timeout", "0.1"]) == 1
     assert "the probe's first status" in capsys.readouterr().out
     answers = ["wait-answers", "--out", str(tmp_path), "--since", "2020-01-01T00:00:00Z"]
-    assert cli.main([*answers, "--timeout", "0.2", "--pods", "a"]) == 1
+    assert cli.main([*answers, "--timeout", "0.1", "--pods", "a"]) == 1
     tally = Tally()
     status = tally.status(now=time.time() - 60, began=time.time() - 90, state="running")
     (tmp_path / "status.json").write_text(json.dumps(status))
