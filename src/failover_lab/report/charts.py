@@ -281,7 +281,7 @@ def _config(size: Size) -> Spec:
         "font": font,
         "aria": False,
         # Browsers set text wider than the measure it was placed by.
-        "padding": {"left": 14, "top": 2, "right": 26, "bottom": 2},
+        "padding": {"left": 26, "top": 2, "right": 26, "bottom": 2},
         "view": {"stroke": None},
         "axis": {
             "labelColor": SOFT,
