@@ -1,0 +1,105 @@
+"""The source `modules`: a build that is killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def compiled(cache: Path) -> dict[Path, int]:
+    """What Go has compiled so far, with the time when it was written, in nanoseconds."""
+    found = {}
+    for path in cache.glob("go/build/*/*-d"):
+        found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def living(word: str) -> list[int]:
+    """The processes that have a word in their command line."""
+    found = []
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit() and int(directory.name) != os.getpid():
+            try:
+                line = (directory / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if word.encode() in line:
+                found.append(int(directory.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.1)
+
+
+def test_a_killed_build_goes_on(
+    built: Callable[[str], Path], play_file: Callable[[dict[str, Any]], Path], tmp_path: Path
+) -> None:
+    # Compiler and sources are lent by the user's cache; the results of the compiler are this test's own.
+    cache = tmp_path / "cache"
+    (cache / "go").mkdir(parents=True)
+    (cache / "go" / "mod").symlink_to(built("go/mod"))
+    compiler = built("go/*/go/bin/go").parents[2]
+    (cache / "go" / compiler.name).symlink_to(compiler)
+    (cache / "release").mkdir()
+    (cache / "release" / "metallb-v0.15.2.yaml").touch()
+    # A small command among etcd's dependencies stands for the modules, of which the smallest takes minutes
+    # where two cores have other work; an extra variable wins over the role's own.
+    result = cache / "modules" / "small"
+    small = {
+        "name": "etcd",
+        "what": "a small command",
+        "dir": str(result),
+        "packages": ["google.golang.org/protobuf/cmd/protoc-gen-go"],
+        "expected_s": 10,
+    }
+    only = json.dumps({"__toolchain_missing_modules": [small]})
+    settings = {
+        "lab_cache_dir": str(cache),
+        "toolchain_source": "modules",
+        "toolchain_images_source": "release",
+        "toolchain_min_free_gib": 1,
+    }
+    argv = ["ansible-playbook", str(play_file(settings)), "--extra-vars", only]
+    environment = os.environ | {"ANSIBLE_NOCOLOR": "1"}
+
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        first = subprocess.Popen(argv, cwd=REPO, stdout=output, stderr=output, env=environment)
+    try:
+        wait_until(
+            lambda: len(compiled(cache)) >= 40 or first.poll() is not None, 60, "forty packages compiled"
+        )
+        assert first.poll() is None, said.read_text(encoding="utf-8")
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    wait_until(lambda: living(str(cache)) == [], 15, "the compiler ends with the play that started it")
+    assert not result.exists()
+    before = compiled(cache)
+
+    second = subprocess.run(
+        argv, cwd=REPO, capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert second.returncode == 0, second.stdout + second.stderr
+    after = compiled(cache)
+    assert {path: after.get(path) for path in before} == before, "something was compiled again"
+    assert len(after) > len(before)
+    assert [path.name for path in result.iterdir()] == ["protoc-gen-go"]
+    version = subprocess.run(
+        [result / "protoc-gen-go", "--version"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.startswith("protoc-gen-go v")
+    shutil.rmtree(cache / "go" / "build")
