@@ -35,7 +35,8 @@ unit: env ## run the tests that need neither network nor cluster
 docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py
 
-bench: env ## compare the lab's own times with the bare tools' and print ratios
+bench: env ## compare the lab's times with the bare tools' and its probe with vegeta, print ratios
+	@python tests/bench/probe.py
 	@python tests/bench/bench.py $(ARGS)
 
 lock: env ## take the newest versions that pyproject.toml allows into the lock
