@@ -9,8 +9,9 @@ export PATH := $(BIN):$(PATH)
 # Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
 ARGS ?=
 
-# Cheap tests first, so that a slip is known before a cluster is made for it.
-TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/toolchain tests/instrument tests/browser tests/cluster)
+# Cheap tests first, so that a slip is known before a cluster is made for it. The toolchain last: its proof uses what the
+# cluster had built.
+TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster tests/toolchain)
 
 .PHONY: help env lab test lint unit docs bench lock clean
 
