@@ -209,6 +209,25 @@ def test_a_uid_that_the_cluster_does_not_know(made_up: Any) -> None:
     assert "site-x has UID made-up in run.json, and the cluster reported another" in reasons(made_up)
 
 
+def test_a_replacement_that_only_answers_wrongly_has_not_answered(made_up: Any) -> None:
+    before = made_up.pods_at
+    made_up.pods_at = lambda at: ["site-x" if pod == "site-y" else pod for pod in before(at)]
+
+    def differ(due: float, _kind: str, number: int) -> dict[str, Any]:
+        if due > 14 and number % 4 == 1:
+            return {"outcome": "wrong_status", "status": 503, "pod": "site-y", "node": "lab-m03"}
+        return {}
+
+    made_up.differ = differ
+    made_up.play["settings"]["max_lost"] = None
+    found = content(made_up)
+    assert [(r["pod"], r["answers"] > 0) for r in found["replacements"]] == [
+        ("site-x", True),
+        ("site-y", False),
+    ]
+    assert "no answer through the address came from site-y" in found["verdict"]["reasons"]
+
+
 def test_losses_are_counted_against_what_is_allowed(made_up: Any, tmp_path: Path) -> None:
     lose(made_up, 8.0, 8.1, every=3)
     found = content(made_up)
