@@ -69,6 +69,10 @@ class StopCondition:
         self.signals = 0
         self._signal_name = ""
 
+    def begin_in(self, seconds: float) -> None:
+        """Take the time from then on: what had to be prepared first does not count."""
+        self._began = time.monotonic() + seconds
+
     def catch_signals(self) -> None:
         """Let SIGTERM and SIGINT end the work in good order instead of killing it."""
         for number in (signal.SIGTERM, signal.SIGINT):

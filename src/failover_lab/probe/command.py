@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from failover_lab import __version__, arguments, files, instants
 from failover_lab.errors import UserError
 from failover_lab.probe import marks, records
-from failover_lab.probe.engine import Engine, Settings
+from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
@@ -191,6 +191,7 @@ class Run:
         engine.hurry = lambda: self._stop.signals > 1
         gc.collect()
         gc.freeze()
+        self._stop.begin_in(START_S)
         try:
             reason = engine.run()
             self._writer.put("", self._status("ended"))
