@@ -9,7 +9,7 @@ from typing import Any
 
 
 def started(pid: int) -> str | None:
-    """When a process was started, in the kernel's ticks since boot: a number used again is another process."""
+    """When a process was started, in ticks since boot: a number that is used again is another process."""
     try:
         # The command, in parentheses, may hold anything; the fields after it are plain.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
@@ -26,11 +26,15 @@ def parent(pid: int) -> int:
 
 
 def is_play(pid: int) -> bool:
-    """Whether a process is an ansible-playbook, by its command line."""
+    """Whether a process is an ansible-playbook, by the words of its command line.
+
+    A shell that was told to run one and then more has the name within a longer word, and outlives the play.
+    """
     try:
-        return b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
+    return any(word.rpartition(b"/")[2] == b"ansible-playbook" for word in words)
 
 
 def controller() -> int:
@@ -56,5 +60,6 @@ def read(path: Path) -> dict[str, Any]:
 
 def is_alive(found: dict[str, Any]) -> bool:
     """Whether the process that wrote an account still runs."""
-    pid = found.get("pid", 0)
-    return isinstance(pid, int) and pid > 0 and started(pid) is not None and started(pid) == found.get("started")
+    pid = found.get("pid")
+    since = started(pid) if isinstance(pid, int) and pid > 0 else None
+    return since is not None and since == found.get("started")

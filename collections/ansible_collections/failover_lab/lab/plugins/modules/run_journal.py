@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Keeps the account of the run that is going on, so that another one knows of it and can put right what it left."""
+"""Keeps the account of the run that is going on, so that the next one can put right what it left."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ author:
   - The failover-lab authors
 description:
   - The account is a file. It says which process holds the run, and what the run is about to do.
-  - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind, which has
-    to be put right and closed first.
+  - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind,
+    which has to be put right and closed first.
 options:
   path:
     description: The file.
@@ -60,7 +60,12 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils.journal import controller, is_alive, read, started
+from ansible_collections.failover_lab.lab.plugins.module_utils.journal import (
+    controller,
+    is_alive,
+    read,
+    started,
+)
 
 
 def main() -> None:
@@ -77,16 +82,20 @@ def main() -> None:
     found = read(path)
     pid = controller()
     alive = is_alive(found)
-    mine = found.get("pid") == pid
+    # The number alone says nothing: it may have been another process's before.
+    mine = alive and found["pid"] == pid
     changed = False
     if module.params["state"] == "open":
         if alive and not mine:
             module.fail_json(
-                msg=f"Another run is going on: {found.get('kind')} of {found.get('node')}, process {found['pid']}, since "
-                f"{found.get('since')}. Wait until it ends, or end that process and run `ansible-playbook recover.yml`."
+                msg=f"Another run is going on: {found.get('kind')} of {found.get('node')}, "
+                f"process {found['pid']}, since {found.get('since')}. "
+                "Wait until it ends, or end that process and run `ansible-playbook recover.yml`."
             )
         if found and not mine:
-            module.fail_json(msg=f"{path} tells of a run that was interrupted: run `ansible-playbook recover.yml` first.")
+            module.fail_json(
+                msg=f"{path} tells of a run that was interrupted: run `ansible-playbook recover.yml` first."
+            )
         changed = True
         if not module.check_mode:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
