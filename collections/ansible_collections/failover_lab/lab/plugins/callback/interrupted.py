@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
 DOCUMENTATION = r"""
 name: interrupted
 type: notification
@@ -17,15 +26,6 @@ description:
 requirements:
   - to be named in C(callbacks_enabled)
 """
-
-import atexit
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
-from ansible.plugins.callback import CallbackBase
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own classes carry no types
@@ -43,11 +43,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         self._playbook: Path | None = None
         self._process = os.getpid()
 
-    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401
+    def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         """Remember which playbook runs."""
         self._playbook = Path(playbook._file_name).resolve()  # noqa: SLF001 - there is no other way to learn it
 
-    def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401
+    def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401 - Ansible's
         """See accounts being opened and closed."""
         arguments = result.result.get("invocation", {}).get("module_args", {})
         if result.task.action != "failover_lab.lab.run_journal" or arguments.get("state") == "read":
@@ -66,10 +66,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
             return
         if self._account is None or not self._account.exists() or recover is None or not recover.exists():
             return
-        print("\nInterrupted: putting right what the run has done …", flush=True)  # noqa: T201 - Ansible's display is gone
+        # Ansible's own display is gone by now.
+        print("\nInterrupted: putting right what the run has done …", flush=True)
         named = {str(self._playbook), self._playbook.name if self._playbook else ""}
         command = [
-            str(recover) if word in named or Path(word).resolve() == self._playbook else word for word in sys.argv
+            str(recover) if word in named or Path(word).resolve() == self._playbook else word
+            for word in sys.argv
         ]
         # Ansible's own standard streams are not for children: what the child says is passed on line by line.
         with subprocess.Popen(
@@ -80,4 +82,4 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
             text=True,
         ) as child:
             for line in child.stdout or ():
-                print(line, end="", flush=True)  # noqa: T201
+                print(line, end="", flush=True)

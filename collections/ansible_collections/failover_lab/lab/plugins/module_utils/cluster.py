@@ -50,7 +50,8 @@ def address_of(service: Object) -> str:
 class Cluster:
     """One context of a kubeconfig. Every method but the first may raise what the client raises.
 
-    ``kubernetes.client.ApiException``: the API server said no; ``urllib3.exceptions.HTTPError``: it did not answer.
+    ``kubernetes.client.ApiException``: the API server said no.
+    ``urllib3.exceptions.HTTPError``: it did not answer.
     """
 
     def __init__(self, context: str, kubeconfig: str | None) -> None:
@@ -69,8 +70,9 @@ class Cluster:
     @staticmethod
     def _plain(call: Callable[..., Any], *names: str) -> Object:
         """The answer to one call as the API server wrote it; the client's models would only cost time."""
-        answer: Object = json.loads(call(*names, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S).data)
-        return answer
+        answer = call(*names, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S)
+        plain: Object = json.loads(answer.data)
+        return plain
 
     def _found(self, call: Callable[..., Any], *names: str) -> Object | None:
         """The same, or None where the API server knows no such thing."""
@@ -101,7 +103,8 @@ class Cluster:
 
     def budgets(self, namespace: str) -> list[Object]:
         """The disruption budgets of a namespace."""
-        items: list[Object] = self._plain(self._policy.list_namespaced_pod_disruption_budget, namespace)["items"]
+        answer = self._plain(self._policy.list_namespaced_pod_disruption_budget, namespace)
+        items: list[Object] = answer["items"]
         return items
 
     def version(self) -> str:
@@ -112,27 +115,30 @@ class Cluster:
         """The node that MetalLB says announces the Service; None if it does not say."""
         where = ("metallb.io", "v1beta1", "servicel2statuses")
         found = self._found(self._custom.list_cluster_custom_object, *where) or {}
-        for status in of(found, "items", default=[]):
-            if of(status, "status", "serviceName") == service and of(status, "status", "serviceNamespace") == namespace:
-                return str(of(status, "status", "node", default="")) or None
+        for item in of(found, "items", default=[]):
+            status = of(item, "status", default={})
+            if status.get("serviceName") == service and status.get("serviceNamespace") == namespace:
+                return str(status.get("node") or "") or None
         return None
 
 
 def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> Object:
-    """Do the work; what the cluster does not grant ends the module with one sentence that names the remedy."""
+    """Do the work; what the cluster does not grant ends the module with one sentence that names a remedy."""
     if kubernetes is None:
         module.fail_json(msg="The Python package kubernetes is missing: run `make env`.", exception=MISSING)
     try:
         return work()
     except kubernetes.config.ConfigException:
         module.fail_json(
-            msg=f"There is no kubectl context {context}: run `ansible-playbook setup.yml -e lab_profile={context}` first."
+            msg=f"There is no kubectl context {context}: "
+            f"run `ansible-playbook setup.yml -e lab_profile={context}` first."
         )
     except kubernetes.client.ApiException as error:
         module.fail_json(msg=f"The cluster {context} refused: {error.status} {error.reason}.")
     except urllib3.exceptions.HTTPError as error:
         module.fail_json(
-            msg=f"The cluster {context} does not answer: run `ansible-playbook setup.yml -e lab_profile={context}`, "
+            msg=f"The cluster {context} does not answer: "
+            f"run `ansible-playbook setup.yml -e lab_profile={context}`, "
             f"which starts it again. ({type(error).__name__})"
         )
     return {}

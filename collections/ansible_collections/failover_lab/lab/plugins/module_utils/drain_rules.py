@@ -11,7 +11,9 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Ob
 # Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
 CORDONED_BY = "failover-lab/cordoned-by"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-_UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_ENDED = ("Succeeded", "Failed")
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a mishap
@@ -42,7 +44,7 @@ class Snapshot:
                 if pod["metadata"]["namespace"] == namespace
                 and labels.items() <= of(pod, "metadata", "labels", default={}).items()
                 and not of(pod, "metadata", "deletionTimestamp")
-                and of(pod, "status", "phase") not in ("Succeeded", "Failed")
+                and of(pod, "status", "phase") not in _ENDED
             ),
             key=lambda pod: str(pod["metadata"]["name"]),
         )
@@ -99,19 +101,22 @@ def free_on(node: Object, pods: list[Object]) -> dict[str, float]:
         for resource in ("cpu", "memory", "pods")
     }
     for pod in pods:
-        if of(pod, "spec", "nodeName") == name_of(node) and of(pod, "status", "phase") not in ("Succeeded", "Failed"):
+        if of(pod, "spec", "nodeName") == name_of(node) and of(pod, "status", "phase") not in _ENDED:
             for resource, wanted in requests_of(pod).items():
                 free[resource] -= wanted
     return free
 
 
 def without_room(displaced: list[Object], others: list[Object], pods: list[Object]) -> list[str]:
-    """The names of those displaced pods that no other node could take, placed one by one where most memory is left."""
+    """The names of those displaced pods that no other node could take.
+
+    They are placed in turn, each where most memory is left.
+    """
     free = {name_of(node): free_on(node, pods) for node in others}
     homeless = []
     for pod in displaced:
         wanted = requests_of(pod)
-        fitting = [name for name, left in free.items() if all(left[key] >= value for key, value in wanted.items())]
+        fitting = [name for name, left in free.items() if all(left[key] >= wanted[key] for key in wanted)]
         if not fitting:
             homeless.append(name_of(pod))
             continue
@@ -130,7 +135,9 @@ def choose(snapshot: Snapshot, wanted: str) -> Object:
     by_name = {name_of(node): node for node in snapshot.nodes}
     if wanted != "auto":
         if wanted not in by_name:
-            raise Refusal(f"There is no node {wanted}: fault_node is one of {', '.join(sorted(by_name))}, or auto.")
+            raise Refusal(
+                f"There is no node {wanted}: fault_node is one of {', '.join(sorted(by_name))}, or auto."
+            )
         node = by_name[wanted]
         if is_control_plane(node) and sum(map(is_control_plane, snapshot.nodes)) == 1:
             raise Refusal(
@@ -140,8 +147,9 @@ def choose(snapshot: Snapshot, wanted: str) -> Object:
         if not snapshot.on(wanted):
             carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
             raise Refusal(
-                f"{wanted} carries no pod of the site, so nothing would fail over: choose one of {', '.join(carriers)}, or "
-                "run `ansible-playbook setup.yml`, which spreads the pods anew."
+                f"{wanted} carries no pod of the site, so nothing would fail over: "
+                f"choose one of {', '.join(carriers)}, "
+                "or run `ansible-playbook setup.yml`, which spreads the pods anew."
             )
         return node
     candidates = [
@@ -151,7 +159,8 @@ def choose(snapshot: Snapshot, wanted: str) -> Object:
     ]
     if not candidates:
         raise Refusal(
-            "No schedulable worker carries a pod of the site: run `ansible-playbook setup.yml`, which spreads the pods anew."
+            "No schedulable worker carries a pod of the site: "
+            "run `ansible-playbook setup.yml`, which spreads the pods anew."
         )
     return min(candidates, key=lambda node: (-len(snapshot.on(name_of(node))), name_of(node)))
 
@@ -169,15 +178,16 @@ def judge(snapshot: Snapshot, wanted: str) -> str:
     schedulable = [node for node in snapshot.nodes if is_schedulable(node)]
     if len(schedulable) < 2:
         raise Refusal(
-            f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes takes pods: a drain needs two. Uncordon one "
-            "(`ansible-playbook recover.yml` undoes what the lab did), or add one (`ansible-playbook setup.yml -e cluster_nodes=3`)."
+            f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes takes pods: a drain needs two. "
+            "Uncordon one (`ansible-playbook recover.yml` undoes what the lab did), "
+            "or add one (`ansible-playbook setup.yml -e cluster_nodes=3`)."
         )
     node = choose(snapshot, wanted)
     ready = [pod for pod in snapshot.site_pods if is_ready(pod)]
     if len(ready) < 2:
         raise Refusal(
-            f"Only {len(ready)} of the site's pods is ready: with fewer than two, a drain is an outage. Set site_replicas to "
-            "2 or more and run `ansible-playbook setup.yml`."
+            f"Only {len(ready)} of the site's pods is ready: with fewer than two, a drain is an outage. "
+            "Set site_replicas to 2 or more and run `ansible-playbook setup.yml`."
         )
     for budget in snapshot.budgets:
         selector = of(budget, "spec", "selector", "matchLabels", default={})
@@ -186,13 +196,15 @@ def judge(snapshot: Snapshot, wanted: str) -> str:
             raise Refusal(
                 f"The disruption budget {name_of(budget)} allows no eviction now "
                 f"({of(budget, 'status', 'currentHealthy', default=0)} healthy of "
-                f"{of(budget, 'status', 'desiredHealthy', default=0)} that must be): wait until the site is whole, or loosen it."
+                f"{of(budget, 'status', 'desiredHealthy', default=0)} that must be): "
+                "wait until the site is whole, or loosen it."
             )
     others = [other for other in schedulable if name_of(other) != name_of(node)]
     homeless = without_room(snapshot.on(name_of(node)), others, snapshot.pods)
     if homeless:
         raise Refusal(
-            f"There is no room for {', '.join(homeless)} on {', '.join(map(name_of, others)) or 'any other node'}: add a node, "
-            "or lower site_replicas or site_resources."
+            f"There is no room for {', '.join(homeless)} on "
+            f"{', '.join(map(name_of, others)) or 'any other node'}: "
+            "add a node, or lower site_replicas or site_resources."
         )
     return name_of(node)

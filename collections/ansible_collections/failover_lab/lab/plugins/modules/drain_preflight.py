@@ -10,8 +10,8 @@ version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
-  - Looks at nodes, pods and disruption budgets, and refuses a drain that could not succeed, with one sentence that
-    names the remedy. Changes nothing.
+  - Looks at nodes, pods and disruption budgets, and refuses a drain that could not succeed, with one sentence
+    that names the remedy. Changes nothing.
 options:
   context:
     description: The kubectl context of the cluster.

@@ -10,7 +10,8 @@ version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
-  - Lists nodes with the site's pods on each, the site's address and image, and what is left over. Changes nothing.
+  - Lists nodes with the site's pods on each, the site's address and image, and what is left over. Changes
+    nothing.
 options:
   context:
     description: The kubectl context of the cluster.
@@ -93,6 +94,12 @@ def node_line(node: Object, snapshot: rules.Snapshot | None, width: int) -> str:
     return f"{rules.name_of(node):{width}}  {', '.join(states):22}  {' '.join(pods) or '-'}"
 
 
+def about(found: Object) -> tuple[str, str]:
+    """What the run of an account does, and since when."""
+    what = f"{found.get('kind', 'a fault')} of {found.get('node', 'a node')}"
+    return what, str(found.get("since", "an unknown time"))
+
+
 def leftovers_of(nodes: list[Object], found: Object) -> list[str]:
     """What an interrupted run has left, a sentence each; nothing while the run is alive."""
     if journal.is_alive(found):
@@ -103,7 +110,8 @@ def leftovers_of(nodes: list[Object], found: Object) -> list[str]:
         if (mark := of(node, "metadata", "annotations", rules.CORDONED_BY))
     ]
     if found:
-        result.append(f"a run was interrupted: {found.get('kind')} of {found.get('node')} since {found.get('since')}")
+        what, since = about(found)
+        result.append(f"a run was interrupted: {what} since {since}")
     return result
 
 
@@ -133,7 +141,8 @@ def look(wanted: Object) -> Object:
     else:
         lines.append("site     not set up: run `ansible-playbook setup.yml`")
     if journal.is_alive(found):
-        lines.append(f"running  {found.get('kind')} of {found.get('node')}, process {found.get('pid')}, since {found.get('since')}")
+        what, since = about(found)
+        lines.append(f"running  {what}, process {found.get('pid')}, since {since}")
     lines += [f"left     {sentence}" for sentence in leftovers]
     if leftovers:
         lines.append("remedy   ansible-playbook recover.yml")
