@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.failover_lab.lab.plugins.module_utils import drain_rules, journal
+from ansible_collections.failover_lab.lab.plugins.modules import lab_status
+
+Object = dict[str, Any]
+
+LABELS = {"app.kubernetes.io/name": "site"}
+IMAGE = f"lab-registry:5000/failover-lab/site@sha256:{'a' * 64}"
+MARK = {drain_rules.CORDONED_BY: "20260101T000000Z-drain"}
+
+
+def conditions(*, ready: bool) -> Object:
+    return {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]}
+
+
+def node(name: str, *, ready: bool = True, **more: Any) -> Object:
+    metadata = {"name": name, "labels": more.pop("labels", {}), "annotations": more.pop("annotations", {})}
+    return {"metadata": metadata, "spec": more, "status": conditions(ready=ready)}
+
+
+def pod(name: str, where: str, *, ready: bool = True) -> Object:
+    metadata = {"name": name, "namespace": "site", "labels": LABELS}
+    return {"metadata": metadata, "spec": {"nodeName": where}, "status": conditions(ready=ready)}
+
+
+class Lab:
+    """Stands for a cluster."""
+
+    def __init__(self) -> None:
+        self.all_nodes = [
+            node("lab", labels={drain_rules.CONTROL_PLANE: ""}),
+            node("lab-m02", unschedulable=True),
+            node("lab-m03", ready=False),
+        ]
+        self.all_pods = [pod("site-a", "lab"), pod("site-b", "lab-m03", ready=False), pod("site-c", "lab")]
+        self.the_deployment: Object | None = {
+            "metadata": {"namespace": "site"},
+            "spec": {
+                "replicas": 4,
+                "selector": {"matchLabels": LABELS},
+                "template": {"spec": {"containers": [{"image": IMAGE}]}},
+            },
+            "status": {"readyReplicas": 2},
+        }
+        self.ingress = [{"ip": "192.0.2.9"}]
+        self.speaker: str | None = "lab-m02"
+
+    def nodes(self) -> list[Object]:
+        return self.all_nodes
+
+    def pods(self) -> list[Object]:
+        return self.all_pods
+
+    def deployment(self, _namespace: str, _name: str) -> Object | None:
+        return self.the_deployment
+
+    def service(self, _namespace: str, _name: str) -> Object:
+        return {"status": {"loadBalancer": {"ingress": self.ingress}}}
+
+    def announcer(self, _namespace: str, _service: str) -> str | None:
+        return self.speaker
+
+    def version(self) -> str:
+        return "v1.35.1"
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    made = Lab()
+    monkeypatch.setattr(lab_status, "Cluster", lambda _context, _kubeconfig: made)
+    return made
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    return tmp_path / "run.json"
+
+
+def look(account: Path) -> Object:
+    return lab_status.look(
+        {
+            "context": "lab",
+            "kubeconfig": None,
+            "namespace": "site",
+            "deployment": "site",
+            "service": "site",
+            "journal": str(account),
+        }
+    )
+
+
+def of_a_run(account: Path, *, alive: bool) -> None:
+    started = journal.started(os.getpid()) if alive else "1"
+    content = {"kind": "drain", "node": "lab-m02", "since": "noon", "pid": os.getpid(), "started": started}
+    account.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_the_whole_screen(lab: Lab, account: Path) -> None:
+    assert look(account) == {
+        "lines": [
+            "lab: Kubernetes v1.35.1, 3 nodes",
+            "lab      Ready, control plane    site-a site-c",
+            "lab-m02  Ready, cordoned         -",
+            "lab-m03  not ready               site-b (not ready)",
+            "site     2 of 4 pods ready",
+            "address  http://192.0.2.9, announced by lab-m02",
+            f"image    {IMAGE}",
+        ],
+        "leftovers": [],
+    }
+
+
+def test_nobody_says_who_announces_and_no_address_is_given(lab: Lab, account: Path) -> None:
+    lab.speaker, lab.ingress = None, []
+    assert "address  none given" in look(account)["lines"]
+
+
+def test_no_pod_is_ready_yet(lab: Lab, account: Path) -> None:
+    assert lab.the_deployment
+    del lab.the_deployment["status"]
+    assert "site     0 of 4 pods ready" in look(account)["lines"]
+
+
+def test_no_site(lab: Lab, account: Path) -> None:
+    lab.the_deployment = None
+    lines = look(account)["lines"]
+    assert lines[1] == "lab      Ready, control plane    -"
+    assert lines[-1] == "site     not set up: run `ansible-playbook setup.yml`"
+
+
+def test_a_run_is_going_on(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["annotations"] = MARK
+    of_a_run(account, alive=True)
+    screen = look(account)
+    assert screen["leftovers"] == []
+    assert screen["lines"][-1] == f"running  drain of lab-m02, process {os.getpid()}, since noon"
+
+
+def test_a_run_was_interrupted(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["annotations"] = MARK
+    of_a_run(account, alive=False)
+    screen = look(account)
+    assert screen["leftovers"] == [
+        "lab-m02 is still cordoned by the run 20260101T000000Z-drain",
+        "a run was interrupted: drain of lab-m02 since noon",
+    ]
+    assert screen["lines"][-3:] == [
+        *(f"left     {sentence}" for sentence in screen["leftovers"]),
+        "remedy   ansible-playbook recover.yml",
+    ]
+
+
+def test_a_mark_is_left_without_an_account(lab: Lab, account: Path) -> None:
+    lab.all_nodes[2]["metadata"]["annotations"] = MARK
+    assert look(account)["leftovers"] == ["lab-m03 is still cordoned by the run 20260101T000000Z-drain"]
+
+
+def test_a_node_that_somebody_else_cordoned_is_not_left_over(lab: Lab, account: Path) -> None:
+    assert look(account)["leftovers"] == []
+
+
+def test_a_damaged_account(lab: Lab, account: Path) -> None:
+    account.write_text("{", encoding="utf-8")
+    assert look(account)["leftovers"] == ["a run was interrupted: a fault of a node since an unknown time"]

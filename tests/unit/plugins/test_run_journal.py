@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.failover_lab.lab.plugins.module_utils import journal
+from ansible_collections.failover_lab.lab.plugins.modules import run_journal
+
+Object = dict[str, Any]
+Module = Callable[..., Object]
+
+ABOUT = {"kind": "drain", "node": "m02", "since": "2026-01-01T00:00:00Z"}
+
+
+@contextmanager
+def process(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with these words on its command line, which is whole once it has said something."""
+    command = [sys.executable, "-c", "print('up', flush=True); input()", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        yield child
+        child.kill()
+
+
+@pytest.fixture
+def other() -> Iterator[int]:
+    """A process of somebody else's."""
+    with process() as child:
+        yield child.pid
+
+
+@pytest.fixture
+def ended() -> Object:
+    """The account of a process that has ended."""
+    with process() as child:
+        return ABOUT | {"pid": child.pid, "started": journal.started(child.pid)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "run.json"
+
+
+def write(path: Path, content: Object | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Module:
+    """Run the module in this process, which then is the play; gives back what it answered."""
+    monkeypatch.setattr(run_journal, "controller", os.getpid)
+
+    def run(state: str, *, check: bool = False) -> Object:
+        arguments = {"path": str(path), "state": state, "content": ABOUT, "_ansible_check_mode": check}
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            run_journal.main()
+        answer: Object = json.loads(capsys.readouterr().out)
+        return answer
+
+    return run
+
+
+def test_a_process_is_known_by_its_number_and_its_start(other: int) -> None:
+    assert journal.started(other) != journal.started(1)
+    assert journal.is_alive({"pid": other, "started": journal.started(other)})
+    assert journal.parent(other) == os.getpid()
+
+
+def test_a_command_with_odd_characters_hides_nothing(tmp_path: Path) -> None:
+    odd = tmp_path / "a) b (c"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(odd), "30"]) as child:
+        assert str(journal.started(child.pid)).isdigit()
+        assert journal.parent(child.pid) == os.getpid()
+        child.kill()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"damaged": True},
+        {"pid": 0, "started": None},
+        {"pid": -1, "started": None},
+        {"pid": "1", "started": journal.started(1)},
+        {"pid": 2**22 + 1, "started": None},
+        {"pid": os.getpid()},
+        {"pid": os.getpid(), "started": "1"},
+    ],
+)
+def test_what_does_not_live(found: Object) -> None:
+    assert not journal.is_alive(found)
+
+
+def test_no_such_process() -> None:
+    gone = 2**22 + 1  # more than the kernel gives out
+    assert journal.started(gone) is None
+    assert journal.parent(gone) == 0
+    assert not journal.is_play(gone)
+
+
+@pytest.mark.parametrize(
+    ("words", "play"),
+    [
+        (["/opt/lab/bin/ansible-playbook", "setup.yml"], True),
+        (["ansible-playbook"], True),
+        (["-u", "x/ansible-playbook", "setup.yml"], True),
+        (["ansible-playbook setup.yml; sleep 60"], False),
+        (["my-ansible-playbook"], False),
+        (["ansible-playbook.md"], False),
+    ],
+)
+def test_which_process_is_a_play(words: list[str], *, play: bool) -> None:
+    with process(*words) as child:
+        assert journal.is_play(child.pid) is play
+
+
+@pytest.mark.parametrize(
+    ("plays", "controls"),
+    [
+        (set(), os.getppid()),
+        ({40}, 40),
+        ({40, 30}, 30),
+        ({40, 30, 10}, 30),  # 20 between them is none: 10 is another play, which began all this
+        ({10}, 10),
+    ],
+)
+def test_the_play_is_the_farthest_in_an_unbroken_line(
+    monkeypatch: pytest.MonkeyPatch, plays: set[int], controls: int
+) -> None:
+    line = {os.getppid(): 50, 50: 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0, 0: 0}
+    monkeypatch.setattr(journal, "parent", lambda pid: line[pid])
+    monkeypatch.setattr(journal, "is_play", lambda pid: pid in plays)
+    assert journal.controller() == controls
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"pid": 1', "[]", "null", '"drain"'])
+def test_a_damaged_account_is_still_one(path: Path, content: str) -> None:
+    write(path, content)
+    assert journal.read(path) == {"damaged": True}
+
+
+def test_bytes_that_are_no_text_are_damage(path: Path) -> None:
+    write(path, "")
+    path.write_bytes(b"\xff\xfe{")
+    assert journal.read(path) == {"damaged": True}
+
+
+def test_no_account(path: Path, module: Module) -> None:
+    assert journal.read(path) == {}
+    answer = module("read")
+    assert (answer["found"], answer["alive"], answer["changed"]) == ({}, False, False)
+    assert answer["pid"] == os.getpid()
+    assert not module("closed")["changed"]
+    assert not path.parent.exists()
+
+
+def test_opened_read_and_closed(path: Path, module: Module) -> None:
+    assert module("open")["changed"]
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written == ABOUT | {"pid": os.getpid(), "started": journal.started(os.getpid())}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert list(path.parent.iterdir()) == [path]
+
+    answer = module("read")
+    assert answer["found"] == written
+    assert not answer["alive"], "one's own run is not another one"
+    assert not answer["changed"]
+
+    assert module("closed")["changed"]
+    assert not path.exists()
+    assert not module("closed")["changed"]
+
+
+def test_one_s_own_account_may_be_opened_again(path: Path, module: Module) -> None:
+    module("open")
+    assert module("open")["changed"]
+
+
+def test_another_run_is_alive(path: Path, module: Module, other: int) -> None:
+    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    write(path, account)
+    assert module("read")["alive"]
+    answer = module("open")
+    assert answer["failed"]
+    assert answer["msg"].startswith(
+        f"Another run is going on: drain of m02, process {other}, since 2026-01-01"
+    )
+    assert journal.read(path) == account
+
+
+def test_another_run_was_killed(path: Path, module: Module, ended: Object) -> None:
+    write(path, ended)
+    answer = module("read")
+    assert answer["found"] == ended
+    assert not answer["alive"]
+    answer = module("open")
+    assert answer["failed"]
+    assert "run `ansible-playbook recover.yml` first" in answer["msg"]
+    assert journal.read(path) == ended
+    assert module("closed")["changed"]
+    assert module("open")["changed"]
+
+
+@pytest.mark.parametrize("whose", ["other", "mine"])
+def test_a_number_that_is_used_again_is_another_process(
+    path: Path, module: Module, other: int, whose: str
+) -> None:
+    account = ABOUT | {"pid": other if whose == "other" else os.getpid(), "started": "1"}
+    write(path, account)
+    assert not module("read")["alive"]
+    assert "was interrupted" in module("open")["msg"]
+    assert journal.read(path) == account
+
+
+def test_a_damaged_account_is_an_interrupted_run(path: Path, module: Module) -> None:
+    write(path, '{"pid": ')
+    answer = module("read")
+    assert answer["found"] == {"damaged": True}
+    assert not answer["alive"]
+    assert "was interrupted" in module("open")["msg"]
+    assert module("closed")["changed"]
+    assert not path.exists()
+
+
+def test_check_mode_writes_and_removes_nothing(path: Path, module: Module) -> None:
+    assert module("open", check=True)["changed"]
+    assert not path.parent.exists()
+    module("open")
+    before = path.read_bytes()
+    assert module("open", check=True)["changed"]
+    assert module("closed", check=True)["changed"]
+    assert path.read_bytes() == before
+
+
+def test_check_mode_refuses_as_well(path: Path, module: Module, other: int) -> None:
+    write(path, ABOUT | {"pid": other, "started": journal.started(other)})
+    assert module("open", check=True)["failed"]
