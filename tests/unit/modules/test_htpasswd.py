@@ -51,6 +51,7 @@ def test_what_does_not_fit_is_replaced(before: str, password_file: Path, tmp_pat
     hashed, other = (bcrypt.hashpw(word, bcrypt.gensalt(4)).decode() for word in (b"a secret", b"other"))
     out.write_text(before.format(hashed=hashed, other=other))
     assert run(password_file, out) == 0
+    assert out.read_text().startswith("lab:")
     assert htpasswd.fits(out.read_text(), "lab", b"a secret")
     assert not htpasswd.fits(out.read_text(), "lab", b"a secret ")
 

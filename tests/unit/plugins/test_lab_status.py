@@ -155,6 +155,7 @@ def test_a_run_was_interrupted(lab: Lab, account: Path) -> None:
         *(f"left     {sentence}" for sentence in screen["leftovers"]),
         "remedy   ansible-playbook recover.yml",
     ]
+    assert not any(line.startswith("running") for line in screen["lines"])
 
 
 def test_a_mark_is_left_without_an_account(lab: Lab, account: Path) -> None:
