@@ -1,7 +1,7 @@
-"""A lab of its own for the tests: its own profile, state, kubeconfig and reports; only the caches are the user's.
+"""A lab of its own for the tests: its own profile, state, kubeconfig and reports; the caches are the user's.
 
-What the tests judge with is not what the roles work with: kubectl, curl's equal in the standard library, docker's
-command, the registry's HTTP interface.
+What the tests judge with is not what the roles work with: kubectl, plain requests, docker's command, the registry's
+own HTTP interface.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Lab:
 
     def kubectl(self, *arguments: str) -> str:
         """What kubectl says of this lab."""
-        found = sorted(Path(self.environment["LAB_CACHE"]).glob("*/*/kubectl"), key=lambda path: path.stat().st_mtime)
+        found = sorted(
+            Path(self.environment["LAB_CACHE"]).glob("*/*/kubectl"), key=lambda path: path.stat().st_mtime
+        )
         assert found, "setup left no kubectl in the cache"
         done = subprocess.run(
             [found[-1], "--context", PROFILE, *arguments],
@@ -130,7 +132,9 @@ class Lab:
     def cordoned(self) -> list[str]:
         """The nodes that take no pods."""
         return [
-            node["metadata"]["name"] for node in self.get("nodes")["items"] if node["spec"].get("unschedulable", False)
+            node["metadata"]["name"]
+            for node in self.get("nodes")["items"]
+            if node["spec"].get("unschedulable", False)
         ]
 
     def url(self) -> str:
@@ -140,7 +144,7 @@ class Lab:
 
     def ask(self, path: str) -> tuple[str, dict[str, str]]:
         """One request on a new connection: body and headers, in small letters."""
-        with urllib.request.urlopen(self.url() + path, timeout=5) as answer:
+        with urllib.request.urlopen(self.url() + path, timeout=5) as answer:  # noqa: S310 - our own cluster
             return answer.read().decode(), {key.lower(): value for key, value in answer.headers.items()}
 
     def registry(self, path: str, *, login: bool = True) -> Any:
@@ -153,8 +157,10 @@ class Lab:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
         if login:
             password = (self.state / "registry" / "password").read_text().strip()
-            request.add_header("Authorization", "Basic " + base64.b64encode(f"lab:{password}".encode()).decode())
-        with urllib.request.urlopen(request, timeout=5) as answer:
+            request.add_header(
+                "Authorization", "Basic " + base64.b64encode(f"lab:{password}".encode()).decode()
+            )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own registry
             return json.loads(answer.read() or b"{}")
 
 
@@ -172,7 +178,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def docker(*arguments: str) -> str:
     """What the docker command says."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=True).stdout
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ import json
 import os
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import Lab
+if TYPE_CHECKING:
+    from .conftest import Lab
 
 pytestmark = pytest.mark.cluster
 
@@ -88,7 +90,7 @@ def test_control_c_heals_at_once(lab: Lab) -> None:
     output = interrupt_in_mid_drain(lab, signal.SIGINT)
     assert lab.cordoned() == []
     assert "Interrupted: putting right" in output
-    report = json.loads((sorted(lab.reports.glob("2*"))[-1] / "report.json").read_text())
+    report = json.loads((max(lab.reports.glob("2*")) / "report.json").read_text())
     assert report["verdict"]["passed"] is False
     assert any("aborted" in reason for reason in report["verdict"]["reasons"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import pytest
 
@@ -35,7 +36,10 @@ SETUP = [
     (["cluster_nodes=1"], ["cluster_nodes must be a whole number from 2 to 8", "'1'"]),
     (["cluster_nodes=foo"], ["cluster_nodes must be a whole number from 2 to 8", "'foo'"]),
     (["cluster_nodes=2"], ["has 3 nodes and cluster_nodes is 2", "teardown.yml"]),
-    (["lab_profile=another", "cluster_subnet=172.17.0.0/24"], ["172.17.0.0/24 is taken", "Choose another one"]),
+    (
+        ["lab_profile=another", "cluster_subnet=172.17.0.0/24"],
+        ["172.17.0.0/24 is taken", "Choose another one"],
+    ),
     (["lab_profile=another", "cluster_subnet=nonsense"], ["nonsense is no IPv4 network"]),
     (["lab_profile=Capital"], ["small letters"]),
     (
@@ -83,18 +87,28 @@ def test_a_port_that_is_taken(lab: Lab) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refuses(lab, "setup", ["lab_profile=another", f"registry_port={port}"], [f"Port {port}", "registry_port"])
+        refuses(
+            lab, "setup", ["lab_profile=another", f"registry_port={port}"], [f"Port {port}", "registry_port"]
+        )
+
+
+def allow_disruptions(lab: Lab, count: int) -> None:
+    """Change the site's disruption budget, and wait until the controller has seen it."""
+    patch = json.dumps({"spec": {"maxUnavailable": count}})
+    lab.kubectl(
+        "patch", "poddisruptionbudget", "site", "--namespace=site", "--type=merge", f"--patch={patch}"
+    )
+    deadline = time.monotonic() + 30
+    while lab.get("poddisruptionbudget", "site", "--namespace=site")["status"]["disruptionsAllowed"] != count:
+        assert time.monotonic() < deadline, "the disruption budget was not taken up in 30 s"
 
 
 def test_a_budget_that_allows_nothing(lab: Lab) -> None:
-    lab.kubectl("patch", "poddisruptionbudget", "site", "--namespace=site", "--type=merge", '--patch={"spec":{"maxUnavailable":0}}')
+    allow_disruptions(lab, 0)
     try:
-        deadline = 50
-        while lab.get("poddisruptionbudget", "site", "--namespace=site")["status"]["disruptionsAllowed"] and deadline:
-            deadline -= 1
         refuses(lab, "failover", [], ["disruption budget site allows no eviction", "loosen it"])
     finally:
-        lab.kubectl("patch", "poddisruptionbudget", "site", "--namespace=site", "--type=merge", '--patch={"spec":{"maxUnavailable":1}}')
+        allow_disruptions(lab, 1)
 
 
 def test_an_engine_that_does_not_answer(lab: Lab) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import re
 import stat
 import urllib.error
@@ -50,7 +49,8 @@ def test_pages_name_who_served_them(lab: Lab) -> None:
         body, headers = lab.ask(link)
         pod, node = headers["x-served-by-pod"], headers["x-served-by-node"]
         assert pods[pod][1] == node
-        assert pod in body and node in body, link
+        assert pod in body, link
+        assert node in body, link
 
 
 def test_health(lab: Lab) -> None:
@@ -58,7 +58,8 @@ def test_health(lab: Lab) -> None:
 
 
 def test_the_image_runs_by_the_digest_that_the_registry_holds(lab: Lab) -> None:
-    image = lab.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"]["containers"][0]["image"]
+    spec = lab.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"]
+    image = spec["containers"][0]["image"]
     name, _, digest = image.partition("@")
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest), image
     repository = name.partition("/")[2]
@@ -96,7 +97,8 @@ def test_the_speakers_find_each_other(lab: Lab) -> None:
     """Memberlist is on: only then does the address move within seconds of a node's death."""
     secret = lab.get("secret", "memberlist", "--namespace=metallb-system")
     assert secret["data"]["secretkey"]
-    pool = lab.get("ipaddresspools.metallb.io", "--namespace=metallb-system")["items"][0]["spec"]["addresses"][0]
+    pools = lab.get("ipaddresspools.metallb.io", "--namespace=metallb-system")["items"]
+    pool = pools[0]["spec"]["addresses"][0]
     subnet = json.loads(docker("network", "inspect", PROFILE))[0]["IPAM"]["Config"][0]["Subnet"]
     assert pool.split(".")[:3] == subnet.split(".")[:3]
 
@@ -125,7 +127,7 @@ def test_check_mode_on_a_bare_profile_makes_nothing(lab: Lab) -> None:
 
 
 def test_the_lab_takes_less_than_3_gib(lab: Lab) -> None:
-    """Working memory of nodes and registry: what the groups hold without what the kernel could drop at once."""
+    """Working memory of nodes and registry: what the groups hold and the kernel could not drop at once."""
     total = 0
     for name in docker("ps", "--format={{.Names}}").split():
         if name.startswith(PROFILE):
@@ -151,4 +153,4 @@ def working_set(container: str) -> int:
 
 def test_state_is_outside_the_checkout(lab: Lab) -> None:
     assert lab.state.is_dir()
-    assert stat.S_IMODE(os.stat(lab.state).st_mode) == 0o700
+    assert stat.S_IMODE(lab.state.stat().st_mode) == 0o700
