@@ -102,21 +102,6 @@ def test_the_site_s_pods_are_those_of_its_deployment_that_will_stay() -> None:
     assert [rules.name_of(item) for item in seen.on("m02")] == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("given", "takes_pods"),
-    [
-        (node("n"), True),
-        (node("n", taints=[{"key": "x", "effect": "PreferNoSchedule"}]), True),
-        (node("n", taints=[{"key": "x", "effect": "NoSchedule"}]), False),
-        (node("n", taints=[{"key": "x", "effect": "NoExecute"}]), False),
-        (node("n", unschedulable=True), False),
-        (node("n", ready=False), False),
-    ],
-)
-def test_which_nodes_take_pods(given: Object, *, takes_pods: bool) -> None:
-    assert rules.is_schedulable(given) is takes_pods
-
-
 def test_auto_takes_the_worker_that_carries_most() -> None:
     assert rules.judge(snapshot(), "auto") == "m02"
     assert rules.judge(snapshot(pods=[*PODS, pod("e", "m03"), pod("f", "m03")]), "auto") == "m03"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
+
+if TYPE_CHECKING:
+    from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster
 
 Object = dict[str, Any]
 
@@ -48,17 +51,18 @@ class Played:
         self.states = list(states)
         self.now = self.states[0]
 
-    def deployment(self, _: str) -> Object:
+    def deployment(self, _namespace: str, _name: str) -> Object:
         self.now = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         return self.now[0]
 
-    def pods(self, _: Object) -> list[Object]:
+    def pods_of(self, _: Object) -> list[Object]:
         return self.now[1]
 
-    def service(self, _: str) -> Object:
+    def service(self, _namespace: str, _name: str) -> Object:
         return self.now[2]
 
 
+WANTED = {"context": "lab", "kubeconfig": None, "namespace": "ns", "deployment": "site", "service": "web"}
 ADDRESS: Object = {"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}}
 PODS = [pod("a", "n1"), pod("b", "n1"), pod("c", "n2"), pod("d", "n3")]
 
@@ -84,22 +88,6 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_keeps_a_deployment(given: Object, lack: str | None) -> None:
     assert rollout.missing_in_deployment(given) == lack
-
-
-@pytest.mark.parametrize(
-    ("ingress", "address"),
-    [([], ""), ([{"ip": "10.0.0.9"}], "10.0.0.9"), ([{}, {"hostname": "lb.example"}], "lb.example")],
-)
-def test_address(ingress: list[Object], address: str) -> None:
-    assert rollout.address_of({"status": {"loadBalancer": {"ingress": ingress}}}) == address
-    assert rollout.address_of({}) == ""
-
-
-def test_a_pod_about_to_go_is_not_ready() -> None:
-    assert rollout.is_ready(pod("a"))
-    assert not rollout.is_ready(pod("a", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
-    assert not rollout.is_ready(pod("a", ready=False))
-    assert not rollout.is_ready({"status": {}})
 
 
 @pytest.mark.parametrize(
@@ -173,7 +161,7 @@ def test_skew(nodes: list[str], skew: int) -> None:
 
 
 def wait(*states: tuple[Object, list[Object], Object], timeout_s: float = 100) -> tuple[Object, str | None]:
-    return rollout.wait(cast("rollout.Cluster", Played(*states)), "site", "web", timeout_s)
+    return rollout.wait(cast("Cluster", Played(*states)), WANTED, timeout_s)
 
 
 def test_waits_for_pods_then_for_their_list_then_for_the_address() -> None:

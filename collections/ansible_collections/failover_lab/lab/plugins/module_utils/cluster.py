@@ -39,6 +39,15 @@ def is_ready(thing: Object) -> bool:
     )
 
 
+def is_schedulable(node: Object) -> bool:
+    """Whether a pod without special tolerations could be placed on a node."""
+    return (
+        is_ready(node)
+        and not of(node, "spec", "unschedulable", default=False)
+        and not any(taint["effect"] != "PreferNoSchedule" for taint in of(node, "spec", "taints", default=[]))
+    )
+
+
 def address_of(service: Object) -> str:
     """The address that the load balancer has given; empty if none."""
     for ingress in of(service, "status", "loadBalancer", "ingress", default=[]):
@@ -68,9 +77,9 @@ class Cluster:
         self._version = kubernetes.client.VersionApi(client)
 
     @staticmethod
-    def _plain(call: Callable[..., Any], *names: str) -> Object:
+    def _plain(call: Callable[..., Any], *names: str, **query: str) -> Object:
         """The answer to one call as the API server wrote it; the client's models would only cost time."""
-        answer = call(*names, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S)
+        answer = call(*names, **query, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S)
         plain: Object = json.loads(answer.data)
         return plain
 
@@ -96,10 +105,32 @@ class Cluster:
         items = self._plain(self._core.list_node)["items"]
         return sorted(items, key=lambda node: str(node["metadata"]["name"]))
 
+    def nodes_if_allowed(self) -> list[Object]:
+        """All nodes, by name; none where this user may not list nodes."""
+        try:
+            return self.nodes()
+        except kubernetes.client.ApiException as error:
+            if error.status == 403:
+                return []
+            raise
+
     def pods(self) -> list[Object]:
         """Every pod of every namespace."""
         items: list[Object] = self._plain(self._core.list_pod_for_all_namespaces)["items"]
         return items
+
+    def pods_of(self, deployment: Object) -> list[Object]:
+        """The pods that a Deployment selects, by name; those that are about to go as well."""
+        wanted = deployment["spec"]["selector"]["matchLabels"]
+        labels = ",".join(f"{key}={value}" for key, value in wanted.items())
+        namespace = str(deployment["metadata"]["namespace"])
+        answer = self._plain(self._core.list_namespaced_pod, namespace, label_selector=labels)
+        return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
+
+    def warnings(self, namespace: str) -> list[Object]:
+        """The warnings among a namespace's events, oldest first."""
+        answer = self._plain(self._core.list_namespaced_event, namespace, field_selector="type=Warning")
+        return sorted(answer["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
     def budgets(self, namespace: str) -> list[Object]:
         """The disruption budgets of a namespace."""
@@ -122,6 +153,15 @@ class Cluster:
         return None
 
 
+def said_in(body: str | bytes | None) -> str:
+    """The API server's own words in the body of its refusal, as the end of a sentence."""
+    try:
+        message = json.loads(body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {message}"
+
+
 def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> Object:
     """Do the work; what the cluster does not grant ends the module with one sentence that names a remedy."""
     if kubernetes is None:
@@ -134,7 +174,9 @@ def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> 
             f"run `ansible-playbook setup.yml -e lab_profile={context}` first."
         )
     except kubernetes.client.ApiException as error:
-        module.fail_json(msg=f"The cluster {context} refused: {error.status} {error.reason}.")
+        module.fail_json(
+            msg=f"The cluster {context} refused: {error.status} {error.reason}{said_in(error.body)}."
+        )
     except urllib3.exceptions.HTTPError as error:
         module.fail_json(
             msg=f"The cluster {context} does not answer: "

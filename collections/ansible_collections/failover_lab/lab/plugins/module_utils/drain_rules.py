@@ -6,7 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object, is_ready, of
+from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
+    Object,
+    is_ready,
+    is_schedulable,
+    of,
+)
 
 # Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
 CORDONED_BY = "failover-lab/cordoned-by"
@@ -57,15 +62,6 @@ class Snapshot:
 def name_of(thing: Object) -> str:
     """The name of any object."""
     return str(thing["metadata"]["name"])
-
-
-def is_schedulable(node: Object) -> bool:
-    """Whether a pod without special tolerations could be placed here."""
-    return (
-        is_ready(node)
-        and not of(node, "spec", "unschedulable", default=False)
-        and not any(taint["effect"] != "PreferNoSchedule" for taint in of(node, "spec", "taints", default=[]))
-    )
 
 
 def is_control_plane(node: Object) -> bool:

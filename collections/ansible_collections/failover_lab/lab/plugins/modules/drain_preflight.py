@@ -105,6 +105,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Object,
     address_of,
     guarded,
+    is_schedulable,
     of,
 )
 
@@ -147,7 +148,7 @@ def look(wanted: Object) -> Object:
         "eligible_nodes": [
             rules.name_of(item)
             for item in snapshot.nodes
-            if rules.is_schedulable(item) and rules.name_of(item) != node
+            if is_schedulable(item) and rules.name_of(item) != node
         ],
         "replicas": deployment["spec"]["replicas"],
         "pods": [row(pod) for pod in snapshot.site_pods],

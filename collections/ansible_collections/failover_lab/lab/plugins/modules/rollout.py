@@ -2,23 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-import traceback
-from typing import TYPE_CHECKING, Any
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-try:
-    import kubernetes
-    import urllib3
-except ImportError:
-    kubernetes = None
-    MISSING = traceback.format_exc()
-
 DOCUMENTATION = r"""
 module: rollout
 short_description: Wait until a Deployment is rolled out and its Service has an address
@@ -91,20 +74,22 @@ skew:
   returned: success
 """
 
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
+    Cluster,
+    Object,
+    address_of,
+    guarded,
+    is_ready,
+    is_schedulable,
+    of,
+)
+
 # Waiting does not help against these.
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 POLL_S = 0.5
-REQUEST_TIMEOUT_S = 10
-
-Object = dict[str, Any]
-
-
-def of(parent: Object, *path: str, default: Any = None) -> Any:  # noqa: ANN401 - objects of the API have any shape
-    """The value at this path; the default where any part of it is missing or null."""
-    value: Any = parent
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return default if value is None else value
 
 
 def missing_in_deployment(deployment: Object) -> str | None:
@@ -132,22 +117,6 @@ def missing_in_pods(deployment: Object, pods: list[Object]) -> str | None:
     wanted = of(deployment, "spec", "replicas", default=1)
     ready = sum(map(is_ready, pods))
     return None if ready == wanted else f"{ready} of {wanted} pods listed as ready"
-
-
-def address_of(service: Object) -> str:
-    """The address that the load balancer has given; empty if none."""
-    for ingress in of(service, "status", "loadBalancer", "ingress", default=[]):
-        if address := ingress.get("ip") or ingress.get("hostname"):
-            return str(address)
-    return ""
-
-
-def is_ready(thing: Object) -> bool:
-    """Whether a pod or node is ready and not about to go."""
-    return not of(thing, "metadata", "deletionTimestamp") and any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in of(thing, "status", "conditions", default=[])
-    )
 
 
 def reason_of(pod: Object, events: list[Object]) -> str:
@@ -202,98 +171,64 @@ def on_node(pod: Object) -> str:
     return f" on {node}" if node else ""
 
 
-def eligible(nodes: list[Object]) -> list[str]:
-    """The names of the nodes on which a pod without special tolerations could be placed."""
-    return sorted(
-        node["metadata"]["name"]
-        for node in nodes
-        if is_ready(node)
-        and not of(node, "spec", "unschedulable", default=False)
-        and not any(taint["effect"] != "PreferNoSchedule" for taint in of(node, "spec", "taints", default=[]))
-    )
-
-
 def skew_of(pods: list[Object], nodes: list[str]) -> int:
     """By how many pods the fullest of these nodes exceeds the emptiest."""
     counts = [sum(of(pod, "spec", "nodeName") == node for pod in pods) for node in nodes]
     return max(counts) - min(counts) if counts else 0
 
 
-class Cluster:
-    """What this module reads of a cluster, as plain objects of the API."""
-
-    def __init__(self, context: str, kubeconfig: str | None, namespace: str) -> None:
-        """Open the context; nothing is asked yet.
-
-        Raises:
-            kubernetes.config.ConfigException: there is no such context or file.
-        """
-        client = kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-        self._core = kubernetes.client.CoreV1Api(client)
-        self._apps = kubernetes.client.AppsV1Api(client)
-        self._namespace = namespace
-
-    @staticmethod
-    def _plain(call: Callable[..., Any], *names: str, **query: str) -> Object:
-        """The answer to one call as the API server wrote it; the client's models would only cost time."""
-        answer = call(*names, **query, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S)
-        plain: Object = json.loads(answer.data)
-        return plain
-
-    def deployment(self, name: str) -> Object:
-        """One Deployment.
-
-        Raises:
-            kubernetes.client.ApiException: the API server said no, here and in the methods below.
-            urllib3.exceptions.HTTPError: it did not answer.
-        """
-        return self._plain(self._apps.read_namespaced_deployment, name, self._namespace)
-
-    def service(self, name: str) -> Object:
-        """One Service."""
-        return self._plain(self._core.read_namespaced_service, name, self._namespace)
-
-    def pods(self, deployment: Object) -> list[Object]:
-        """The Deployment's pods, by name."""
-        labels = ",".join(f"{k}={v}" for k, v in deployment["spec"]["selector"]["matchLabels"].items())
-        answer = self._plain(self._core.list_namespaced_pod, self._namespace, label_selector=labels)
-        return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
-
-    def warnings(self) -> list[Object]:
-        """The namespace's warnings, oldest first."""
-        answer = self._plain(self._core.list_namespaced_event, self._namespace, field_selector="type=Warning")
-        return sorted(answer["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
-
-    def nodes(self) -> list[str]:
-        """The eligible nodes; none if this user may not list nodes."""
-        try:
-            return eligible(self._plain(self._core.list_node)["items"])
-        except kubernetes.client.ApiException as error:
-            if error.status == 403:
-                return []
-            raise
+class Absent(Exception):  # noqa: N818 - it is an answer, not a mishap
+    """One sentence: what there is not, and what to do."""
 
 
-def look(cluster: Cluster, deployment_name: str, service_name: str) -> tuple[Object, str | None]:
-    """The state now, and what is missing (None if nothing is)."""
-    deployment = cluster.deployment(deployment_name)
-    pods = cluster.pods(deployment)
-    address = address_of(cluster.service(service_name))
-    state = {"deployment": deployment, "pods": pods, "address": address}
+def eligible(nodes: list[Object]) -> list[str]:
+    """The names of the nodes on which a pod without special tolerations could be placed."""
+    return sorted(node["metadata"]["name"] for node in nodes if is_schedulable(node))
+
+
+def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
+    """The state now, and what is missing (None if nothing is).
+
+    Args:
+        cluster: where to look.
+        wanted: the module's arguments.
+
+    Raises:
+        Absent: there is no such Deployment or Service.
+    """
+    namespace = wanted["namespace"]
+    deployment = cluster.deployment(namespace, wanted["deployment"])
+    if deployment is None:
+        raise Absent(absent("Deployment", wanted["deployment"], wanted))
+    service = cluster.service(namespace, wanted["service"])
+    if service is None:
+        raise Absent(absent("Service", wanted["service"], wanted))
+    pods = cluster.pods_of(deployment)
+    address = address_of(service)
+    state = {"pods": pods, "address": address}
     lack = missing_in_deployment(deployment) or missing_in_pods(deployment, pods)
     if lack:
-        return state, f"Deployment {deployment_name} is not rolled out: {lack}"
+        return state, f"Deployment {wanted['deployment']} is not rolled out: {lack}"
     if not address:
         why = "is a load balancer installed, and is its pool not used up?"
-        return state, f"Service {service_name} was given no address: {why}"
+        return state, f"Service {wanted['service']} was given no address: {why}"
     return state, None
 
 
-def wait(cluster: Cluster, deployment: str, service: str, timeout_s: float) -> tuple[Object, str | None]:
+def absent(kind: str, name: str, wanted: Object) -> str:
+    """What there is not, in a sentence."""
+    context = wanted["context"]
+    return (
+        f"There is no {kind} {name} in namespace {wanted['namespace']} of {context}: "
+        f"run `ansible-playbook setup.yml -e lab_profile={context}` first."
+    )
+
+
+def wait(cluster: Cluster, wanted: Object, timeout_s: float) -> tuple[Object, str | None]:
     """Look until nothing is missing, time is up, or waiting does not help; the last state and its lack."""
     deadline = time.monotonic() + timeout_s
     while True:
-        state, lack = look(cluster, deployment, service)
+        state, lack = look(cluster, wanted)
         if lack is None or time.monotonic() >= deadline or hopeless(state["pods"]):
             return state, lack
         time.sleep(POLL_S)
@@ -302,9 +237,8 @@ def wait(cluster: Cluster, deployment: str, service: str, timeout_s: float) -> t
 def result_of(cluster: Cluster, state: Object) -> Object:
     """What the module returns of a state."""
     ready = [pod for pod in state["pods"] if is_ready(pod)]
-    nodes = cluster.nodes()
+    nodes = eligible(cluster.nodes_if_allowed())
     return {
-        "changed": False,
         "address": state["address"],
         "pods": [
             {
@@ -317,6 +251,26 @@ def result_of(cluster: Cluster, state: Object) -> Object:
         "nodes": nodes,
         "skew": skew_of(ready, nodes),
     }
+
+
+def watch(wanted: Object, *, check_mode: bool) -> Object:
+    """Wait as the arguments say.
+
+    Returns:
+        What the module returns; under ``msg`` alone, why it fails.
+    """
+    cluster = Cluster(wanted["context"], wanted["kubeconfig"])
+    try:
+        state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"])
+    except Absent as absence:
+        if check_mode:
+            return {"address": "", "pods": [], "nodes": [], "skew": 0}
+        return {"msg": str(absence)}
+    if lack is None or check_mode:
+        return result_of(cluster, state)
+    where = f"namespace {wanted['namespace']} of {wanted['context']}"
+    reasons = explain(state["pods"], cluster.warnings(wanted["namespace"]))
+    return {"msg": "; ".join([f"After {wanted['timeout_s']} s in {where}: {lack}", *reasons])}
 
 
 def main() -> None:
@@ -332,26 +286,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if kubernetes is None:
-        module.fail_json(msg=missing_required_lib("kubernetes"), exception=MISSING)
     wanted = module.params
-    where = f"namespace {wanted['namespace']} of {wanted['context']}"
-    try:
-        cluster = Cluster(wanted["context"], wanted["kubeconfig"], wanted["namespace"])
-        timeout_s = 0 if module.check_mode else wanted["timeout_s"]
-        state, lack = wait(cluster, wanted["deployment"], wanted["service"], timeout_s)
-        if lack is None or module.check_mode:
-            module.exit_json(**result_of(cluster, state))
-        reasons = explain(state["pods"], cluster.warnings())
-    except kubernetes.config.ConfigException as error:
-        module.fail_json(msg=f"The context {wanted['context']} cannot be used: {error}. Run setup.yml first.")
-    except kubernetes.client.ApiException as error:
-        if error.status == 404 and module.check_mode:
-            module.exit_json(changed=False, address="", pods=[], nodes=[], skew=0)
-        module.fail_json(msg=f"The cluster refused in {where}: {error.status} {error.reason}: {error.body}")
-    except urllib3.exceptions.HTTPError as error:
-        module.fail_json(msg=f"The cluster {wanted['context']} does not answer: {error}. Is it running?")
-    module.fail_json(msg="; ".join([f"After {wanted['timeout_s']} s in {where}: {lack}", *reasons]))
+    result = guarded(module, wanted["context"], lambda: watch(wanted, check_mode=module.check_mode))
+    if "msg" in result:
+        module.fail_json(**result)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":
