@@ -236,7 +236,9 @@ def test_not_rolled_out_says_why(server: Server, run: Run) -> None:
         "After 0 s in namespace ns of lab: Deployment site is not rolled out: 0 of 1 pods listed as ready; "
         "a on m02: Failed: why"
     )
-    assert "msg" not in run(check=True), "check mode does not fail"
+    answer = run(check=True)
+    assert "msg" not in answer, "check mode does not fail"
+    assert answer["pods"] == []
 
 
 @pytest.mark.parametrize(
