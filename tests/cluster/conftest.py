@@ -1,7 +1,7 @@
 """A lab of its own for the tests: its own profile, state, kubeconfig and reports; the caches are the user's.
 
-What the tests judge with is not what the roles work with: kubectl, plain requests, docker's command, the registry's
-own HTTP interface.
+What the tests judge with is not what the roles work with: kubectl, plain requests, docker's command, and the
+interface of the registry itself.
 """
 
 from __future__ import annotations
