@@ -13,6 +13,7 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = REPO / "docs" / "roles"
+BAR = r"\|"
 
 
 def text(value: str | list[str] | None) -> str:
@@ -26,11 +27,35 @@ def row(name: str, option: dict[str, Any]) -> str:
     kind = option.get("type", "str")
     if kind == "list" and "elements" in option:
         kind = f"list of {option['elements']}"
-    default = "required" if option.get("required") else f"`{json.dumps(option.get('default'))}`"
+    elif kind == "raw":
+        kind = "see right"
+    # A default that is no plain value is told of in the description.
+    default = "see right"
+    if option.get("required"):
+        default = "required"
+    elif "default" in option:
+        default = f"`{json.dumps(option['default'])}`"
     about = text(option.get("description"))
     if "choices" in option:
         about += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
-    return f"| `{name}` | {kind} | {default} | {about} |".replace("\n", " ")
+    cells = [f"`{name}`", kind, default, about]
+    # A bar ends a cell, even within a word of code.
+    return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |".replace("\n", " ")
+
+
+def settings(options: dict[str, Any], told: dict[str, Any]) -> list[str]:
+    """The settings of one entry point.
+
+    Args:
+        options: They, by name.
+        told: Those that stand on the page already; only their names are told again.
+    """
+    again = [name for name, option in options.items() if told.get(name) == option]
+    new = [row(name, option) for name, option in options.items() if name not in again]
+    parts = ["\n".join(["| setting | type | default | |", "|---|---|---|---|", *new])] if new else []
+    if again:
+        parts.append(f"Of the settings above: {', '.join(f'`{name}`' for name in again)}.")
+    return parts
 
 
 def page(role: Path) -> str:
@@ -41,14 +66,15 @@ def page(role: Path) -> str:
     """
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     parts = [f"# {role.name}", "<!-- Made by `make docs` from the role's meta/argument_specs.yml. -->"]
+    told: dict[str, Any] = {}
     for entry, spec in specs["argument_specs"].items():
         if entry != "main":
             parts.append(f"## tasks_from: {entry}")
         parts.append(f"**{text(spec.get('short_description'))}**")
         parts += [text(paragraph) for paragraph in spec.get("description") or []]
-        if options := spec.get("options"):
-            head = ["| setting | type | default | |", "|---|---|---|---|"]
-            parts.append("\n".join(head + [row(name, options[name]) for name in options]))
+        options = spec.get("options") or {}
+        parts += settings(options, told)
+        told |= options
     parts.append(f"More in the role's own [README](../../roles/{role.name}/README.md).")
     return "\n\n".join(parts) + "\n"
 
