@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REPO = Path(__file__).resolve().parents[2]
-ROLES = sorted(path.parent.parent for path in REPO.glob("roles/*/tasks/main.yml"))
+ROLES = sorted(path.parent for path in REPO.glob("roles/*/tasks"))
 
 # Where packages come from is the affair of the machine's own settings, so no host of theirs belongs here.
 # (Put together from pieces, since this file is looked at as well.)
