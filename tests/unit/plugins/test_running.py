@@ -9,6 +9,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import running
@@ -129,6 +130,23 @@ def test_an_interrupt_ends_the_command_and_is_told(tmp_path: Path, signum: signa
         shell(f"sleep 30 & echo $! > {tmp_path}/pid; wait")
     assert interrupted.value.args == (signum,)
     assert signal.getsignal(signum) is handler
+    assert wait_dead(wait_pid(tmp_path / "pid"))
+
+
+def test_an_interrupt_while_the_command_is_being_started_ends_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+
+    def start_slowly(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments, **options)
+        wait_pid(tmp_path / "pid")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_slowly)
+    with pytest.raises(running.Interrupted):
+        shell(f"echo $$ > {tmp_path}/pid; exec sleep 60")
     assert wait_dead(wait_pid(tmp_path / "pid"))
 
 

@@ -83,18 +83,35 @@ class Outcome:
     stderr: Lines
 
 
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    def raise_interrupted(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted(signum)
+class _Handler:
+    """Turns the first signal into an exception, but not before somebody is there to end the command."""
 
+    def __init__(self) -> None:
+        self._held = True
+        self._came: int | None = None
+
+    def __call__(self, signum: int, _frame: FrameType | None) -> None:
+        self._came = signum
+        if not self._held:
+            self.release()
+
+    def release(self) -> None:
+        """From now on a signal is an exception at once; one that came before is so now."""
+        self._held = self._came is not None
+        if self._came is not None:
+            raise Interrupted(self._came)
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[_Handler]:
+    handler = _Handler()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {signum: signal.signal(signum, raise_interrupted) for signum in signals}
+    before = {signum: signal.signal(signum, handler) for signum in signals}
     try:
-        yield
+        yield handler
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, old in before.items():
+            signal.signal(signum, old)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -151,7 +168,7 @@ def run(
         Interrupted: This process got SIGINT, SIGTERM or SIGHUP; the command is ended.
         Orphaned: This process' parent is gone; the command is ended.
     """
-    with _signals_as_exceptions():
+    with _signals_as_exceptions() as signals:
         start = time.monotonic()
         process = subprocess.Popen(
             list(argv),
@@ -163,6 +180,8 @@ def run(
             start_new_session=True,
         )
         try:
+            # Until here a signal would have left the command running, since nobody knew it yet.
+            signals.release()
             follower = _Follower(process, log)
             timed_out = follower.follow(start, interval_s, timeout_s, tick)
         except BaseException:
