@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from failover_lab.probe.exchange import Address
 
 ABOUT_FILE = "probe.json"
-_STATUS_EVERY_S = 0.5
+# Whoever waits for a steady state waits this much longer at most.
+_STATUS_EVERY_S = 0.2
 _SPARE_FILES = 64
 _PRIORITY = -10
 
@@ -224,7 +225,7 @@ class Run:
             )
 
     def _status(self, state: str) -> dict[str, Any]:
-        return self._tally.status(now=self._clock.now(), began=self._began, state=state)
+        return self._tally.status(now=self._clock.now(), state=state)
 
     def _tick(self, rows: str) -> str | None:
         event = self._marks.newest()

@@ -101,6 +101,7 @@ class Engine:
     def run(self) -> str:
         """Send until ``tick`` says why to stop, wait for what is under way, and give that reason back."""
         first = monotonic() + START_S
+        self._tally.began = first + self._offset_s
         s = self._settings
         plans = [(NEW, s.new_rate, first), (REUSED, s.reused_rate, first)]
         schedules = [Schedule(kind, rate, start) for kind, rate, start in plans if rate > 0]

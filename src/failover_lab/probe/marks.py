@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import files, instants
+from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,22 @@ def append(directory: Path, event: str, details: dict[str, str]) -> dict[str, An
     return mark
 
 
+def instant_of(directory: Path, event: str) -> float:
+    """When this was marked last, in UTC seconds.
+
+    Raises:
+        UserError: it was not, or the file is damaged.
+    """
+    path = directory / FILE
+    entries = [entry for entry in files.read_lines(path) if entry.get("event") == event]
+    if not entries:
+        raise UserError(f"{path} has no mark {event}; mark it first, or give an instant")
+    try:
+        return instants.parse(entries[-1]["at"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged: {entries[-1]} is no mark") from error
+
+
 class MarkFollower:
     """Notices marks that have been added since the last look."""
 
@@ -68,6 +84,11 @@ def event_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise argparse.ArgumentTypeError(f"{value!r} is no name of an event; use a-z, 0-9 and _")
     return value
+
+
+def moment(value: str) -> float | str:
+    """A type for an instant, or for the name of an event that has been marked."""
+    return value if _NAME.fullmatch(value) else arguments.instant(value)
 
 
 def key_value(value: str) -> tuple[str, str]:

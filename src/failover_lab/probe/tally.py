@@ -31,6 +31,7 @@ class Tally:
         sent: requests begun.
         ended: requests that have an outcome.
         phase: the event last marked.
+        began: when the first request was due, in UTC seconds; None before that is known.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Tally:
         self.sent = 0
         self.ended = 0
         self.phase = ""
+        self.began: float | None = None
         self._outcomes: collections.Counter[str] = collections.Counter()
         self._failed = 0
         self._last_ok: float | None = None
@@ -74,12 +76,12 @@ class Tally:
         elif pod and len(self._pods) < _MOST_PODS:
             self._pods[pod] = PodTally(node, 1, done, done, 1)
 
-    def status(self, *, now: float, began: float, state: str) -> dict[str, Any]:
+    def status(self, *, now: float, state: str) -> dict[str, Any]:
         """What ``status.json`` holds (instants as text, null where nothing happened yet)."""
         return {
             "updated": instants.text(now),
             "state": state,
-            "elapsed_s": round(now - began, 3),
+            "elapsed_s": 0.0 if self.began is None else round(max(0.0, now - self.began), 3),
             "sent": self.sent,
             "ok": self._outcomes[Outcome.OK],
             "failed": self._failed,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
+from failover_lab.probe import marks
 from failover_lab.probe.records import FILE, Outcome, RecordFile
 from failover_lab.probe.writer import STATUS_FILE
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.1
 _PROGRESS_EVERY_S = 4.0
-# The probe renews its status twice a second; after this long it is dead or the machine is far too busy.
+# The probe renews its status several times a second; after so long it is dead or the machine far too busy.
 _STALE_S = 5.0
 
 
@@ -72,24 +73,44 @@ def _progress(status: dict[str, Any]) -> str:
     return f"{status['elapsed_s']:.0f} s, {status['sent']} requests, {status['failed']} failed"
 
 
-def look_steady(out: Path, clock: instants.Clock, window_s: float, pods: list[str]) -> Look:
-    """Has there been no failure for so long, and did each of these pods answer meanwhile?"""
-    now = clock.now()
-    status = _status(out, now)
-    if status is None:
-        return Look(["the probe's first status"], "the probe is starting")
-    missing = []
-    since_failure_s = status["since_last_failure_s"]
-    quiet_s = status["elapsed_s"] if since_failure_s is None else since_failure_s
-    if quiet_s < window_s:
-        missing.append(f"{window_s:g} s without a failure ({quiet_s:.1f} s so far)")
-    since = instants.parse(status["updated"]) - window_s
-    silent = [p for p in pods if p not in status["pods"] or instants.parse(status["pods"][p]["last"]) < since]
-    if silent:
-        missing.append(f"an answer of {', '.join(silent)} within {window_s:g} s")
-    if status["last_ok"] is None or instants.parse(status["last_ok"]) < since:
-        missing.append("any answer")
-    return Look(missing, _progress(status))
+@dataclass(frozen=True)
+class SteadyState:
+    """What to wait for.
+
+    Attributes:
+        window_s: for so long nothing may fail.
+        pods: each of them must answer meanwhile.
+        since: the window begins then at the earliest, in UTC seconds; None: with the first request.
+    """
+
+    window_s: float
+    pods: list[str]
+    since: float | None = None
+
+    def look(self, out: Path, clock: instants.Clock) -> Look:
+        """Is it there by now?"""
+        status = _status(out, clock.now())
+        if status is None:
+            return Look(["the probe's first status"], "the probe is starting")
+        # What the probe has not yet told of is no part of the window.
+        updated = instants.parse(status["updated"])
+        spans = [status["elapsed_s"], status["since_last_failure_s"]]
+        if self.since is not None:
+            spans.append(updated - self.since)
+        quiet_s = max(0.0, min(span for span in spans if span is not None))
+        missing = []
+        if quiet_s < self.window_s:
+            missing.append(f"{self.window_s:g} s without a failure ({quiet_s:.1f} s so far)")
+        begin = updated - self.window_s
+        if self.since is not None:
+            begin = max(begin, self.since)
+        last = {name: instants.parse(pod["last"]) for name, pod in status["pods"].items()}
+        silent = [pod for pod in self.pods if last.get(pod, 0.0) < begin]
+        if silent:
+            missing.append(f"an answer of {', '.join(silent)} within {self.window_s:g} s")
+        if status["last_ok"] is None or instants.parse(status["last_ok"]) < begin:
+            missing.append("any answer")
+        return Look(missing, _progress(status))
 
 
 class AnswerWatch:
@@ -108,7 +129,7 @@ class AnswerWatch:
         """Read what is new in the record."""
         if (self._out / FILE).exists():
             for record in self._file.records():
-                if record.outcome is Outcome.OK and record.done >= self._since and record.pod in self._pods:
+                if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
                     self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
         silent = [pod for pod in self._pods if pod not in self.first]
         if not silent:
@@ -127,13 +148,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "wait-steady",
         help="wait until nothing has failed for a while and every pod answers",
         description="Waits until there has been no failure for --for seconds and every given pod answered "
-        "within that time. Status 1, and a sentence saying what was missing, at the time-out.",
+        "within that time, which begins with the first request, or with --since where that is later. Status "
+        "1, and a sentence saying what was missing, at the time-out.",
     )
     answers = commands.add_parser(
         "wait-answers",
         help="wait until each of these pods has answered",
-        description="Waits until every given pod has answered through the address since the given instant, "
-        "and prints JSON: pod to its first answer's instant (progress goes before it, one line each).",
+        description="Waits until every given pod has answered a request that was due since the given "
+        "instant, and prints JSON: pod to its first answer's instant (lines of progress go before it).",
     )
     for parser in (steady, answers):
         parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
@@ -141,17 +163,30 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
             "--pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
         )
         parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="default 120")
+    for parser, needed in ((steady, False), (answers, True)):
+        parser.add_argument(
+            "--since",
+            type=marks.moment,
+            required=needed,
+            metavar="INSTANT|MARK",
+            help="an instant, or the name of an event: when it was marked last",
+        )
     steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
     steady.set_defaults(run=run_steady)
-    answers.add_argument("--since", required=True, type=arguments.instant, metavar="INSTANT")
     answers.set_defaults(run=run_answers)
+
+
+def _instant(out: Path, since: float | str) -> float:
+    return marks.instant_of(out, since) if isinstance(since, str) else since
 
 
 def run_steady(options: argparse.Namespace) -> int:
     """Carry out ``wait-steady``."""
     out = files.existing_directory(options.out)
     clock = instants.shared_clock(out)
-    missing = wait(lambda: look_steady(out, clock, options.window, options.pods), options.timeout)
+    since = None if options.since is None else _instant(out, options.since)
+    state = SteadyState(options.window, options.pods, since)
+    missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         print(f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}")
         return 1
@@ -162,7 +197,7 @@ def run_steady(options: argparse.Namespace) -> int:
 def run_answers(options: argparse.Namespace) -> int:
     """Carry out ``wait-answers``."""
     out = files.existing_directory(options.out)
-    watch = AnswerWatch(out, instants.shared_clock(out), options.pods, options.since)
+    watch = AnswerWatch(out, instants.shared_clock(out), options.pods, _instant(out, options.since))
     missing = wait(watch.look, options.timeout)
     if missing:
         print(f"not all answered within {options.timeout:g} s: still missing {'; '.join(missing)}")

@@ -101,6 +101,11 @@ def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | 
             continue
         end = fault_at if event == marks.STEADY_BEFORE and fault_at is not None else at
         problem = steady(data, at - window_s, end, list(placement or {}))
+        healed_at = data.mark(marks.HEALED)
+        if event == marks.STEADY_AFTER and healed_at is not None and at - healed_at < window_s:
+            problem = (
+                f"it was watched for {max(0.0, at - healed_at):.1f} s after the healing, not {window_s:g}"
+            )
         if problem is not None:
             reasons.append(f"not steady {name}: {problem}")
         states.append(problem is None)

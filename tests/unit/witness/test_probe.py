@@ -22,7 +22,7 @@ import pytest
 from failover_lab import cli, instants, stopping
 from failover_lab.arguments import Target
 from failover_lab.probe import engine as engine_module
-from failover_lab.probe import exchange, marks, records
+from failover_lab.probe import exchange, marks, records, wait
 from failover_lab.probe.engine import Engine, Settings
 from failover_lab.probe.records import Outcome, Record, RecordFile
 from failover_lab.probe.tally import Tally
@@ -611,10 +611,12 @@ def test_marks_begin_phases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert follower.newest() == "fault_begin"
     assert follower.newest() is None
     tally = Tally()
+    assert tally.status(now=2.0, state="running")["elapsed_s"] == 0
+    tally.began = 0.0
     tally.sent += 1
     tally.add(Outcome.OK, done=1.0, latency_ms=1.0, late_ms=0.0, pod="site-a", node="lab")
     tally.begin_phase("healed")
-    status = tally.status(now=2.0, began=0.0, state="running")
+    status = tally.status(now=2.0, state="running")
     assert status["pods"]["site-a"]["answers_in_phase"] == 0
     assert status["pods"]["site-a"]["answers"] == 1
 
@@ -626,10 +628,10 @@ def test_waiting_for_a_steady_state_and_for_answers(
     process = probe_process(serve(lambda n: (b"", "close") if n == 0 else (GOOD, "keep")).port, out)
     try:
         until(out.is_dir)
-        wait = ["wait-steady", "--out", str(out), "--for", "0.2", "--timeout"]
-        assert cli.main([*wait, "8", "--pods", "site-a"]) == 0
+        steady = ["wait-steady", "--out", str(out), "--for", "0.2", "--timeout"]
+        assert cli.main([*steady, "8", "--pods", "site-a"]) == 0
         assert capsys.readouterr().out.endswith("steady for 0.2 s\n")
-        assert cli.main([*wait, "0.1", "--pods", "site-a,site-q"]) == 1
+        assert cli.main([*steady, "0.1", "--pods", "site-a,site-q"]) == 1
         assert "still missing an answer of site-q within 0.2 s" in capsys.readouterr().out
         answers = ["wait-answers", "--out", str(out), "--since", "2020-01-01T00:00:00Z", "--timeout"]
         assert cli.main([*answers, "8", "--pods", "site-a"]) == 0
@@ -639,7 +641,7 @@ def test_waiting_for_a_steady_state_and_for_answers(
     finally:
         process.terminate()
         process.communicate()
-    assert cli.main([*wait, "5"]) == 2
+    assert cli.main([*steady, "5"]) == 2
     assert "has ended" in capsys.readouterr().err
 
 
@@ -649,17 +651,91 @@ def test_waiting_for_a_probe_that_is_not_there(tmp_path: Path, capsys: pytest.Ca
     answers = ["wait-answers", "--out", str(tmp_path), "--since", "2020-01-01T00:00:00Z"]
     assert cli.main([*answers, "--timeout", "0.1", "--pods", "a"]) == 1
     tally = Tally()
-    status = tally.status(now=time.time() - 60, began=time.time() - 90, state="running")
+    status = tally.status(now=time.time() - 60, state="running")
     (tmp_path / "status.json").write_text(json.dumps(status))
     assert cli.main(["wait-steady", "--out", str(tmp_path)]) == 2
     assert "has not been heard of for 60 s" in capsys.readouterr().err
 
 
 def test_nothing_answered_is_not_steady(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = Tally().status(now=time.time(), began=time.time() - 90, state="running")
+    tally = Tally()
+    tally.began = time.time() - 90
+    status = tally.status(now=time.time(), state="running")
     (tmp_path / "status.json").write_text(json.dumps(status))
     assert cli.main(["wait-steady", "--out", str(tmp_path), "--timeout", "0.1"]) == 1
     assert "still missing any answer" in capsys.readouterr().out
+
+
+def say_status(out: Path, now: float, **changes: object) -> None:
+    """A probe that began a minute and a half ago, has answers until now and never had a failure."""
+    tally = Tally()
+    tally.began = now - 90
+    tally.add(Outcome.OK, done=now - 0.1, latency_ms=1.0, late_ms=0.0, pod="site-a", node="lab")
+    (out / "status.json").write_text(json.dumps(tally.status(now=now, state="running") | changes))
+
+
+def test_the_steady_state_after_a_fault_begins_after_it(tmp_path: Path) -> None:
+    clock = instants.shared_clock(tmp_path)
+    now = clock.now()
+    say_status(tmp_path, now)
+    assert wait.SteadyState(5.0, ["site-a"]).look(tmp_path, clock).missing == []
+    for ago, says in ((5.01, []), (4.9, ["5 s without a failure (4.9 s so far)"])):
+        assert wait.SteadyState(5.0, ["site-a"], now - ago).look(tmp_path, clock).missing == says
+    # What was answered before it does not count, however short the window that has passed since.
+    found = wait.SteadyState(5.0, ["site-a"], now - 0.06).look(tmp_path, clock).missing
+    assert found == [
+        "5 s without a failure (0.1 s so far)",
+        "an answer of site-a within 5 s",
+        "any answer",
+    ]
+    # An event that is still to come, by the clock of the probe's last status.
+    assert wait.SteadyState(5.0, [], now + 1).look(tmp_path, clock).missing[0].endswith("(0.0 s so far)")
+
+
+def test_a_window_is_no_longer_than_the_probes_life(tmp_path: Path) -> None:
+    clock = instants.shared_clock(tmp_path)
+    say_status(tmp_path, clock.now(), elapsed_s=3.0)
+    assert wait.SteadyState(5.0, []).look(tmp_path, clock).missing == ["5 s without a failure (3.0 s so far)"]
+
+
+def test_waiting_since_a_mark(
+    serve: Callable[..., Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    process = probe_process(serve(lambda _n: (GOOD, "keep")).port, out)
+    steady = ["wait-steady", "--out", str(out), "--for", "0.5", "--timeout", "8", "--pods", "site-a"]
+    try:
+        until(lambda: answered(out))
+        assert cli.main([*steady, "--since", "healed"]) == 2
+        assert "has no mark healed; mark it first, or give an instant" in capsys.readouterr().err
+        assert cli.main(steady) == 0
+        for _ in range(2):
+            # The last one counts where there are several.
+            marked = marks.append(out, "healed", {})
+            began = time.monotonic()
+            assert cli.main([*steady, "--since", "healed"]) == 0
+            assert 0.5 <= time.monotonic() - began < 2.0
+        assert cli.main([*steady, "--since", marked["at"]]) == 0
+        answers = [
+            "wait-answers",
+            "--out",
+            str(out),
+            "--timeout",
+            "8",
+            "--pods",
+            "site-a",
+            "--since",
+            "healed",
+        ]
+        assert cli.main(answers) == 0
+        first = instants.parse(json.loads(capsys.readouterr().out.splitlines()[-1])["site-a"])
+        assert first >= instants.parse(marked["at"])
+    finally:
+        process.terminate()
+        process.communicate()
+    (out / marks.FILE).write_text('{"event": "healed"}\n')
+    assert cli.main([*steady, "--since", "healed"]) == 2
+    assert "is no mark" in capsys.readouterr().err
 
 
 def test_the_probe_asks_to_be_scheduled_first_and_does_without() -> None:

@@ -175,6 +175,11 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
         ),
         ("before", {"marks": marks[1:]}, "no steady state before the fault was reached"),
         ("after", {"marks": marks[:-1]}, "no steady state after it was reached"),
+        (
+            "looked_back",
+            {"marks": [*marks[:-1], (31.9, "steady_after")]},
+            "not steady after it: it was watched for 9.9 s after the healing, not 10",
+        ),
         ("uncovered", {"begin": -5.0}, "not steady before the fault: the probe did not cover it"),
         ("absent", {"begin": 5.0}, "not measured: the probe was not running at the fault"),
         ("cut", {"whole": False}, "not measured: the record was cut off"),
