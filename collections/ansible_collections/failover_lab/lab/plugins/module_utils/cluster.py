@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 try:
     import kubernetes
     import urllib3
+    from kubernetes.dynamic import DynamicClient
 except ImportError:
     kubernetes = None
     MISSING = traceback.format_exc()
@@ -70,23 +71,25 @@ class Cluster:
             kubernetes.config.ConfigException: there is no such context or file.
         """
         client = kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
-        self._core = kubernetes.client.CoreV1Api(client)
-        self._apps = kubernetes.client.AppsV1Api(client)
-        self._policy = kubernetes.client.PolicyV1Api(client)
-        self._custom = kubernetes.client.CustomObjectsApi(client)
-        self._version = kubernetes.client.VersionApi(client)
+        # Plain requests: the client's model of the whole API takes a second to import, in every module anew.
+        self._client = DynamicClient(client, discoverer=lambda *_: None)
 
-    @staticmethod
-    def _plain(call: Callable[..., Any], *names: str, **query: str) -> Object:
-        """The answer to one call as the API server wrote it; the client's models would only cost time."""
-        answer = call(*names, **query, _preload_content=False, _request_timeout=REQUEST_TIMEOUT_S)
+    def _get(self, path: str, **query: str) -> Object:
+        """What the API server has at a path."""
+        answer = self._client.request(
+            "get",
+            path,
+            query_params=list(query.items()),
+            serialize=False,
+            _request_timeout=REQUEST_TIMEOUT_S,
+        )
         plain: Object = json.loads(answer.data)
         return plain
 
-    def _found(self, call: Callable[..., Any], *names: str) -> Object | None:
+    def _found(self, path: str) -> Object | None:
         """The same, or None where the API server knows no such thing."""
         try:
-            return self._plain(call, *names)
+            return self._get(path)
         except kubernetes.client.ApiException as error:
             if error.status == 404:
                 return None
@@ -94,15 +97,19 @@ class Cluster:
 
     def deployment(self, namespace: str, name: str) -> Object | None:
         """One Deployment, if it exists."""
-        return self._found(self._apps.read_namespaced_deployment, name, namespace)
+        return self.workload(namespace, "deployments", name)
+
+    def workload(self, namespace: str, kind: str, name: str) -> Object | None:
+        """One object of the group ``apps``, if it exists; its kind in the plural, as in its path."""
+        return self._found(f"/apis/apps/v1/namespaces/{namespace}/{kind}/{name}")
 
     def service(self, namespace: str, name: str) -> Object | None:
         """One Service, if it exists."""
-        return self._found(self._core.read_namespaced_service, name, namespace)
+        return self._found(f"/api/v1/namespaces/{namespace}/services/{name}")
 
     def nodes(self) -> list[Object]:
         """All nodes, by name."""
-        items = self._plain(self._core.list_node)["items"]
+        items = self._get("/api/v1/nodes")["items"]
         return sorted(items, key=lambda node: str(node["metadata"]["name"]))
 
     def nodes_if_allowed(self) -> list[Object]:
@@ -116,7 +123,7 @@ class Cluster:
 
     def pods(self) -> list[Object]:
         """Every pod of every namespace."""
-        items: list[Object] = self._plain(self._core.list_pod_for_all_namespaces)["items"]
+        items: list[Object] = self._get("/api/v1/pods")["items"]
         return items
 
     def pods_of(self, deployment: Object) -> list[Object]:
@@ -124,28 +131,27 @@ class Cluster:
         wanted = deployment["spec"]["selector"]["matchLabels"]
         labels = ",".join(f"{key}={value}" for key, value in wanted.items())
         namespace = str(deployment["metadata"]["namespace"])
-        answer = self._plain(self._core.list_namespaced_pod, namespace, label_selector=labels)
+        answer = self._get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=labels)
         return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
 
     def warnings(self, namespace: str) -> list[Object]:
         """The warnings among a namespace's events, oldest first."""
-        answer = self._plain(self._core.list_namespaced_event, namespace, field_selector="type=Warning")
+        answer = self._get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
         return sorted(answer["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
     def budgets(self, namespace: str) -> list[Object]:
         """The disruption budgets of a namespace."""
-        answer = self._plain(self._policy.list_namespaced_pod_disruption_budget, namespace)
+        answer = self._get(f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets")
         items: list[Object] = answer["items"]
         return items
 
     def version(self) -> str:
         """The API server's version."""
-        return str(self._plain(self._version.get_code)["gitVersion"])
+        return str(self._get("/version/")["gitVersion"])
 
     def announcer(self, namespace: str, service: str) -> str | None:
         """The node that MetalLB says announces the Service; None if it does not say."""
-        where = ("metallb.io", "v1beta1", "servicel2statuses")
-        found = self._found(self._custom.list_cluster_custom_object, *where) or {}
+        found = self._found("/apis/metallb.io/v1beta1/servicel2statuses") or {}
         for item in of(found, "items", default=[]):
             status = of(item, "status", default={})
             if status.get("serviceName") == service and status.get("serviceNamespace") == namespace:
