@@ -1,0 +1,78 @@
+"""``evict``: empty a cordoned node, as a command."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments
+from failover_lab.drain.evict import LOOK_EVERY_S, Drain, progress, reasons
+from failover_lab.errors import UserError
+from failover_lab.kube import Api, RefusedError
+
+if TYPE_CHECKING:
+    import argparse
+
+_PROGRESS_EVERY_S = 4.0
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``evict`` to the command line."""
+    parser = commands.add_parser(
+        "evict",
+        help="evict the pods of a node, disruption budgets respected",
+        description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
+        "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
+        "The last line is JSON: each pod with the seconds until its eviction was granted and until it was "
+        "gone, and how often it was refused. Status 1 where pods are left. Cordon the node first.",
+    )
+    parser.add_argument("--node", required=True, help="the node's name")
+    parser.add_argument("--context", metavar="NAME", help="default: the current one")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    parser.add_argument(
+        "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
+    )
+    parser.set_defaults(run=run)
+
+
+def carry_out(drain: Drain, timeout_s: float) -> str:
+    """Evict until nobody is left or the time is over; prints a line at every change, and every 4 s.
+
+    Returns:
+        why pods are left; empty where none is.
+
+    Raises:
+        UserError: the API server said no.
+    """
+    deadline = time.monotonic() + timeout_s
+    said, next_line = "", 0.0
+    while True:
+        try:
+            left = drain.look()
+        except RefusedError as refusal:
+            # A moment's silence is no reason to leave a node half empty.
+            if refusal.status != 0 or time.monotonic() >= deadline:
+                raise UserError(f"the cluster refused: {refusal}") from refusal
+            left = [row for row in drain.evictions.values() if row.gone_s is None]
+        else:
+            if not left:
+                return ""
+        line, now = progress(drain.evictions.values()), time.monotonic()
+        if line != said or now >= next_line:
+            print(line, flush=True)
+            said, next_line = line, now + _PROGRESS_EVERY_S
+        if now >= deadline:
+            return reasons(left)
+        time.sleep(LOOK_EVERY_S)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``evict``."""
+    drain = Drain(Api(options.context, options.kubeconfig), options.node)
+    why = carry_out(drain, options.timeout)
+    if why:
+        print(f"after {options.timeout:g} s: {why}")
+    print(json.dumps([row.figures() for row in drain.evictions.values()]))
+    return 1 if why else 0

@@ -1,0 +1,93 @@
+"""Plain requests to a cluster's API: paths and objects as the API server writes them.
+
+The client's own classes for them take a second of processor time to import; most answers take less.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Object = dict[str, Any]
+
+_REQUEST_TIMEOUT_S = 10.0
+
+
+class RefusedError(Exception):
+    """The API server said no, or did not answer.
+
+    Attributes:
+        status: of HTTP; 0 where there was no answer.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        """The status, and the API server's own words."""
+        super().__init__(message)
+        self.status = status
+
+
+class Api:
+    """One context of a kubeconfig."""
+
+    def __init__(self, context: str | None, kubeconfig: Path | None) -> None:
+        """Open the context; nothing is asked yet.
+
+        Raises:
+            UserError: there is no such context or file.
+        """
+        from kubernetes import config  # noqa: PLC0415  only those commands that need a cluster pay for it
+        from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
+
+        try:
+            client = config.new_client_from_config(
+                config_file=None if kubeconfig is None else str(kubeconfig), context=context
+            )
+        except (config.ConfigException, OSError) as error:
+            raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
+        self._client = DynamicClient(client, discoverer=lambda *_: None)
+
+    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
+        """One request; gives back the object in the answer.
+
+        Args:
+            method: ``get``, ``post``, ``patch`` (a merge patch) or ``delete``.
+            path: on the API server, from its first ``/``.
+            body: the object to send.
+            query: as the API spells it, such as ``fieldSelector``.
+
+        Raises:
+            RefusedError: the API server said no, or did not answer.
+        """
+        from kubernetes.client import ApiException  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        kind = "application/merge-patch+json" if method == "patch" else "application/json"
+        try:
+            answer = self._client.request(
+                method,
+                path,
+                body=body,
+                query_params=list(query.items()),
+                content_type=kind,
+                serialize=False,
+                _request_timeout=_REQUEST_TIMEOUT_S,
+            )
+        except ApiException as error:
+            raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error
+        except HTTPError as error:
+            raise RefusedError(0, f"no answer ({type(error).__name__})") from error
+        found: Object = json.loads(answer.data)
+        return found
+
+
+def _words(body: str | bytes | None) -> str:
+    """What the API server says in the body of a refusal."""
+    try:
+        return str(json.loads(body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,162 @@
+"""Evictions against a cluster that is played: what is asked for, when, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from failover_lab import cli
+from failover_lab.drain import command, evict
+from failover_lab.errors import UserError
+from failover_lab.kube import RefusedError
+
+Object = dict[str, Any]
+BUDGET = "Cannot evict pod as it would violate the pod's disruption budget."
+
+
+def pod(name: str, kind: str | None = "ReplicaSet", *, ending: bool = False, **more: Any) -> Object:
+    meta: Object = {"namespace": "site", "name": name, "uid": f"uid-{name}"} | more
+    if kind:
+        meta["ownerReferences"] = [{"kind": kind, "controller": True}]
+    if ending:
+        meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return {"metadata": meta, "status": {"phase": "Running"}}
+
+
+class Played:
+    """A node whose pods end some looks after they were evicted; a budget may refuse first."""
+
+    def __init__(self, *pods: Object, refusals: int = 0, life: int = 1, status: int = 429) -> None:
+        self.pods = list(pods)
+        self.refusals, self.life, self.status = refusals, life, status
+        self.silent = 0
+        self.evicted: list[Object] = []
+
+    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
+        if self.silent:
+            self.silent -= 1
+            raise RefusedError(0, "no answer")
+        if method == "get":
+            assert (path, query) == ("/api/v1/pods", {"fieldSelector": "spec.nodeName=m02"})
+            shown = [dict(pod) for pod in self.pods]
+            for one in [pod for pod in self.pods if "left" in pod]:
+                one["left"] -= 1
+                if one["left"] < 0:
+                    self.pods.remove(one)
+            return {"items": shown}
+        assert method == "post"
+        assert body is not None
+        name = path.split("/")[-2]
+        assert path == f"/api/v1/namespaces/site/pods/{name}/eviction"
+        assert body["deleteOptions"]["preconditions"] == {"uid": f"uid-{name}"}
+        if self.refusals:
+            self.refusals -= 1
+            raise RefusedError(self.status, BUDGET)
+        self.evicted.append(body)
+        one = next(pod for pod in self.pods if pod["metadata"]["name"] == name)
+        one["left"] = self.life
+        one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "LOOK_EVERY_S", 0.001)
+
+
+def drained(played: Played, timeout_s: float = 5.0) -> tuple[str, evict.Drain]:
+    drain = evict.Drain(played, "m02")  # type: ignore[arg-type]
+    return command.carry_out(drain, timeout_s), drain
+
+
+def test_every_pod_is_evicted_once_and_waited_for() -> None:
+    played = Played(pod("a"), pod("b"), life=3)
+    why, drain = drained(played)
+    assert why == ""
+    assert [body["metadata"]["name"] for body in played.evicted] == ["a", "b"]
+    rows = [row.figures() for row in drain.evictions.values()]
+    assert [row["pod"] for row in rows] == ["a", "b"]
+    assert all(0 <= row["granted_s"] <= row["gone_s"] for row in rows)
+    assert played.pods == []
+
+
+def test_what_belongs_to_the_node_stays() -> None:
+    mirror = pod("etcd", None, annotations={"kubernetes.io/config.mirror": "x"})
+    played = Played(pod("speaker", "DaemonSet"), mirror, pod("a"))
+    assert drained(played)[0] == ""
+    assert [body["metadata"]["name"] for body in played.evicted] == ["a"]
+
+
+def test_a_disruption_budget_is_waited_out(capsys: pytest.CaptureFixture[str]) -> None:
+    played = Played(pod("a"), refusals=3)
+    why, drain = drained(played)
+    assert why == ""
+    assert drain.evictions["uid-a"].refusals == 3
+    assert "0 of 1 pods gone; held back by a disruption budget: site/a" in capsys.readouterr().out
+
+
+def test_a_budget_that_never_allows_is_named_at_the_end() -> None:
+    why, drain = drained(Played(pod("a"), refusals=10**9), 0.05)
+    assert why == f"site/a: {BUDGET}"
+    assert drain.evictions["uid-a"].gone_s is None
+
+
+def test_a_pod_that_does_not_end_is_named() -> None:
+    why, _ = drained(Played(pod("a"), life=10**9), 0.05)
+    assert why == "site/a was told to go and has not ended"
+
+
+def test_a_pod_that_is_ending_already_is_not_evicted_again() -> None:
+    ending = pod("a", ending=True) | {"left": 2}
+    played = Played(ending)
+    assert drained(played)[0] == ""
+    assert played.evicted == []
+
+
+def test_a_pod_without_a_controller_is_refused_before_anything_is_evicted() -> None:
+    played = Played(pod("a"), pod("lonely", None))
+    with pytest.raises(UserError, match="site/lonely on m02 has no controller"):
+        drained(played)
+    assert played.evicted == []
+    done = pod("job", None)
+    done["status"]["phase"] = "Succeeded"
+    assert drained(Played(done))[0] == "", "one that has ended is lost to nobody"
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_pod_that_went_meanwhile(status: int) -> None:
+    assert drained(Played(pod("a"), refusals=1, status=status))[0] == ""
+
+
+def test_any_other_refusal_ends_it() -> None:
+    with pytest.raises(UserError, match="the cluster refused: Cannot evict"):
+        drained(Played(pod("a"), refusals=1, status=403))
+
+
+def test_a_moment_of_silence_is_waited_out() -> None:
+    played = Played(pod("a"))
+    played.silent = 2
+    assert drained(played)[0] == ""
+    played.silent = 10**9
+    with pytest.raises(UserError, match="the cluster refused: no answer"):
+        drained(played, 0.02)
+
+
+@pytest.mark.parametrize(("refusals", "status"), [(0, 0), (10**9, 1)])
+def test_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusals: int, status: int
+) -> None:
+    played = Played(pod("a"), refusals=refusals)
+    monkeypatch.setattr(command, "Api", lambda *_: played)
+    assert cli.main(["evict", "--node=m02", "--timeout=1"]) == status
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[-1])[0]["pod"] == "a"
+    assert lines[-2].startswith("after 1 s: site/a: Cannot evict") is bool(status)
+
+
+def test_no_such_context(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "nothing"
+    assert cli.main(["evict", "--node=m02", f"--kubeconfig={missing}"]) == 2
+    assert "no access to the cluster" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""Plain requests against a server of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from failover_lab.kube import Api, RefusedError
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says what it was asked; /no is refused."""
+
+    def _answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        refused = self.path.startswith("/no")
+        said: dict[str, Any] = {
+            "method": self.command,
+            "path": self.path,
+            "type": self.headers.get("Content-Type"),
+            "body": json.loads(sent or "null"),
+            "message": "the budget says no",
+        }
+        body = b"plain words" if self.path == "/no/words" else json.dumps(said).encode()
+        self.send_response(429 if refused else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Iterator[Path]:
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    path = tmp_path / "config"
+    cluster = {"name": "lab", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+    path.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [cluster],
+                "users": [{"name": "lab", "user": {}}],
+                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+            }
+        ),
+        encoding="utf-8",
+    )
+    yield path
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "kind"),
+    [
+        ("get", None, "application/json"),
+        ("post", {"a": 1}, "application/json"),
+        ("patch", {"a": None}, "application/merge-patch+json"),
+        ("delete", {"gracePeriodSeconds": 0}, "application/json"),
+    ],
+)
+def test_what_is_sent(kubeconfig: Path, method: str, body: Any, kind: str) -> None:
+    said = Api("lab", kubeconfig).request(method, "/api/v1/pods", body, fieldSelector="spec.nodeName=m02")
+    assert said["method"] == method.upper()
+    assert said["path"] == "/api/v1/pods?fieldSelector=spec.nodeName%3Dm02"
+    assert said["type"] == kind
+    assert said["body"] == body
+
+
+def test_a_refusal_in_the_api_servers_words(kubeconfig: Path) -> None:
+    api = Api("lab", kubeconfig)
+    with pytest.raises(RefusedError, match=r"^the budget says no$") as refused:
+        api.request("post", "/no", {})
+    assert refused.value.status == 429
+    with pytest.raises(RefusedError, match="Too Many Requests"):
+        api.request("get", "/no/words")
+
+
+def test_no_answer(tmp_path: Path, kubeconfig: Path) -> None:
+    config = json.loads(kubeconfig.read_text(encoding="utf-8"))
+    config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
+    kubeconfig.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(RefusedError, match="no answer") as refused:
+        Api("lab", kubeconfig).request("get", "/api")
+    assert refused.value.status == 0
