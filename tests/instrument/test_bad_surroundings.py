@@ -120,7 +120,7 @@ def test_a_full_disk(url: str, copy: Path, small_disk: Path) -> None:
         (["--duration", "0"], "argument --duration: 0 is out of range; give 0.1 to 604800 s"),
         (["--duration", "inf"], "argument --duration: inf is out of range"),
         (
-            ["--max-duration", "1"],
+            ["--duration", "60", "--max-duration", "1"],
             "--max-duration 1 is less than --duration 60; raise one or lower the other",
         ),
     ],

@@ -30,6 +30,7 @@ ABOUT_FILE = "probe.json"
 # Whoever waits for a steady state waits this much longer at most.
 _STATUS_EVERY_S = 0.2
 _SPARE_FILES = 64
+_DURATION_S = 60.0
 _PRIORITY = -10
 
 
@@ -40,9 +41,9 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="send requests at a constant rate and record each",
         description="Sends requests at a constant rate, whatever the server does, and records each in "
         "requests.csv.gz. With both kinds of connections the rate is that of the new ones; the reused ones "
-        "get a tenth of it (at least 1/s) unless --reused-rate says otherwise. Ends after --duration; given "
-        "--stop-file, --parent-pid or --max-duration, runs on after it until one of them says stop. SIGTERM "
-        "and SIGINT end it at any time, and in good order.",
+        "get a tenth of it (at least 1/s) unless --reused-rate says otherwise. Ends after --duration, 60 s "
+        "unless given. With --stop-file, --parent-pid or --max-duration it runs until one of them says stop, "
+        "and for --duration at least. SIGTERM and SIGINT end it at any time, and in good order.",
     )
     seconds = arguments.number(0.1, 7 * 86400, " s")
     rates = arguments.number(0.1, 20_000, " requests/s")
@@ -53,9 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--reused-rate", type=rates, metavar="N", help="requests/s over all reused connections"
     )
     parser.add_argument("--reused-connections", type=arguments.whole(1, 1000), default=10, metavar="N")
-    parser.add_argument(
-        "--duration", type=seconds, default=60.0, metavar="S", help="at least so long (default 60)"
-    )
+    parser.add_argument("--duration", type=seconds, metavar="S", help="at least so long")
     parser.add_argument("--max-duration", type=seconds, metavar="S", help="never longer than this")
     parser.add_argument("--connect-timeout", type=arguments.number(0.05, 120, " s"), default=3.0, metavar="S")
     parser.add_argument("--read-timeout", type=arguments.number(0.05, 120, " s"), default=5.0, metavar="S")
@@ -80,9 +79,10 @@ def settings_from(options: argparse.Namespace) -> Settings:
     Raises:
         UserError: two settings contradict each other.
     """
-    if options.max_duration is not None and options.max_duration < options.duration:
+    least_s = options.duration or 0.0
+    if options.max_duration is not None and options.max_duration < least_s:
         raise UserError(
-            f"--max-duration {options.max_duration:g} is less than --duration {options.duration:g}; raise "
+            f"--max-duration {options.max_duration:g} is less than --duration {least_s:g}; raise "
             "one or lower the other"
         )
     new = options.connections in {"new", "both"}
@@ -271,7 +271,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_from(options)
     told = any(value is not None for value in (options.stop_file, options.parent_pid, options.max_duration))
     stop = StopCondition(
-        least_s=options.duration,
+        least_s=options.duration or (0.0 if told else _DURATION_S),
         most_s=options.max_duration,
         stop_file=options.stop_file,
         parent_pid=options.parent_pid,

@@ -7,12 +7,14 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from failover_lab.arguments import Parser
 
 FILE = "marks.jsonl"
@@ -25,21 +27,23 @@ ABORTED = "aborted"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def append(directory: Path, event: str, details: dict[str, str]) -> dict[str, Any]:
-    """Write down that this happened now.
+def append(directory: Path, events: Sequence[str], details: dict[str, str] | None = None) -> float:
+    """Write down that these happened now; gives back the instant, the same for all, in UTC seconds.
 
     Raises:
         UserError: the directory is missing or may not be written to.
     """
     files.existing_directory(directory)
-    mark = {"at": instants.text(instants.shared_clock(directory).now()), "event": event, **details}
+    now = instants.shared_clock(directory).now()
+    at = instants.text(now)
+    lines = "".join(json.dumps({"at": at, "event": event, **(details or {})}) + "\n" for event in events)
     try:
         # One write to a file opened for appending: marks of several processes never mix.
         with (directory / FILE).open("ab", buffering=0) as file:
-            file.write((json.dumps(mark) + "\n").encode())
+            file.write(lines.encode())
     except OSError as error:
         raise UserError(f"cannot write {directory / FILE}: {error.strerror}") from error
-    return mark
+    return now
 
 
 def instant_of(directory: Path, event: str) -> float:
@@ -115,5 +119,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out ``mark``."""
-    print(json.dumps(append(options.out, options.event, dict(options.details))))
+    details = dict(options.details)
+    at = append(options.out, [options.event], details)
+    print(json.dumps({"at": instants.text(at), "event": options.event, **details}))
     return 0

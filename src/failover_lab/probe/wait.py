@@ -163,14 +163,26 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
             "--pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
         )
         parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="default 120")
-    for parser, needed in ((steady, False), (answers, True)):
-        parser.add_argument(
+    begins = steady.add_mutually_exclusive_group()
+    for group, needed in ((begins, False), (answers, True)):
+        group.add_argument(
             "--since",
             type=marks.moment,
             required=needed,
             metavar="INSTANT|MARK",
             help="an instant, or the name of an event: when it was marked last",
         )
+    begins.add_argument(
+        "--mark-first", type=marks.event_name, metavar="MARK", help="mark this first, and begin with it"
+    )
+    steady.add_argument(
+        "--mark",
+        type=marks.event_name,
+        action="append",
+        default=[],
+        metavar="MARK",
+        help="mark this once it is steady; may be given several times",
+    )
     steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
     steady.set_defaults(run=run_steady)
     answers.set_defaults(run=run_answers)
@@ -185,11 +197,15 @@ def run_steady(options: argparse.Namespace) -> int:
     out = files.existing_directory(options.out)
     clock = instants.shared_clock(out)
     since = None if options.since is None else _instant(out, options.since)
+    if options.mark_first is not None:
+        since = marks.append(out, [options.mark_first])
     state = SteadyState(options.window, options.pods, since)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         print(f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}")
         return 1
+    if options.mark:
+        marks.append(out, options.mark)
     print(f"steady for {options.window:g} s")
     return 0
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import jsonschema
+from typing import TYPE_CHECKING, Any
 
 from failover_lab import files
 from failover_lab.errors import UserError
-from failover_lab.report import html, junit, load, summary
-from failover_lab.report.build import build
 
 if TYPE_CHECKING:
     from failover_lab.arguments import Parser
+
+_LATEST = "latest"
+
+
+def facts(value: str) -> dict[str, Any]:
+    """A type for the content of run.json."""
+    try:
+        content = json.loads(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise argparse.ArgumentTypeError("no JSON object")
+    return content
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -24,10 +34,14 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "report",
         help="make report.json, junit.xml and report.html from a run's directory",
         description="Reads requests.csv.gz, marks.jsonl, events.jsonl, probe.json and run.json, writes "
-        "report.json, junit.xml and report.html beside them, and prints a summary. Status 0 when the "
-        "verdict is a pass, else 1.",
+        "report.json, junit.xml, report.html and summary.txt beside them, and prints the summary. Status 0 "
+        "when the verdict is a pass, else 1.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument("--facts", type=facts, metavar="JSON", help="write this to run.json first")
+    parser.add_argument(
+        "--latest", action="store_true", help=f"let the link `{_LATEST}` beside the directory lead to it"
+    )
     parser.set_defaults(run=run)
 
 
@@ -40,20 +54,59 @@ def write(directory: Path) -> tuple[list[str], bool]:
     Raises:
         UserError: the directory is no run's, or the report cannot be written.
     """
+    # A fifth of a second of imports, for which the other commands need not wait for.
+    import jsonschema  # noqa: PLC0415
+
+    from failover_lab.report import html, junit, load, summary  # noqa: PLC0415
+    from failover_lab.report.build import build  # noqa: PLC0415
+
     report = build(load.load(directory))
     jsonschema.validate(report.content, load.schema("report"), cls=jsonschema.Draft202012Validator)
+    lines = summary.lines(report.content, directory)
     try:
         # The figures first: whatever may be wrong with the pictures, the verdict is there.
         files.write_json(directory / "report.json", report.content)
         files.write_atomic(directory / "junit.xml", junit.render(report.content))
+        files.write_atomic(directory / "summary.txt", "\n".join(lines) + "\n")
         files.write_atomic(directory / "report.html", html.render(report))
     except OSError as error:
         raise UserError(f"cannot write the report to {directory}: {error.strerror}") from error
-    return summary.lines(report.content, directory), report.content["verdict"]["passed"]
+    return lines, report.content["verdict"]["passed"]
+
+
+def _keep(directory: Path, content: dict[str, Any]) -> None:
+    files.existing_directory(directory)
+    try:
+        files.write_json(directory / "run.json", content)
+    except OSError as error:
+        raise UserError(f"cannot write {directory / 'run.json'}: {error.strerror}") from error
+
+
+def point_to(directory: Path) -> None:
+    """Let the link beside the directory lead to it, in one step.
+
+    Raises:
+        UserError: something else has the link's name, or the link cannot be made.
+    """
+    target = directory.resolve()
+    link = target.with_name(_LATEST)
+    mine = target.with_name(f".{_LATEST}.{os.getpid()}")
+    if link.exists() and not link.is_symlink():
+        raise UserError(f"{link} is no link; move it away, or leave out --latest")
+    try:
+        mine.symlink_to(target.name)
+        mine.replace(link)
+    except OSError as error:
+        mine.unlink(missing_ok=True)
+        raise UserError(f"cannot make the link {link}: {error.strerror}") from error
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out ``report``."""
+    if options.facts is not None:
+        _keep(options.directory, options.facts)
     lines, passed = write(options.directory)
-    print("\n".join(lines), file=sys.stdout)
+    if options.latest:
+        point_to(options.directory)
+    print("\n".join(lines))
     return 0 if passed else 1

@@ -51,7 +51,10 @@ def refuse(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["probe", "--url", URL, "--duration", "-1", "--out", "o"], "out of range"),
         (["probe", "--url", URL, "--reused-connections", "0", "--out", "o"], "give 1 to 1000"),
         (["probe", "--url", URL, "--reused-connections", "x", "--out", "o"], "no whole number"),
-        (["probe", "--url", URL, "--max-duration", "1", "--out", "o"], "less than --duration 60"),
+        (
+            ["probe", "--url", URL, "--duration", "9", "--max-duration", "1", "--out", "o"],
+            "less than --duration 9",
+        ),
         (["probe", "--url", "http://no-such-host.invalid/", "--out", "o"], "has no address"),
         (["probe", "--url", URL, "--out", "/proc/none/x"], "cannot make /proc/none/x"),
         (["mark", "--out", "missing", "fault_begin"], "missing is no directory"),
@@ -63,6 +66,9 @@ def refuse(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["wait-answers", "--out", ".", "--since", "2026-11-23T19:00:00"], "names no time zone"),
         (["report", "missing"], "missing is no directory"),
         (["report", "."], "probe.json is missing"),
+        (["report", ".", "--facts", "{"], "argument --facts: no JSON"),
+        (["report", ".", "--facts", "[]"], "argument --facts: no JSON object"),
+        (["report", "missing", "--facts", "{}"], "missing is no directory"),
     ],
 )
 def test_bad_input_is_one_clear_line(

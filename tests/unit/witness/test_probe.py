@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from failover_lab import cli, instants, stopping
+from failover_lab import cli, files, instants, stopping
 from failover_lab.arguments import Target
 from failover_lab.probe import engine as engine_module
 from failover_lab.probe import exchange, marks, records, wait
@@ -711,11 +711,11 @@ def test_waiting_since_a_mark(
         assert cli.main(steady) == 0
         for _ in range(2):
             # The last one counts where there are several.
-            marked = marks.append(out, "healed", {})
+            marked = marks.append(out, ["healed"])
             began = time.monotonic()
             assert cli.main([*steady, "--since", "healed"]) == 0
             assert 0.5 <= time.monotonic() - began < 2.0
-        assert cli.main([*steady, "--since", marked["at"]]) == 0
+        assert cli.main([*steady, "--since", instants.text(marked)]) == 0
         answers = [
             "wait-answers",
             "--out",
@@ -729,7 +729,12 @@ def test_waiting_since_a_mark(
         ]
         assert cli.main(answers) == 0
         first = instants.parse(json.loads(capsys.readouterr().out.splitlines()[-1])["site-a"])
-        assert first >= instants.parse(marked["at"])
+        assert first >= marked
+        assert cli.main([*steady, "--mark-first", "put_right", "--mark", "good", "--mark", "better"]) == 0
+        assert cli.main([*steady, "--timeout", "0.1", "--mark-first", "late", "--mark", "never"]) == 1
+        at = {mark["event"]: instants.parse(mark["at"]) for mark in files.read_lines(out / marks.FILE)}
+        assert list(at) == ["healed", "put_right", "good", "better", "late"]
+        assert at["good"] == at["better"] >= at["put_right"] + 0.5
     finally:
         process.terminate()
         process.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from failover_lab import cli
+from failover_lab import cli, files
 from failover_lab.errors import UserError
 from failover_lab.report import charts, command, load, series, stats, words
 from failover_lab.report.build import build
@@ -426,6 +427,42 @@ def test_everything_is_written_and_made_again(made_up: Any, capsys: pytest.Captu
     assert suite.get("tests") == "7"
     assert suite.get("failures") == "1"
     assert suite.find("testcase/failure") is not None
+
+
+def test_facts_and_the_link_to_the_latest(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = made_up.write()
+    (directory / "run.json").unlink()
+    latest = directory.with_name("latest")
+    latest.symlink_to("an-older-run")
+    assert cli.main(["report", str(directory)]) == 1
+    assert "run.json is missing" in capsys.readouterr().out
+    assert latest.readlink() == Path("an-older-run")
+    assert cli.main(["report", str(directory), "--latest", "--facts", json.dumps(made_up.play)]) == 0
+    assert latest.readlink() == Path("run")
+    assert json.loads((directory / "run.json").read_text()) == made_up.play
+    assert (latest / "summary.txt").read_text() == capsys.readouterr().out
+    # By that link, too; and again.
+    assert cli.main(["report", str(latest), "--latest"]) == 0
+    assert latest.readlink() == Path("run")
+    latest.unlink()
+    latest.mkdir()
+    assert cli.main(["report", str(directory), "--latest"]) == 2
+    assert "latest is no link; move it away, or leave out --latest" in capsys.readouterr().err
+    assert sorted(path.name for path in directory.parent.iterdir()) == ["latest", "run"]
+
+
+def test_a_link_that_cannot_be_made(made_up: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = made_up.write()
+
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "symlink_to", fail)
+    with pytest.raises(UserError, match=r"cannot make the link .*latest: Read-only file system"):
+        command.point_to(directory)
+    monkeypatch.setattr(files, "write_json", fail)
+    with pytest.raises(UserError, match=r"run\.json: Read-only file system"):
+        command._keep(directory, {})
 
 
 def test_the_summary_of_a_pass_is_five_lines(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
