@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -129,7 +130,8 @@ def observe(out: Path, watched: list[Resource], stop: StopCondition) -> int:
 def _write_status(
     out: Path, clock: instants.Clock, watches: list[Watch], written: int, *, ended: bool
 ) -> None:
-    waiting = sorted(watch.name.removeprefix("watch-") for watch in watches if not watch.synced.is_set())
+    unsynced = [watch for watch in watches if not watch.synced.is_set()]
+    waiting = sorted(watch.name.removeprefix("watch-") for watch in unsynced)
     status = {
         "updated": instants.text(clock.now()),
         "pid": os.getpid(),
@@ -137,6 +139,8 @@ def _write_status(
         "not_listed_yet": waiting,
         "changes": written,
         "interruptions": sum(watch.interruptions for watch in watches),
+        # Why something is not listed, or why the observer gave up.
+        "trouble": next((watch.trouble for watch in unsynced if watch.trouble), None),
     }
     try:
         files.write_json(out / STATUS_FILE, status)
@@ -156,7 +160,13 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             f"cannot make {options.out}: {error.strerror}; give --out another directory"
         ) from error
-    api_client = connect(options.kubeconfig, options.context)
-    written = observe(options.out, resources(api_client, options.namespace), stop)
+    try:
+        api_client = connect(options.kubeconfig, options.context)
+        written = observe(options.out, resources(api_client, options.namespace), stop)
+    except UserError as error:
+        # Beside a play nobody reads what it prints; who waits for it reads this.
+        with contextlib.suppress(OSError):
+            files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})
+        raise
     print(f"{written} changes written; stopped: {stop.reason()}")
     return 0

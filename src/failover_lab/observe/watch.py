@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,7 @@ class Watch(threading.Thread):
     Attributes:
         synced: set once the first list is in the log.
         interruptions: how often the watch had to be opened again for an error.
+        trouble: what the last of these errors was.
     """
 
     def __init__(self, resource: Resource, log: EventLog, stop: threading.Event) -> None:
@@ -48,6 +49,7 @@ class Watch(threading.Thread):
         self._version: str | None = None
         self.synced = threading.Event()
         self.interruptions = 0
+        self.trouble = ""
 
     def run(self) -> None:
         """List, follow, recover, until the stop event is set."""
@@ -79,8 +81,11 @@ class Watch(threading.Thread):
 
     def _interrupted(self, error: Exception) -> None:
         self.interruptions += 1
-        why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        self._log.add("Observer", "INTERRUPTED", self._resource.kind, {"message": why})
+        if isinstance(error, MaxRetryError) and error.reason is not None:
+            # Around the reason there is only how often it was tried.
+            error = error.reason
+        self.trouble = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        self._log.add("Observer", "INTERRUPTED", self._resource.kind, {"message": self.trouble})
 
     def _call(self, **arguments: str | int) -> BaseHTTPResponse:
         response: BaseHTTPResponse = self._resource.listing(

@@ -17,7 +17,7 @@ from failover_lab.probe import marks, records
 from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
-from failover_lab.probe.writer import RunWriter
+from failover_lab.probe.writer import STATUS_FILE, RunWriter
 from failover_lab.stopping import StopCondition
 
 if TYPE_CHECKING:
@@ -279,8 +279,16 @@ def run(options: argparse.Namespace) -> int:
     )
     stop.catch_signals()
     hasten()
-    probe = Run(settings, options.out, stop, options.progress)
-    reason = probe.run()
+    probe = None
+    try:
+        probe = Run(settings, options.out, stop, options.progress)
+        reason = probe.run()
+    except UserError as error:
+        # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.
+        if probe is not None or not (options.out / STATUS_FILE).exists():
+            with contextlib.suppress(OSError):
+                files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})
+        raise
     # Whoever says when to stop watches it meanwhile, and asks for a report in any case.
     if not told:
         probe.insist_on_an_answer()

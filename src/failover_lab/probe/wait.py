@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
+from failover_lab.observe import command as observer
 from failover_lab.probe import marks
 from failover_lab.probe.records import FILE, Outcome, RecordFile
 from failover_lab.probe.writer import STATUS_FILE
@@ -53,20 +54,32 @@ def wait(look: Callable[[], Look], timeout_s: float) -> list[str]:
         time.sleep(min(_LOOK_EVERY_S, max(0.01, deadline - now)))
 
 
-def _status(out: Path, now: float) -> dict[str, Any] | None:
-    """The probe's status; None where there is none yet.
+def _status(path: Path, who: str, now: float) -> dict[str, Any] | None:
+    """The status of the probe or the observer; None where there is none yet.
 
     Raises:
-        UserError: the probe is not running any more.
+        UserError: it is not running any more.
     """
-    if not (out / STATUS_FILE).exists():
+    if not path.exists():
         return None
-    status = files.read_json(out / STATUS_FILE)
+    status = files.read_json(path)
     if status["state"] == "ended":
-        raise UserError(f"the probe of {out} has ended; start it again in a new directory")
+        why = f": {status['trouble']}" if status.get("trouble") else "; start it again in a new directory"
+        raise UserError(f"the {who} of {path.parent} has ended{why}")
     if (age_s := now - instants.parse(status["updated"])) > _STALE_S:
-        raise UserError(f"the probe of {out} has not been heard of for {age_s:.0f} s; is it running?")
+        raise UserError(f"the {who} of {path.parent} has not been heard of for {age_s:.0f} s; is it running?")
     return status
+
+
+def _unlisted(out: Path, now: float) -> list[str]:
+    """What the observer has yet to do before no change can escape it any more."""
+    status = _status(out / observer.STATUS_FILE, "observer", now)
+    if status is None:
+        return ["the observer's first status"]
+    if status["state"] == "watching":
+        return []
+    why = f" ({status['trouble']})" if status.get("trouble") else ""
+    return [f"the observer's lists of {', '.join(status['not_listed_yet'])}{why}"]
 
 
 def _progress(status: dict[str, Any]) -> str:
@@ -81,24 +94,27 @@ class SteadyState:
         window_s: for so long nothing may fail.
         pods: each of them must answer meanwhile.
         since: the window begins then at the earliest, in UTC seconds; None: with the first request.
+        observed: the observer must have listed everything besides.
     """
 
     window_s: float
     pods: list[str]
     since: float | None = None
+    observed: bool = False
 
     def look(self, out: Path, clock: instants.Clock) -> Look:
         """Is it there by now?"""
-        status = _status(out, clock.now())
+        now = clock.now()
+        missing = _unlisted(out, now) if self.observed else []
+        status = _status(out / STATUS_FILE, "probe", now)
         if status is None:
-            return Look(["the probe's first status"], "the probe is starting")
+            return Look(["the probe's first status", *missing], "the probe is starting")
         # What the probe has not yet told of is no part of the window.
         updated = instants.parse(status["updated"])
         spans = [status["elapsed_s"], status["since_last_failure_s"]]
         if self.since is not None:
             spans.append(updated - self.since)
         quiet_s = max(0.0, min(span for span in spans if span is not None))
-        missing = []
         if quiet_s < self.window_s:
             missing.append(f"{self.window_s:g} s without a failure ({quiet_s:.1f} s so far)")
         begin = updated - self.window_s
@@ -134,7 +150,7 @@ class AnswerWatch:
         silent = [pod for pod in self._pods if pod not in self.first]
         if not silent:
             return Look([], "")
-        status = _status(self._out, self._clock.now())
+        status = _status(self._out / STATUS_FILE, "probe", self._clock.now())
         return Look(
             [f"a first answer of {', '.join(silent)}"],
             _progress(status) if status else "the probe is starting",
@@ -176,6 +192,9 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--mark-first", type=marks.event_name, metavar="MARK", help="mark this first, and begin with it"
     )
     steady.add_argument(
+        "--observed", action="store_true", help="wait until the observer has listed everything, too"
+    )
+    steady.add_argument(
         "--mark",
         type=marks.event_name,
         action="append",
@@ -199,7 +218,7 @@ def run_steady(options: argparse.Namespace) -> int:
     since = None if options.since is None else _instant(out, options.since)
     if options.mark_first is not None:
         since = marks.append(out, [options.mark_first])
-    state = SteadyState(options.window, options.pods, since)
+    state = SteadyState(options.window, options.pods, since, options.observed)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         print(f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}")

@@ -248,6 +248,31 @@ def test_silence_is_no_interruption(api: ApiServer, tmp_path: Path, monkeypatch:
     assert api.watched_from[:2] == ["1", "5"]
 
 
+def test_what_cannot_be_listed_is_named_with_its_reason(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    api_client = client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{nobody}"))
+    stop = tmp_path / "stop"
+    watched = command.resources(api_client, "site")[:2]
+    observing = threading.Thread(
+        target=command.observe, args=(tmp_path, watched, StopCondition(stop_file=stop)), daemon=True
+    )
+    observing.start()
+
+    def status() -> Any:
+        path = tmp_path / "observer.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    try:
+        until(lambda: status().get("trouble"))
+        found = status()
+    finally:
+        stop.touch()
+        observing.join(timeout=5)
+    assert (found["state"], found["not_listed_yet"]) == ("listing", ["Lease", "Node"])
+    assert "refused" in found["trouble"]
+
+
 def test_a_watch_that_breaks_down_is_not_hidden(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +313,9 @@ def test_the_command(
     assert capsys.readouterr().out == "1 changes written; stopped: the hard bound of 0.3 s\n"
     assert cli.main([*base, "--out", str(tmp_path / "run"), "--context", "other"]) == 2
     assert "no access to the cluster" in capsys.readouterr().err
+    said = json.loads((tmp_path / "run" / "observer.json").read_text())
+    assert said["state"] == "ended"
+    assert said["trouble"].startswith("no access to the cluster")
     assert cli.main([*base, "--out", "/proc/none/x"]) == 2
     assert "cannot make /proc/none/x" in capsys.readouterr().err
 

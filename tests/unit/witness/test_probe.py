@@ -698,6 +698,58 @@ def test_a_window_is_no_longer_than_the_probes_life(tmp_path: Path) -> None:
     assert wait.SteadyState(5.0, []).look(tmp_path, clock).missing == ["5 s without a failure (3.0 s so far)"]
 
 
+def test_no_steady_state_before_the_observer_has_listed_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_status(tmp_path, instants.shared_clock(tmp_path).now())
+    steady = ["wait-steady", "--out", str(tmp_path), "--timeout", "0.1"]
+
+    def waited(*more: str) -> str:
+        assert cli.main([*steady, "--observed", "--mark", "steady_before", *more]) > 0
+        assert not (tmp_path / marks.FILE).exists()
+        captured = capsys.readouterr()
+        return captured.err or captured.out.splitlines()[-1]
+
+    assert cli.main(steady) == 0
+    assert waited() == "not steady after 0.1 s: still missing the observer's first status"
+    observer: dict[str, object] = {
+        "updated": instants.text(instants.shared_clock(tmp_path).now()),
+        "state": "listing",
+        "not_listed_yet": ["Node", "Pod"],
+        "trouble": None,
+    }
+
+    def observe(**changes: object) -> None:
+        (tmp_path / "observer.json").write_text(json.dumps(observer | changes))
+
+    observe()
+    assert waited() == "not steady after 0.1 s: still missing the observer's lists of Node, Pod"
+    observe(trouble="ApiException: (403)")
+    assert waited().endswith("the observer's lists of Node, Pod (ApiException: (403))")
+    observe(state="ended", trouble="no access to the cluster")
+    assert waited().endswith(" has ended: no access to the cluster\n")
+    observe(updated="2026-01-01T00:00:00.000000Z")
+    assert "the observer of" in (says := waited())
+    assert "has not been heard of" in says
+    observe(state="watching", not_listed_yet=[])
+    assert cli.main([*steady, "--observed", "--mark", "steady_before"]) == 0
+    assert [mark["event"] for mark in files.read_lines(tmp_path / marks.FILE)] == ["steady_before"]
+
+
+def test_a_probe_that_cannot_begin_says_why_to_whom_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probe = ["probe", "--url", "http://no-such-host.invalid/", "--out", str(tmp_path)]
+    assert cli.main(probe) == 2
+    assert cli.main(["wait-steady", "--out", str(tmp_path)]) == 2
+    assert "has ended: no-such-host.invalid has no address" in capsys.readouterr().err
+    # A second one that may not begin leaves the status of the first alone.
+    say_status(tmp_path, instants.shared_clock(tmp_path).now())
+    before = (tmp_path / "status.json").read_bytes()
+    assert cli.main(probe) == 2
+    assert (tmp_path / "status.json").read_bytes() == before
+
+
 def test_waiting_since_a_mark(
     serve: Callable[..., Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,175 @@
+"""The role ``witness`` as a play uses it, on this machine: a server for the site, and a small API server."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FACTS = {
+    "schema_version": 1,
+    "fault": {"kind": "drain", "node": "lab-m02"},
+    "settings": {"steady_window_s": 0.5},
+    "spread": {"after": {"site-a": "lab"}, "eligible_nodes": ["lab"]},
+}
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """Lists nothing, and watches in silence."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        watching = "watch" in urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        body = b"" if watching else b'{"metadata": {"resourceVersion": "1"}, "items": []}'
+        self.send_response(200)
+        self.send_header(
+            "Content-Length" if body else "Transfer-Encoding", str(len(body)) if body else "chunked"
+        )
+        self.end_headers()
+        self.wfile.write(body)
+        if watching:
+            threading.Event().wait(60)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Iterator[Path]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        path = tmp_path / "kubeconfig"
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "fake",
+                    "clusters": [
+                        {"name": "fake", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+                    ],
+                    "users": [{"name": "nobody", "user": {}}],
+                    "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "nobody"}}],
+                }
+            )
+        )
+        yield path
+        server.shutdown()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("failing_server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+    server.stdin.close()
+    server.wait(timeout=10)
+    server.stdout.close()
+
+
+def step(entry_point: str, **variables: Any) -> dict[str, Any]:
+    return {
+        "name": entry_point,
+        "ansible.builtin.include_role": {"name": "witness", "tasks_from": entry_point},
+        "vars": variables,
+    }
+
+
+def play(folder: Path, tasks: list[dict[str, Any]], **variables: Any) -> subprocess.CompletedProcess[str]:
+    path = folder / "play.yml"
+    hosts = {"hosts": "lab", "gather_facts": False, "vars": {"witness_pods": ["site-a"], **variables}}
+    path.write_text(yaml.safe_dump([{**hosts, "tasks": tasks}]))
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), path],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_ROLES_PATH": str(ROOT / "roles")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = play(
+        tmp_path,
+        [
+            step("start"),
+            step("facts", witness_facts=FACTS),
+            step("steady", witness_events=["steady_before", "fault_begin"]),
+            step("mark", witness_event="cordoned", witness_details=["node=lab-m02"]),
+            step("answers", witness_since="fault_begin"),
+            step("steady", witness_first_event="healed", witness_events=["steady_after"]),
+            step("stop"),
+            step("report", witness_facts=FACTS | {"replacements": [{"pod": "site-a", "uid": "a"}]}),
+            {"ansible.builtin.assert": {"that": ["witness_passed", "witness_summary | length == 5"]}},
+        ],
+        witness_run_dir=str(run),
+        witness_url=url,
+        witness_kubeconfig=str(kubeconfig),
+        witness_context="fake",
+        witness_steady_s=0.5,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    marks = [json.loads(line) for line in (run / "marks.jsonl").read_text().splitlines()]
+    names = [mark["event"] for mark in marks]
+    assert names == ["steady_before", "fault_begin", "cordoned", "healed", "steady_after"]
+    assert marks[0]["at"] == marks[1]["at"]
+    assert json.loads((run / "probe.json").read_text())["end_reason"] == "stop file"
+    assert json.loads((run / "observer.json").read_text())["state"] == "ended"
+    assert json.loads((run / "report.json").read_text())["replacements"][0]["pod"] == "site-a"
+    assert run.with_name("latest").readlink() == Path("run")
+    assert (run / "summary.txt").read_text().startswith("Passed: ")
+
+
+def test_the_witness_ends_with_its_play(kubeconfig: Path, url: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = play(
+        tmp_path,
+        [step("start"), step("steady"), {"ansible.builtin.fail": {"msg": "the play ends here"}}],
+        witness_run_dir=str(run),
+        witness_url=url,
+        witness_kubeconfig=str(kubeconfig),
+        witness_context="fake",
+        witness_steady_s=0.5,
+    )
+    assert done.returncode != 0
+    assert "the play ends here" in done.stdout, done.stdout[-4000:]
+    # Both look several times a second; `stop` waits for them and finds nobody, or those about to end.
+    subprocess.run(
+        [sys.executable, "-c", WAIT, run],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        timeout=30,
+        check=True,
+    )
+    reason = json.loads((run / "probe.json").read_text())["end_reason"]
+    assert reason.endswith(" is gone")
+    assert json.loads((run / "observer.json").read_text())["state"] == "ended"
+
+
+WAIT = """
+import sys, time
+from pathlib import Path
+from failover_lab import stop
+while stop.processes_of(Path(sys.argv[1]).resolve()):
+    time.sleep(0.1)
+"""
