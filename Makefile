@@ -13,7 +13,7 @@ ARGS ?=
 # cluster had built.
 TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster tests/toolchain)
 
-.PHONY: help env lab test lint unit docs bench lock clean
+.PHONY: help env lab test lint unit docs bench rounds lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ docs: env ## make the role pages in docs/ again from the argument specs
 bench: env ## compare the lab's times with the bare tools' and its probe with vegeta, print ratios
 	@python tests/bench/probe.py
 	@python tests/bench/bench.py $(ARGS)
+
+rounds: env ## drain every node that may be drained, three times over, and count what was lost
+	@python tests/bench/rounds.py $(ARGS)
 
 lock: env ## take the newest versions that pyproject.toml allows into the lock
 	@scripts/lock.sh

@@ -164,7 +164,15 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-ORDER = ["test_setup", "test_refusals", "test_drain", "test_teardown"]
+ORDER = [
+    "test_setup",
+    "test_refusals",
+    "test_drain",
+    "test_controls",
+    "test_detection",
+    "test_sudden",
+    "test_teardown",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

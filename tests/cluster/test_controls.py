@@ -1,0 +1,233 @@
+"""Negative controls: take one protection away, and the loss that theory predicts is there, with its cause.
+
+A witness that reports no loss proves nothing unless it reports one where there has to be one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import PROFILE, ROOT, docker
+
+if TYPE_CHECKING:
+    from .conftest import Lab
+
+pytestmark = pytest.mark.cluster
+
+# Shell built-ins alone, for images without tools: seven seconds pass before the server starts.
+SLOW_START = (
+    "read -r up _ </proc/uptime; end=$((${up%.*} + 7)); "
+    'while [ "${up%.*}" -lt "$end" ]; do read -r up _ </proc/uptime; done; exec /site/entrypoint.sh'
+)
+CONTAINER = "/spec/template/spec/containers/0"
+
+
+def patch(lab: Lab, *operations: dict[str, Any]) -> None:
+    """Change the Deployment by JSON patch and wait until it is rolled out."""
+    lab.kubectl(
+        *("patch", "deployment", "site", "--namespace=site", "--type=json"),
+        f"--patch={json.dumps(operations)}",
+    )
+    rolled_out(lab)
+
+
+def rolled_out(lab: Lab) -> None:
+    lab.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=50s")
+
+
+@pytest.fixture
+def unprotected(lab: Lab) -> Iterator[Lab]:
+    """The lab as setup leaves it, and again afterwards, whatever was patched meanwhile."""
+    assert lab.play("setup").returncode == 0
+    before = {kind: lab.get(kind, "site", "--namespace=site") for kind in ("deployment", "pdb")}
+    yield lab
+    for kind, thing in before.items():
+        lab.kubectl("delete", kind, "site", "--namespace=site", "--ignore-not-found", "--wait=true")
+        thing["metadata"] = {
+            key: thing["metadata"][key] for key in ("name", "namespace", "labels", "annotations")
+        }
+        del thing["status"]
+        path = lab.home / f"{kind}.json"
+        path.write_text(json.dumps(thing))
+        lab.kubectl("create", f"--filename={path}")
+    rolled_out(lab)
+
+
+def drained(lab: Lab, *options: str) -> dict[str, Any]:
+    """Drain a node; gives back the report, whatever the verdict."""
+    played = lab.play("failover", *options)
+    report: dict[str, Any] = json.loads((lab.reports / "latest" / "report.json").read_text())
+    assert (played.returncode == 0) is report["verdict"]["passed"], played.output[-4000:]
+    return report
+
+
+def causes(report: dict[str, Any]) -> dict[str, int]:
+    """How many requests were lost by each cause."""
+    found: dict[str, int] = {}
+    for group in report["failures"]:
+        found[group["cause"]] = found.get(group["cause"], 0) + group["count"]
+    assert sum(found.values()) == report["requests"]["failed"]
+    return found
+
+
+def main_cause(report: dict[str, Any]) -> str:
+    """The cause of most losses."""
+    found = causes(report)
+    assert found, "nothing was lost, though it had to be"
+    assert not report["verdict"]["passed"]
+    assert any("lost" in reason for reason in report["verdict"]["reasons"]), report["verdict"]
+    return max(found, key=lambda cause: found[cause])
+
+
+def test_without_the_sleep_before_the_stop(unprotected: Lab) -> None:
+    # Told to stop, nginx closes its door at once; the nodes' rules send users there for a moment more.
+    patch(unprotected, {"op": "remove", "path": f"{CONTAINER}/lifecycle"})
+    assert main_cause(drained(unprotected)) == "shutdown_race"
+
+
+def test_without_any_grace(unprotected: Lab) -> None:
+    # Killed in mid-answer, and its address gone before the rules that lead there.
+    patch(
+        unprotected,
+        {"op": "replace", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 0},
+    )
+    assert main_cause(drained(unprotected)) == "shutdown_race"
+
+
+def test_without_readiness(unprotected: Lab) -> None:
+    # Slow to start and not asked whether it serves: it counts as ready from its first moment.
+    patch(
+        unprotected,
+        {"op": "remove", "path": f"{CONTAINER}/readinessProbe"},
+        {"op": "remove", "path": f"{CONTAINER}/startupProbe"},
+        {"op": "remove", "path": f"{CONTAINER}/livenessProbe"},
+        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", SLOW_START]},
+    )
+    assert main_cause(drained(unprotected)) == "not_serving_yet"
+
+
+def on_one_node(lab: Lab) -> str:
+    """Both of two replicas on one worker, each slower to start than the sleep before a stop is long."""
+    patch(
+        lab,
+        {"op": "replace", "path": "/spec/replicas", "value": 2},
+        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", SLOW_START]},
+    )
+    worker = f"{PROFILE}-m02"
+    others = (PROFILE, f"{PROFILE}-m03")
+    lab.kubectl("cordon", *others)
+    try:
+        lab.kubectl(
+            "delete", "pods", "--namespace=site", "--selector=app.kubernetes.io/name=site", "--wait=true"
+        )
+        rolled_out(lab)
+    finally:
+        lab.kubectl("uncordon", *others)
+    assert {node for _, node in lab.pods().values()} == {worker}
+    return worker
+
+
+def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> None:
+    node = on_one_node(unprotected)
+    assert drained(unprotected, "-e", f"fault_node={node}")["requests"]["failed"] == 0
+    node = on_one_node(unprotected)
+    unprotected.kubectl("delete", "pdb", "site", "--namespace=site")
+    assert main_cause(drained(unprotected, "-e", f"fault_node={node}")) == "no_endpoint"
+
+
+def test_without_spare_room_a_drain_is_refused(unprotected: Lab) -> None:
+    image = unprotected.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    pods = unprotected.pods()
+    node = max((n for _, n in pods.values() if n != PROFILE), key=[n for _, n in pods.values()].count)
+    ballast = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"ballast-{index}", "namespace": "default"},
+            "spec": {
+                "nodeName": other["metadata"]["name"],
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "ballast",
+                        "image": image["image"],
+                        # More than is left: admitted nowhere else, it takes all room by its request.
+                        "resources": {"requests": {"memory": room_for_ballast(unprotected, other)}},
+                    }
+                ],
+            },
+        }
+        for index, other in enumerate(unprotected.get("nodes")["items"])
+        if other["metadata"]["name"] != node
+    ]
+    path = unprotected.home / "ballast.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": ballast}))
+    unprotected.kubectl("create", f"--filename={path}")
+    try:
+        played = unprotected.play("failover", "-e", f"fault_node={node}")
+        assert played.returncode != 0
+        assert "There is no room for" in played.error
+        assert unprotected.cordoned() == []
+        assert unprotected.pods() == pods
+    finally:
+        unprotected.kubectl("delete", f"--filename={path}", "--grace-period=0", "--force")
+
+
+def room_for_ballast(lab: Lab, node: dict[str, Any]) -> str:
+    """All but 10 MiB of what a node has left."""
+    of_node = f"--field-selector=spec.nodeName={node['metadata']['name']}"
+    taken = sum(
+        mebibytes(container.get("resources", {}).get("requests", {}).get("memory", "0Mi"))
+        for pod in lab.get("pods", "--all-namespaces", of_node)["items"]
+        for container in pod["spec"]["containers"]
+    )
+    return f"{mebibytes(node['status']['allocatable']['memory']) - taken - 10:.0f}Mi"
+
+
+def mebibytes(quantity: str) -> float:
+    """A quantity as the cluster writes memory."""
+    number, unit = quantity[:-2], quantity[-2:]
+    return float(number) * {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024}[unit]
+
+
+def test_one_refusal_in_fifty_is_counted_to_the_last(unprotected: Lab, tmp_path: Path) -> None:
+    # The node itself counts how many it refused.
+    pod = unprotected.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"][0]
+    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
+    rule = [
+        *("FORWARD", "-d", address, "-p", "tcp", "--dport", "8080", "--syn"),
+        *("-m", "statistic", "--mode", "random", "--probability", "0.02"),
+        *("-j", "REJECT", "--reject-with", "tcp-reset"),
+    ]
+    program = [sys.executable, "-m", "failover_lab"]
+    environment = unprotected.environment | {"PYTHONPATH": str(ROOT / "src")}
+    docker("exec", node, "iptables", "-I", *rule)
+    try:
+        observer = subprocess.Popen(
+            [*program, "observe", f"--out={tmp_path}", f"--context={PROFILE}", "--max-duration=30"],
+            env=environment,
+        )
+        url = f"{unprotected.url()}/whoami"
+        settings = [f"--url={url}", "--rate=200", "--connections=new", "--duration=20", f"--out={tmp_path}"]
+        subprocess.run([*program, "probe", *settings], env=environment, check=True, timeout=60)
+        observer.terminate()
+        observer.wait(timeout=20)
+        rows = docker("exec", node, "iptables", "-nvxL", "FORWARD").splitlines()
+    finally:
+        docker("exec", node, "iptables", "-D", *rule)
+    refused = next(int(row.split()[0]) for row in rows if "statistic" in row and address in row)
+    subprocess.run([*program, "report", tmp_path], env=os.environ | environment, check=False, timeout=60)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert refused > 0
+    assert report["requests"]["failed"] == refused
+    assert causes(report) == {"endpoint_refuses": refused}
