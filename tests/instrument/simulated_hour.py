@@ -39,6 +39,10 @@ class Socket:
 
     def setblocking(self, _: bool) -> None: ...
 
+    def bind(self, _: Any) -> None: ...
+
+    def setsockopt(self, *_: Any) -> None: ...
+
     def connect_ex(self, _: Any) -> int:
         return 0
 

@@ -15,6 +15,7 @@ from failover_lab import __version__, arguments, files, instants
 from failover_lab.errors import UserError
 from failover_lab.probe import marks, records
 from failover_lab.probe.engine import START_S, Engine, Settings
+from failover_lab.probe.ports import TRACKED_S, Ports
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import STATUS_FILE, RunWriter
@@ -58,6 +59,12 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument("--max-duration", type=seconds, metavar="S", help="never longer than this")
     parser.add_argument("--connect-timeout", type=arguments.number(0.05, 120, " s"), default=3.0, metavar="S")
     parser.add_argument("--read-timeout", type=arguments.number(0.05, 120, " s"), default=5.0, metavar="S")
+    parser.add_argument(
+        "--source-ports",
+        choices=("cycle", "system"),
+        default="cycle",
+        help="cycle: all from 1024 to 65535 in turn, so that each rests as long as possible (default)",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
     parser.add_argument(
@@ -150,7 +157,15 @@ def hasten() -> None:
 class Run:
     """One run of the probe: its files and when it stops."""
 
-    def __init__(self, settings: Settings, out: Path, stop: StopCondition, progress_s: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        out: Path,
+        stop: StopCondition,
+        progress_s: float,
+        *,
+        cycle_ports: bool = True,
+    ) -> None:
         """Make the directory and start the record.
 
         Raises:
@@ -171,6 +186,9 @@ class Run:
         self._tally = Tally()
         self._marks = marks.MarkFollower(out)
         self._began = self._clock.now()
+        # The reused connections are opened once; they hardly shorten the rest.
+        rate = settings.new_rate or settings.reused_rate
+        self._ports = Ports(self._family, rate, settings.target.port, self._began) if cycle_ports else None
         self._next_status = self._next_progress = 0.0
 
     def run(self) -> str:
@@ -186,6 +204,7 @@ class Run:
             address=self._address,
             clock=self._clock,
             tally=self._tally,
+            ports=self._ports,
             tick=self._tick,
         )
         # A second signal means: now. What is under way is then recorded as unfinished.
@@ -200,6 +219,19 @@ class Run:
             self._writer.close()
         self._about(reason)
         return reason
+
+    def warning(self) -> str | None:
+        """What to know of the figures beforehand, if anything."""
+        rest_s = self._port_rest_s()
+        if rest_s is None or rest_s >= TRACKED_S:
+            return None
+        return (
+            f"each source port is used again after {rest_s:.0f} s, and a connection may be tracked on the "
+            f"way for {TRACKED_S:.0f} s: at this rate some may fail or take a second more for that alone"
+        )
+
+    def _port_rest_s(self) -> float | None:
+        return self._ports.rest_s if self._ports and self._settings.new_rate else None
 
     def summary(self) -> str:
         """One line on what has been so far."""
@@ -253,6 +285,8 @@ class Run:
             "new_rate": s.new_rate,
             "reused_rate": s.reused_rate,
             "reused_connections": s.reused_connections if s.reused_rate else 0,
+            "source_ports": "cycle" if self._ports else "system",
+            "port_rest_s": None if (rest_s := self._port_rest_s()) is None else round(rest_s, 1),
             "connect_timeout_s": s.connect_timeout_s,
             "read_timeout_s": s.read_timeout_s,
             "began": instants.text(self._began),
@@ -281,7 +315,10 @@ def run(options: argparse.Namespace) -> int:
     hasten()
     probe = None
     try:
-        probe = Run(settings, options.out, stop, options.progress)
+        cycle = options.source_ports == "cycle"
+        probe = Run(settings, options.out, stop, options.progress, cycle_ports=cycle)
+        if warning := probe.warning():
+            print(warning, flush=True)
         reason = probe.run()
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from failover_lab.arguments import Target
     from failover_lab.probe.exchange import Address
+    from failover_lab.probe.ports import Ports
     from failover_lab.probe.tally import Tally
 
 # After so many requests begun in a row, look what has come in: catching up must delay no answer's instant.
@@ -64,6 +65,7 @@ class Engine:
         address: as ``socket.connect`` takes it.
         clock: for the instants in the record.
         tally: counts, kept up to date.
+        ports: where connections come from; None: the system chooses.
         tick: called about ten times a second with the rows that are new; gives back why to stop, or None.
     """
 
@@ -75,6 +77,7 @@ class Engine:
         address: Address,
         clock: instants.Clock,
         tally: Tally,
+        ports: Ports | None,
         tick: Callable[[str], str | None],
     ) -> None:
         """Nothing is sent yet."""
@@ -83,6 +86,7 @@ class Engine:
         self._address = address
         self._offset_s = clock.offset_s
         self._tally = tally
+        self._ports = ports
         self._tick = tick
         self._selector = selectors.DefaultSelector()
         self._requests = {
@@ -147,7 +151,7 @@ class Engine:
             return
         if kind == REUSED:
             self._open_reused += 1
-        if not exchange.connect(self._family, self._address):
+        if not exchange.connect(self._family, self._address, self._ports):
             self._end(exchange)
             return
         assert exchange.sock is not None  # noqa: S101

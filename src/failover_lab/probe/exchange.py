@@ -9,10 +9,14 @@ from __future__ import annotations
 import errno
 import socket
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from failover_lab import whoami
 from failover_lab.probe import http1
 from failover_lab.probe.records import REUSED, Outcome
+
+if TYPE_CHECKING:
+    from failover_lab.probe.ports import Ports
 
 # As socket.connect takes it, IPv4 or IPv6.
 Address = tuple[str, int] | tuple[str, int, int, int]
@@ -86,17 +90,20 @@ class Exchange:
         self.answer: http1.Answer | None = None
         self.identity: whoami.Identity | None = None
 
-    def connect(self, family: int, address: Address) -> bool:
-        """Begin a connection; False where it failed at once."""
+    def connect(self, family: int, address: Address, ports: Ports | None) -> bool:
+        """Begin a connection, from the next of these ports if given; False where it failed at once."""
         try:
             self.sock = socket.socket(family, socket.SOCK_STREAM)
             self.sock.setblocking(False)
+            if ports is not None:
+                self.local_port = ports.bind(self.sock)
             number = self.sock.connect_ex(address)
             if number not in {0, errno.EINPROGRESS}:
                 self.fail_errno(number, connecting=True)
                 return False
             # Known from here on, so that a connection that never comes about can be found in conntrack.
-            self.local_port = self.sock.getsockname()[1]
+            if not self.local_port:
+                self.local_port = self.sock.getsockname()[1]
         except OSError as error:
             self.fail_errno(error.errno or 0, connecting=True)
             return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import __version__, instants
 from failover_lab.probe import marks
 from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
-from failover_lab.report import causes, cluster, stats, verdict
+from failover_lab.report import causes, cluster, ports, stats, verdict
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
@@ -153,7 +153,7 @@ def clocks(
     return result
 
 
-def _slowest(records: list[Record]) -> list[dict[str, Any]]:
+def _slowest(records: list[Record], port_rests: dict[int, float]) -> list[dict[str, Any]]:
     answered = [r for r in records if r.outcome is Outcome.OK]
     return [
         {
@@ -167,6 +167,7 @@ def _slowest(records: list[Record]) -> list[dict[str, Any]]:
             "pod": r.pod,
             "node": r.node,
             "local_port": r.local_port,
+            "port_rest_s": _rounded(port_rests.get(r.number)),
             "retransmits": r.retransmits,
         }
         for r in sorted(answered, key=lambda r: -r.latency_ms)[:_SLOWEST]
@@ -184,6 +185,7 @@ def build(data: RunData) -> Report:
     failures = causes.groups(data.records)
     replacements = _replacements(data, fault)
     judged = verdict.judge(data, replacements)
+    port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
     content = {
         "schema_version": 1,
@@ -214,12 +216,13 @@ def build(data: RunData) -> Report:
             "before": _placement(spread.get("before"), nodes),
         },
         "failures": [causes.describe(group, seen, fault) for group in failures],
-        "slowest": _slowest(data.records),
+        "slowest": _slowest(data.records, port_rests),
         "measurement": {
             "ok": not judged.checks["measured"],
             "late_ms": verdict.lateness(data.records),
             "new_rate": data.about.get("new_rate") or None,
             "reused_rate": data.about.get("reused_rate") or None,
+            "port_rest_s": _rounded(min(port_rests.values(), default=None)),
             "whole_record": data.whole,
             "cluster_observed": bool(data.changes),
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
         causes[group["cause"]] += group["count"]
     if causes:
         result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
+    rest_s = report["measurement"]["port_rest_s"]
+    if rest_s is not None and rest_s < TRACKED_S:
+        result.append(
+            f"Mind: source ports rested for {words.seconds(rest_s)} at least, and a connection may be "
+            f"tracked on the way for {TRACKED_S:.0f} s; at a lower rate they rest longer"
+        )
     result += [f"Why not: {reason}" for reason in report["verdict"]["reasons"]]
     result.append(f"Report: {directory / 'report.html'}")
     return result

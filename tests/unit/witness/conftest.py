@@ -96,6 +96,8 @@ class MadeUpRun:
             "retransmits": "",
             "detail": "",
         }
+        if kind == "reused":
+            facts["port"] = 20000 + number % 10
         changed = self.differ(due, kind, number)
         if changed.get("outcome", "ok") != "ok":
             facts |= {"pod": "", "node": "", "status": ""}

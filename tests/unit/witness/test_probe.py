@@ -22,7 +22,7 @@ import pytest
 from failover_lab import cli, files, instants, stopping
 from failover_lab.arguments import Target
 from failover_lab.probe import engine as engine_module
-from failover_lab.probe import exchange, marks, records, wait
+from failover_lab.probe import exchange, marks, ports, records, wait
 from failover_lab.probe.engine import Engine, Settings
 from failover_lab.probe.records import Outcome, Record, RecordFile
 from failover_lab.probe.tally import Tally
@@ -160,6 +160,7 @@ def run(
         address=(plan.target.host, plan.target.port),
         clock=instants.Clock(time.time() - time.monotonic()),
         tally=tally,
+        ports=ports.Ports(socket.AF_INET, 200.0, plan.target.port, time.time()),
         tick=tick,
     )
     # A request that the probe forgot would be waited for without end: then it is called unfinished.
@@ -259,6 +260,23 @@ def test_refused(tmp_path: Path) -> None:
     found = run(settings(free_port()), 30, tmp_path)
     assert outcomes(found) == {("refused", "ECONNREFUSED"): len(found)}
     assert all(record.sent is None and record.connected is None and record.local_port for record in found)
+
+
+@pytest.mark.parametrize("cycle", [True, False])
+def test_new_connections_come_from_one_port_after_the_other(
+    cycle: bool, serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not cycle:
+        # Where none is free the system chooses, and the record tells what it chose.
+        monkeypatch.setattr(ports.Ports, "bind", lambda *_: 0)
+    server = serve(lambda _number: (GOOD, "close"))
+    found = sorted(run(settings(server.port), 50, tmp_path), key=lambda record: record.due)
+    came_from = [record.local_port for record in found]
+    assert all(came_from)
+    assert len(set(came_from)) == len(came_from)
+    # In order, but for the few that something else uses, and for the end of the round.
+    steps = [b - a for a, b in itertools.pairwise(came_from) if a and b]
+    assert (sum(1 <= step <= 3 for step in steps) >= len(steps) - 3) is cycle
 
 
 def test_no_connection_in_time(tmp_path: Path) -> None:

@@ -278,6 +278,25 @@ def test_no_request_at_all_is_null_and_not_nought(made_up: Any) -> None:
     assert lines[0] == "Not measured: No request was recorded."
 
 
+def test_how_long_source_ports_rested(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    found = content(made_up)
+    assert found["measurement"]["port_rest_s"] is None
+    assert {row["port_rest_s"] for row in found["slowest"]} == {None}
+
+    def differ(_due: float, kind: str, number: int) -> dict[str, Any]:
+        return (
+            {"port": 2000 + number % 1100, "took": 0.5 if number == 1503 else 0.001} if kind == "new" else {}
+        )
+
+    made_up.differ = differ
+    found = content(made_up)
+    # 110 requests/s: each port comes again after ten seconds, the slow request's a little sooner.
+    assert found["measurement"]["port_rest_s"] == pytest.approx(9.5, abs=0.02)
+    assert found["slowest"][0]["port_rest_s"] == pytest.approx(10.0, abs=0.02)
+    assert cli.main(["report", str(made_up.directory)]) == 0
+    assert "Mind: source ports rested for 9.50\u00a0s at least" in capsys.readouterr().out
+
+
 # Causes
 
 
