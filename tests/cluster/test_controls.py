@@ -93,10 +93,11 @@ def test_without_the_sleep_before_the_stop(unprotected: Lab) -> None:
     assert main_cause(drained(unprotected)) == "shutdown_race"
 
 
-def test_without_any_grace(unprotected: Lab) -> None:
-    # Killed in mid-answer, and its address gone before the rules that lead there.
+def test_without_a_graceful_stop(unprotected: Lab) -> None:
+    # Killed at once: what it was answering breaks off, and its address is gone before the rules that lead there.
     patch(
         unprotected,
+        {"op": "remove", "path": f"{CONTAINER}/lifecycle"},
         {"op": "replace", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 0},
     )
     assert main_cause(drained(unprotected)) == "shutdown_race"
