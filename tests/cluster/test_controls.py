@@ -94,7 +94,7 @@ def test_without_the_sleep_before_the_stop(unprotected: Lab) -> None:
 
 
 def test_without_a_graceful_stop(unprotected: Lab) -> None:
-    # Killed at once: what it was answering breaks off, and its address is gone before the rules that lead there.
+    # Killed at once: its answers break off, and its address is gone before the rules that lead there.
     patch(
         unprotected,
         {"op": "remove", "path": f"{CONTAINER}/lifecycle"},
