@@ -13,7 +13,7 @@ ARGS ?=
 # cluster had built.
 TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster tests/toolchain)
 
-.PHONY: help env lab test lint unit docs bench rounds lock clean
+.PHONY: help env lab test lint unit docs bench rounds frontier lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,7 +41,10 @@ bench: env ## compare the lab's times with the bare tools' and its probe with ve
 	@python tests/bench/bench.py $(ARGS)
 
 rounds: env ## drain every node that may be drained, three times over, and count what was lost
-	@python tests/bench/rounds.py $(ARGS)
+	@python -m tests.bench.rounds $(ARGS)
+
+frontier: env ## kill nodes under each way of detection and recovery, and write docs/frontier.md (about two hours)
+	@python -m tests.bench.frontier $(ARGS)
 
 lock: env ## take the newest versions that pyproject.toml allows into the lock
 	@scripts/lock.sh

@@ -29,9 +29,10 @@ STEADY_S = 5.0
 class Bench:
     """A lab of its own, in folders of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, profile: str = PROFILE) -> None:
         """Nothing is started yet."""
         self.home = home
+        self.profile = profile
         self.environment = os.environ | {
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_DATA_HOME": str(home / "data"),
@@ -66,20 +67,24 @@ class Bench:
             sys.exit(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-3000:]}")
         return time.monotonic() - began, done.stdout
 
+    def command(self, playbook: str, **settings: object) -> list[str | Path]:
+        """The command line of a play of the lab."""
+        settings |= {"lab_profile": self.profile, "lab_reports_dir": str(self.home / "reports")}
+        program = Path(sys.executable).with_name("ansible-playbook")
+        return [program, f"{playbook}.yml", "-e", json.dumps(settings)]
+
     def play(self, playbook: str, *, may_fail: bool = False, **settings: object) -> tuple[float, str]:
         """Run a play of the lab with these settings."""
-        settings |= {"lab_profile": PROFILE, "lab_reports_dir": str(self.home / "reports")}
-        program = Path(sys.executable).with_name("ansible-playbook")
-        return self.run(program, f"{playbook}.yml", "-e", json.dumps(settings), may_fail=may_fail)
+        return self.run(*self.command(playbook, **settings), may_fail=may_fail)
 
     def recorded(self) -> Any:
         """What setup has written down of the cluster."""
-        return json.loads((self.home / "state" / "failover-lab" / PROFILE / "cluster.json").read_text())
+        return json.loads((self.home / "state" / "failover-lab" / self.profile / "cluster.json").read_text())
 
     def kubectl(self, *arguments: str) -> str:
         """What the cluster's own kubectl says."""
         program = self.home / "data" / "failover-lab" / ".minikube" / "cache" / "linux"
-        return self.run(next(program.glob("*/*/kubectl")), "--context", PROFILE, *arguments)[1]
+        return self.run(next(program.glob("*/*/kubectl")), "--context", self.profile, *arguments)[1]
 
     def pods(self) -> dict[str, str]:
         """The site's ready pods: name to node."""
@@ -96,7 +101,7 @@ class Bench:
     def drain_by_hand(self) -> float:
         """What an operator would type for the same proof; seconds."""
         before = self.pods()
-        node = next(node for node, _ in Counter(before.values()).most_common() if node != PROFILE)
+        node = next(node for node, _ in Counter(before.values()).most_common() if node != self.profile)
         service = json.loads(self.kubectl("get", "service", "site", "--namespace=site", "--output=json"))
         url = f"http://{service['status']['loadBalancer']['ingress'][0]['ip']}/whoami"
         began = time.monotonic()

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import PROFILE, Bench
+from tests.bench.bench import PROFILE, Bench
+
 from failover_lab.report.stats import upper_bound_95
 
 COLUMNS = f"{'node':26}{'announces':>10}{'new':>14}{'reused':>14}{'slowest':>10}{'sent again':>12}"

@@ -1,0 +1,285 @@
+"""How far the damage of a sudden loss can be brought down: ``make frontier`` writes docs/frontier.md.
+
+Kills the node that announces the address, and another one, with each way of detection and recovery, some
+rounds each. What was measured is kept in ``results.json``, so that an interrupted run goes on where it was.
+``--false-alarms`` instead looks whether healthy nodes count as healthy while every core is busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.bench import frontier_page
+from tests.bench.bench import ROOT, Bench
+
+from failover_lab import instants
+from failover_lab.probe.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
+
+PROFILE = "failover-lab-frontier"
+RATE = 200
+WINDOW_S = 60.0
+# The watchdog and the operator are shown against Kubernetes' own detection, so that what is gained is theirs;
+# with `fast`, the orchestrator would be done before anybody could type.
+DETECTION = {"default": "default", "fast": "fast", "watchdog": "default", "manual": "default"}
+RECOVERY = {"default": "automatic", "fast": "automatic", "watchdog": "watchdog", "manual": "manual"}
+TYPED = re.compile(r"ansible-playbook (recover\.yml[^`'\"]*)")
+
+
+class Results:
+    """What was measured so far, in a file that is whole at any instant."""
+
+    def __init__(self, path: Path, conditions: dict[str, Any]) -> None:
+        """Read what is there.
+
+        Raises:
+            SystemExit: it was measured under other conditions.
+        """
+        self.path = path
+        self.content: dict[str, Any] = {"conditions": conditions, "runs": []}
+        if path.exists():
+            self.content = json.loads(path.read_text(encoding="utf-8"))
+            then = {key: self.content["conditions"].get(key) for key in conditions}
+            if then != conditions:
+                sys.exit(f"{path} was measured with {then}, not {conditions}: give another --folder")
+
+    def keep(self) -> None:
+        """Write it down."""
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
+        new.rename(self.path)
+
+    def has(self, case: str, role: str, number: int) -> bool:
+        """Whether this run is done."""
+        return any(
+            (run["case"], run["role"], run["round"]) == (case, role, number) for run in self.content["runs"]
+        )
+
+
+def lost(folder: Path, fault_at: float) -> dict[str, int]:
+    """How many of the users' requests in the minute after the fault failed; of none, if it was cut short."""
+    seen = [
+        record
+        for record in RecordFile(folder / FILE).records()
+        if record.kind == NEW and record.outcome not in NOT_SEEN_BY_USERS and record.due >= fault_at
+    ]
+    if max((record.due for record in seen), default=0.0) < fault_at + WINDOW_S - 1:
+        return {"failed": 0, "total": 0}
+    within = [record for record in seen if record.due < fault_at + WINDOW_S]
+    return {"failed": sum(record.failed for record in within), "total": len(within)}
+
+
+def failover(bench: Bench, case: str, role: str, seconds: int) -> dict[str, Any]:
+    """One run; its report and what it was reported from.
+
+    Raises:
+        SystemExit: there is no report of it.
+    """
+    latest = bench.home / "reports" / "latest"
+    before = latest.resolve()
+    log = bench.home / "failover.log"
+    command = bench.command(
+        "failover",
+        fault_kind="kill",
+        fault_node=role,
+        fault_recovery=RECOVERY[case],
+        fault_node_return="restart",
+        witness_rate=RATE,
+        witness_connections="new",
+        witness_duration=seconds,
+        witness_max_lost=10**9,
+    )
+    operators: list[subprocess.Popen[bytes]] = []
+    with log.open("w", encoding="utf-8") as written, subprocess.Popen(
+        command, cwd=ROOT, env=bench.environment | bench.minikube, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            written.write(line)
+            if RECOVERY[case] == "manual" and not operators and (asked := TYPED.search(line)):
+                operators.append(operator(bench, asked[1].split()))
+    for hand in operators:
+        hand.wait(timeout=600)
+    folder = latest.resolve()
+    if folder == before or not (folder / "report.json").exists():
+        sys.exit(f"the run made no report; see {log}:\n{log.read_text(encoding='utf-8')[-3000:]}")
+    if RECOVERY[case] == "manual" and not operators:
+        sys.exit(f"the run never said what the operator has to type; see {log}")
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return {"report": report, "folder": folder}
+
+
+def operator(bench: Bench, words: list[str]) -> subprocess.Popen[bytes]:
+    """Type what the lab has asked for, at once."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    settings = bench.command("recover")[-2:]
+    with (bench.home / "operator.log").open("wb") as log:
+        return subprocess.Popen(
+            [program, *words, *settings],
+            cwd=ROOT,
+            env=bench.environment | bench.minikube,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def measure(bench: Bench, case: str, role: str, number: int, seconds: int) -> dict[str, Any]:
+    """One run, from a lab that is as it should be; the figures that are kept."""
+    bench.play("setup", cluster_failure_detection=DETECTION[case])
+    run = failover(bench, case, role, seconds)
+    report, fault = run["report"], run["report"]["fault"]
+    if (fault["node"] == fault["announcer"]) != (role == "announcer"):
+        sys.exit(f"{role} was asked for, and {fault['node']} killed while {fault['announcer']} announced")
+    return {
+        "case": case,
+        "role": role,
+        "round": number,
+        "folder": run["folder"].name,
+        "kubernetes": report["lab"]["kubernetes"],
+        "nodes": len(report["lab"]["nodes"]),
+        "clocks_s": report["clocks_s"],
+        "predicted_s": report["predicted_s"],
+        "lost": lost(run["folder"], instants.parse(fault["injected_at"])),
+        "passed": report["verdict"]["passed"],
+        "reasons": report["verdict"]["reasons"],
+    }
+
+
+def line(run: dict[str, Any]) -> str:
+    """One run in a line."""
+    nothing = frontier_page.NOTHING
+    times = {clock: nothing if s is None else f"{s:.1f} s" for clock, s in run["clocks_s"].items()}
+    clocks = "  ".join(f"{clock} {time}" for clock, time in times.items())
+    percent = frontier_page.lost_percent(run)
+    return f"{clocks}  lost {nothing if percent is None else f'{percent:.1f}%'}"
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep so many cores full, at normal priority."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+        if ended := [loop.pid for loop in loops if loop.poll() is not None]:
+            sys.exit(f"busy loops {ended} have ended too early")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def declared_dead(bench: Bench) -> int:
+    """How often a node has been declared not ready, as far as the cluster remembers."""
+    text = bench.kubectl(
+        "get", "events", "--namespace=default", "--field-selector=reason=NodeNotReady", "--output=json"
+    )
+    return sum(int(item.get("count") or 1) for item in json.loads(text)["items"])
+
+
+def oldest_sign_s(bench: Bench) -> float:
+    """The age of the oldest lease."""
+    text = bench.kubectl("get", "leases", "--namespace=kube-node-lease", "--output=json")
+    now = time.time()
+    return max(now - instants.parse(item["spec"]["renewTime"]) for item in json.loads(text)["items"])
+
+
+def false_alarms(bench: Bench, seconds: int) -> dict[str, Any]:
+    """How healthy nodes fare with `fast` while every core is busy."""
+    bench.play("setup", cluster_failure_detection="fast")
+    cores = os.cpu_count() or 1
+    before, oldest_s = declared_dead(bench), 0.0
+    end = time.monotonic() + seconds
+    with busy(cores):
+        while time.monotonic() < end:
+            oldest_s = max(oldest_s, oldest_sign_s(bench))
+            time.sleep(2)
+        after = declared_dead(bench)
+    found = {"seconds": seconds, "busy": cores, "cores": cores, "events": after - before, "grace_s": 5.0}
+    return found | {"oldest_s": round(oldest_s, 2)}
+
+
+def write(results: dict[str, Any], docs: Path) -> None:
+    """Make the page and its chart, once there are runs."""
+    runs = results["runs"]
+    if not runs:
+        return
+    results["conditions"] |= {
+        "kubernetes": runs[-1]["kubernetes"],
+        "nodes": runs[-1]["nodes"],
+        "measured": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+    (docs / "frontier.svg").write_text(frontier_page.chart(runs), encoding="utf-8")
+    (docs / "frontier.md").write_text(frontier_page.page(results, "frontier.svg"), encoding="utf-8")
+
+
+def main() -> None:
+    """Measure what is not measured yet, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="of each (default: %(default)s)")
+    parser.add_argument(
+        "--cases", nargs="+", choices=list(DETECTION), default=list(DETECTION), help="default: all"
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=180, help="how long users ask at least (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "reports" / "frontier",
+        help="where results and reports are kept (default: reports/frontier)",
+    )
+    parser.add_argument(
+        "--false-alarms", type=int, metavar="S", help="only look for false alarms, for so many seconds"
+    )
+    parser.add_argument("--page", action="store_true", help="only write the page again, from what is kept")
+    options = parser.parse_args()
+    options.folder = options.folder.resolve()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    results = Results(
+        options.folder / "results.json", {"rate": RATE, "seconds": options.seconds, "cores": os.cpu_count()}
+    )
+    bench = Bench(options.folder, PROFILE)
+    todo = [
+        (case, role, number)
+        for number in range(1, options.rounds + 1)
+        for case in options.cases
+        for role in frontier_page.ROLES
+        if not results.has(case, role, number)
+    ]
+    if options.page:
+        todo = []
+    elif options.false_alarms:
+        todo = []
+        try:
+            results.content["false_alarms"] = false_alarms(bench, options.false_alarms)
+            results.keep()
+            print(frontier_page.alarms(results.content["false_alarms"]))
+        finally:
+            bench.play("teardown")
+    try:
+        for case, role, number in todo:
+            print(f"round {number}, {case}, {role} …", flush=True)
+            run = measure(bench, case, role, number, options.seconds)
+            results.content["runs"].append(run)
+            results.keep()
+            print(f"  {line(run)}", *run["reasons"], sep="\n  ", flush=True)
+    finally:
+        if todo:
+            bench.play("teardown")
+    write(results.content, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

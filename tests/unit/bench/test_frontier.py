@@ -1,0 +1,156 @@
+"""What the frontier makes of its runs. The runs themselves need a cluster."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.bench import frontier, frontier_page
+
+from failover_lab import instants
+from failover_lab.probe.records import COLUMNS, FILE, HEADER
+
+CONDITIONS = {"rate": 200, "seconds": 180, "cores": 2}
+
+
+def run(case: str, role: str, number: int, endpoints: float | None, failed: int = 0) -> dict[str, Any]:
+    return {
+        "case": case,
+        "role": role,
+        "round": number,
+        "kubernetes": "v1.35.1",
+        "nodes": 3,
+        "clocks_s": {"address": 0.0, "endpoints": endpoints, "capacity": 13.0, "stale_flows": None},
+        "predicted_s": dict.fromkeys(frontier_page.CLOCKS),
+        "lost": {"failed": failed, "total": 12000},
+        "passed": True,
+        "reasons": [],
+    }
+
+
+def results(*runs: dict[str, Any]) -> dict[str, Any]:
+    more = {"kubernetes": "v1.35.1", "nodes": 3, "measured": "2026-01-01"}
+    return {"conditions": CONDITIONS | more, "runs": list(runs)}
+
+
+def row_of(page: str, begin: str) -> list[str]:
+    found = next(line for line in page.splitlines() if line.startswith(begin))
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_medians_and_their_range() -> None:
+    runs = [run("fast", "other", n, s, f) for n, s, f in ((1, 6.0, 480), (2, 9.0, 120), (3, 6.5, 240))]
+    page = frontier_page.page(results(*runs), "x.svg")
+    assert row_of(page, "| fast |") == [
+        "fast",
+        "other",
+        "3",
+        "0.0 s",
+        "6.5 s (6.0 s to 9.0 s)",
+        "13.0 s",
+        frontier_page.NOTHING,
+        "2.0% (1.0% to 4.0%)",
+    ]
+    assert "predicted" not in page
+    assert "default |" not in page, "what was not measured has no row"
+
+
+def test_predictions_stand_below() -> None:
+    foretold = run("fast", "other", 1, 6.0) | {
+        "predicted_s": {"address": 0.0, "endpoints": 5.2, "capacity": 12.0, "stale_flows": None}
+    }
+    page = frontier_page.page(results(foretold), "x.svg")
+    assert row_of(page, "| | *predicted*")[4] == "*5.2 s*"
+
+
+def test_a_clock_that_was_not_seen_is_no_nought() -> None:
+    page = frontier_page.page(results(run("fast", "other", 1, None), run("fast", "other", 2, 7.0)), "x.svg")
+    assert row_of(page, "| fast |")[4] == "7.0 s"
+    page = frontier_page.page(results(run("fast", "other", 1, None)), "x.svg")
+    assert row_of(page, "| fast |")[4] == frontier_page.NOTHING
+
+
+def test_a_run_that_did_not_pass_is_told_of() -> None:
+    bad = run("fast", "other", 1, 6.0) | {"passed": False, "reasons": ["the spread is uneven"]}
+    page = frontier_page.page(results(bad, run("fast", "other", 2, 6.0)), "x.svg")
+    assert "1 of the 2 runs was no" in page
+    assert "- the spread is uneven" in page
+
+
+def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
+    found = {"seconds": 600, "busy": 2, "cores": 2, "events": 0, "oldest_s": 2.14, "grace_s": 5.0}
+    page = frontier_page.page(results(run("fast", "other", 1, 6.0)) | {"false_alarms": found}, "x.svg")
+    assert "during 10 minutes in which 2 busy loops" in page
+    assert "taken for dead 0 times" in page
+    assert "2.1 s old, of the 5 s allowed" in page
+
+
+def test_the_chart_is_drawn() -> None:
+    svg = frontier_page.chart([run("fast", "other", 1, 6.0, 480), run("default", "announcer", 1, 51.0, 4000)])
+    assert svg.startswith("<svg")
+    for words in ("killed: another node", "watchdog", "requests lost in 60 s, %", "stale flows"):
+        assert words in svg
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    first = frontier.Results(path, CONDITIONS)
+    first.content["runs"].append(run("fast", "other", 1, 6.0))
+    first.keep()
+    second = frontier.Results(path, CONDITIONS)
+    assert second.has("fast", "other", 1)
+    assert not second.has("fast", "other", 2)
+    assert not second.has("fast", "announcer", 1)
+    # What the page adds is no condition.
+    second.content["conditions"] |= {"nodes": 3}
+    second.keep()
+    frontier.Results(path, CONDITIONS)
+    with pytest.raises(SystemExit, match="give another --folder"):
+        frontier.Results(path, CONDITIONS | {"rate": 100})
+
+
+def test_the_minute_after_the_fault_is_counted(tmp_path: Path) -> None:
+    fault_at = 1_800_000_000.0
+    fields = dict.fromkeys(COLUMNS, "") | {"prior_requests": "0", "late_ms": "0.0", "status": "200"}
+
+    def row(number: int, after_s: float, outcome: str, kind: str = "new") -> str:
+        at = instants.text(fault_at + after_s)
+        values = {"number": str(number), "due": at, "done": at, "outcome": outcome, "connection_kind": kind}
+        return ",".join((fields | values).values())
+
+    def written(*lines: str) -> dict[str, int]:
+        (tmp_path / FILE).write_bytes(gzip.compress("\n".join([HEADER, *lines, ""]).encode()))
+        return frontier.lost(tmp_path, fault_at)
+
+    begin = [
+        row(1, -1.0, "connect_timeout"),
+        row(2, 0.0, "connect_timeout"),
+        row(3, 0.5, "connect_timeout", "reused"),
+        row(4, 1.0, "unfinished"),
+        row(5, 2.0, "ok"),
+    ]
+    assert written(*begin, row(6, 59.9, "reset"), row(7, 60.0, "reset")) == {"failed": 2, "total": 3}
+    assert written(*begin) == {"failed": 0, "total": 0}, "cut short: no share of a minute"
+    assert frontier_page.lost_percent({"lost": {"failed": 0, "total": 0}}) is None
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "    msg: Now type `ansible-playbook recover.yml -e lab_profile=x`, here or elsewhere.",
+        '    "ansible-playbook recover.yml -e lab_profile=x"',
+        "ansible-playbook recover.yml -e lab_profile=x\n",
+    ],
+)
+def test_what_the_lab_asks_for_is_typed(printed: str) -> None:
+    found = frontier.TYPED.search(printed)
+    assert found
+    assert found[1].split() == ["recover.yml", "-e", "lab_profile=x"]
+
+
+def test_every_case_has_its_words() -> None:
+    assert list(frontier.DETECTION) == list(frontier.RECOVERY) == list(frontier_page.CASES)
+    assert json.dumps(frontier_page.specification([]))
