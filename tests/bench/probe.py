@@ -3,7 +3,7 @@
 Both send requests on new connections to one server on this machine, in turns; no cluster is needed. Lateness
 is by how much a request began after it was due: the probe records it, vegeta's is reckoned from when an
 attack began, taken as late as its own records allow, which flatters it a little. The probe asks to be
-scheduled before others (nice -10) where it may, as it does in the lab; vegeta does not.
+scheduled in real time where it may, as it does in the lab; vegeta does not.
 """
 
 from __future__ import annotations

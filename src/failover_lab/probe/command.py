@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from failover_lab import __version__, arguments, files, instants
 from failover_lab.errors import UserError
-from failover_lab.probe import marks, records
+from failover_lab.probe import marks, priority, records
 from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.ports import TRACKED_S, Ports
 from failover_lab.probe.schedule import default_reused_rate
@@ -32,7 +32,6 @@ ABOUT_FILE = "probe.json"
 _STATUS_EVERY_S = 0.2
 _SPARE_FILES = 64
 _DURATION_S = 60.0
-_PRIORITY = -10
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -145,13 +144,9 @@ def allow_open_files(settings: Settings) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def hasten() -> None:
-    """Ask to be scheduled before others: a fault keeps the machine busy, and the witness must keep its time.
-
-    Without the right to ask, it goes on as it is; its lateness is measured in any case.
-    """
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+def hasten() -> str:
+    """Have this process scheduled before others, as ``priority.hasten`` does; what it got."""
+    return priority.hasten(2)
 
 
 class Run:
@@ -182,7 +177,9 @@ class Run:
         self._stop = stop
         self._progress_s = progress_s
         self._clock = instants.shared_clock(out)
-        self._writer = RunWriter(out)
+        # Both: a writer that has to wait for the processor keeps the interpreter's lock meanwhile.
+        self._scheduling = hasten()
+        self._writer = RunWriter(out, lambda: priority.hasten(1))
         self._tally = Tally()
         self._marks = marks.MarkFollower(out)
         self._began = self._clock.now()
@@ -257,7 +254,8 @@ class Run:
             )
 
     def _status(self, state: str) -> dict[str, Any]:
-        return self._tally.status(now=self._clock.now(), state=state)
+        status = self._tally.status(now=self._clock.now(), state=state)
+        return status | {"scheduling": self._scheduling}
 
     def _tick(self, rows: str) -> str | None:
         event = self._marks.newest()
@@ -285,6 +283,7 @@ class Run:
             "new_rate": s.new_rate,
             "reused_rate": s.reused_rate,
             "reused_connections": s.reused_connections if s.reused_rate else 0,
+            "scheduling": self._scheduling,
             "source_ports": "cycle" if self._ports else "system",
             "port_rest_s": None if (rest_s := self._port_rest_s()) is None else round(rest_s, 1),
             "connect_timeout_s": s.connect_timeout_s,
@@ -312,7 +311,6 @@ def run(options: argparse.Namespace) -> int:
         ends_itself=not told,
     )
     stop.catch_signals()
-    hasten()
     probe = None
     try:
         cycle = options.source_ports == "cycle"

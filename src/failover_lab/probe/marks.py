@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,20 +24,34 @@ STEADY_BEFORE = "steady_before"
 FAULT_BEGIN = "fault_begin"
 HEALED = "healed"
 STEADY_AFTER = "steady_after"
+# Nearer than FAULT_BEGIN, after which the means have yet to be started: the instant at which it struck.
+INJECTED = "injected"
+OPERATOR_CALLED = "operator_called"
+OPERATOR_DONE = "operator_done"
 ABORTED = "aborted"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def append(directory: Path, events: Sequence[str], details: dict[str, str] | None = None) -> float:
-    """Write down that these happened now; gives back the instant, the same for all, in UTC seconds.
+def append(
+    directory: Path, events: Sequence[str], details: dict[str, str] | None = None, *, at: float | None = None
+) -> float:
+    """Write down that these happened; gives back the instant, the same for all, in UTC seconds.
+
+    Args:
+        directory: the run's.
+        events: their names.
+        details: what else to keep of each.
+        at: when, by this machine's wall clock, which may have been set since the run began; None: now.
 
     Raises:
         UserError: the directory is missing or may not be written to.
     """
     files.existing_directory(directory)
     now = instants.shared_clock(directory).now()
-    at = instants.text(now)
-    lines = "".join(json.dumps({"at": at, "event": event, **(details or {})}) + "\n" for event in events)
+    if at is not None:
+        now -= time.time() - at
+    text = instants.text(now)
+    lines = "".join(json.dumps({"at": text, "event": event, **(details or {})}) + "\n" for event in events)
     try:
         # One write to a file opened for appending: marks of several processes never mix.
         with (directory / FILE).open("ab", buffering=0) as file:
@@ -95,6 +110,14 @@ def moment(value: str) -> float | str:
     return value if _NAME.fullmatch(value) else arguments.instant(value)
 
 
+def wall_clock(value: str) -> float:
+    """A type for an instant that is over: as text, or in seconds since 1970."""
+    at = float(value) if re.fullmatch(r"\d+(\.\d+)?", value) else arguments.instant(value)
+    if at > time.time() + 1.0:
+        raise argparse.ArgumentTypeError(f"{value!r} is yet to come")
+    return at
+
+
 def key_value(value: str) -> tuple[str, str]:
     """A type for ``key=value``."""
     key, equals, content = value.partition("=")
@@ -112,6 +135,12 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         f"gives a meaning to {STEADY_BEFORE}, {FAULT_BEGIN}, {HEALED}, {STEADY_AFTER} and {ABORTED}.",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
+    parser.add_argument(
+        "--at",
+        type=wall_clock,
+        metavar="INSTANT",
+        help="when it happened (also seconds since 1970); default now",
+    )
     parser.add_argument("event", type=event_name, help="such as fault_begin, cordoned, drained, healed")
     parser.add_argument("details", nargs="*", type=key_value, metavar="key=value", help="what else to keep")
     parser.set_defaults(run=run)
@@ -120,6 +149,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out ``mark``."""
     details = dict(options.details)
-    at = append(options.out, [options.event], details)
+    at = append(options.out, [options.event], details, at=options.at)
     print(json.dumps({"at": instants.text(at), "event": options.event, **details}))
     return 0

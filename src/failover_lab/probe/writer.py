@@ -15,6 +15,7 @@ from failover_lab.errors import UserError
 from failover_lab.probe import records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STATUS_FILE = "status.json"
@@ -25,8 +26,12 @@ _MOST_WAITING_BYTES = 16 << 20
 class RunWriter:
     """Appends rows to the record and replaces the status, in the order given."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, begin: Callable[[], object] = lambda: None) -> None:
         """Start the record.
+
+        Args:
+            directory: where it goes.
+            begin: called first in the thread that writes.
 
         Raises:
             UserError: there is one already, or the directory may not be written to.
@@ -42,6 +47,7 @@ class RunWriter:
         self._work: queue.SimpleQueue[tuple[str, dict[str, Any] | None] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._failure: OSError | None = None
+        self._begin = begin
         self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
         self._thread.start()
         self.put(records.HEADER + "\n", None)
@@ -73,6 +79,7 @@ class RunWriter:
         self.put("", None)
 
     def _run(self) -> None:
+        self._begin()
         while (piece := self._work.get()) is not None:
             rows, status = piece
             if self._failure is None:

@@ -220,6 +220,7 @@ def build(data: RunData) -> Report:
         "measurement": {
             "ok": not judged.checks["measured"],
             "late_ms": verdict.lateness(data.records),
+            "scheduling": data.about.get("scheduling"),
             "new_rate": data.about.get("new_rate") or None,
             "reused_rate": data.about.get("reused_rate") or None,
             "port_rest_s": _rounded(min(port_rests.values(), default=None)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.probe import marks
+from failover_lab.probe.priority import REAL_TIME
 from failover_lab.probe.records import Outcome
 from failover_lab.report import stats
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
 LATE_P99_MS = 20.0
 LATE_MOST_MS = 250.0
+_REMEDY = "; as root, or with `ulimit -r 2`, it is scheduled in real time"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def not_measured(data: RunData) -> list[str]:
         reasons.append(
             f"the probe could not keep its schedule: 1% of requests were {late['p99']:.0f} ms late or more, "
             f"the latest {late['max']:.0f} ms (allowed {LATE_P99_MS:g} and {LATE_MOST_MS:g})"
+            + ("" if data.about.get("scheduling") == REAL_TIME else _REMEDY)
         )
     own = collections.Counter(record.outcome for record in data.records)
     if own[Outcome.PROBE_ERROR]:

@@ -15,7 +15,7 @@ import pytest
 
 from failover_lab import instants
 from failover_lab.observe import command as observe_command
-from failover_lab.probe import command, engine, records, wait
+from failover_lab.probe import engine, priority, records, wait
 
 ZERO = instants.parse("2026-11-23T19:00:00Z")
 NODES = ["lab", "lab-m02", "lab-m03"]
@@ -35,6 +35,7 @@ class MadeUpRun:
     reused_rate: float = 10.0
     whole: bool = True
     fault_kind: str = "drain"
+    scheduling: str = "real_time"
     marks: list[tuple[float, str]] = field(
         default_factory=lambda: [
             (-2.0, "steady_before"),
@@ -133,7 +134,8 @@ class MadeUpRun:
         about = {
             "format": records.FORMAT, "version": "0.1.0", "pid": 1, "url": "http://192.168.49.100/whoami",
             "new_rate": self.rate, "reused_rate": self.reused_rate, "reused_connections": 10,
-            "connect_timeout_s": 3.0, "read_timeout_s": 5.0, "began": instants.text(ZERO + self.begin),
+            "connect_timeout_s": 3.0, "read_timeout_s": 5.0, "scheduling": self.scheduling,
+            "began": instants.text(ZERO + self.begin),
             "ended": instants.text(ZERO + self.end) if self.whole else None,
             "end_reason": "stop file" if self.whole else None,
             "recorded": len(self.rows) if self.whole else None,
@@ -197,7 +199,7 @@ class MadeUpRun:
 @pytest.fixture(autouse=True)
 def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
-    monkeypatch.setattr(command, "hasten", lambda: None)
+    monkeypatch.setattr(priority, "hasten", lambda _level: "normal")
     # Looking more often changes nothing but the time that the tests take.
     monkeypatch.setattr(engine, "_TICK_S", 0.02)
     monkeypatch.setattr(wait, "_LOOK_EVERY_S", 0.02)

@@ -22,7 +22,7 @@ import pytest
 from failover_lab import cli, files, instants, stopping
 from failover_lab.arguments import Target
 from failover_lab.probe import engine as engine_module
-from failover_lab.probe import exchange, marks, ports, records, wait
+from failover_lab.probe import exchange, marks, ports, priority, records, wait
 from failover_lab.probe.engine import Engine, Settings
 from failover_lab.probe.records import Outcome, Record, RecordFile
 from failover_lab.probe.tally import Tally
@@ -813,10 +813,57 @@ def test_waiting_since_a_mark(
     assert "is no mark" in capsys.readouterr().err
 
 
-def test_the_probe_asks_to_be_scheduled_first_and_does_without() -> None:
-    code = "import os; from failover_lab.probe import command; command.hasten(); print(os.getpriority(0, 0))"
-    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+SCHEDULING = """
+import json, os, sys, threading
+from failover_lab.probe import priority
+
+def refuse(*_):
+    raise PermissionError(1, "no")
+
+for name in sys.argv[1:]:
+    setattr(os, name, refuse)
+got = priority.hasten(2)
+here = [os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, os.sched_getparam(0).sched_priority]
+child = []
+thread = threading.Thread(target=lambda: child.append(os.sched_getscheduler(0)))
+thread.start()
+thread.join()
+print(json.dumps([got, *here, child[0], os.getpriority(os.PRIO_PROCESS, 0)]))
+"""
+
+
+@pytest.mark.parametrize("refused", [[], ["sched_setscheduler"], ["sched_setscheduler", "setpriority"]])
+def test_the_probe_asks_to_be_scheduled_first_and_does_without(refused: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", SCHEDULING, *refused],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        check=True,
     )
-    assert int(done.stdout) in {-10, os.getpriority(os.PRIO_PROCESS, 0)}
+    got, policy, level, childs, niceness = json.loads(done.stdout)
+    wanted = ["real_time", "nice", "normal"][len(refused) :]
+    # What the system itself refuses to whoever runs the tests cannot be had.
+    assert got in wanted
+    assert (policy, level) == ((os.SCHED_RR, 2) if got == "real_time" else (os.SCHED_OTHER, 0))
+    assert childs == os.SCHED_OTHER
+    assert (niceness == -10) is (got == "nice")
+    if os.geteuid() == 0 and not refused:
+        assert got != "normal"
+
+
+def test_the_probe_tells_how_it_is_scheduled_and_its_writer_is_too(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, bool]] = []
+
+    def hasten(level: int) -> str:
+        asked.append((level, threading.current_thread() is threading.main_thread()))
+        return "real_time"
+
+    monkeypatch.setattr(priority, "hasten", hasten)
+    url = f"http://127.0.0.1:{serve(lambda _n: (GOOD, 'keep')).port}"
+    assert cli.main(["probe", "--url", url, "--max-duration", "0.1", "--out", str(tmp_path / "run")]) == 0
+    assert asked == [(2, True), (1, False)]
+    for name in ("probe.json", "status.json"):
+        assert json.loads((tmp_path / "run" / name).read_text())["scheduling"] == "real_time"

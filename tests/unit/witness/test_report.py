@@ -185,6 +185,11 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
         ("absent", {"begin": 5.0}, "not measured: the probe was not running at the fault"),
         ("cut", {"whole": False}, "not measured: the record was cut off"),
         ("late", {"differ": lambda *_: {"late": 30.0}}, "could not keep its schedule"),
+        (
+            "late_though",
+            {"differ": lambda *_: {"late": 30.0}, "scheduling": "normal"},
+            "(allowed 20 and 250); as root, or with `ulimit -r 2`, it is scheduled in real time",
+        ),
         ("stall", {"differ": lambda _d, _k, n: {"late": 300.0 if n == 5 else 0.1}}, "the latest 300 ms"),
         (
             "own",
