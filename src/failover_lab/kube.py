@@ -34,8 +34,21 @@ class RefusedError(Exception):
 class Api:
     """One context of a kubeconfig."""
 
-    def __init__(self, context: str | None, kubeconfig: Path | None) -> None:
+    def __init__(
+        self,
+        context: str | None,
+        kubeconfig: Path | None,
+        *,
+        timeout_s: float | tuple[float, float] = _REQUEST_TIMEOUT_S,
+        again: bool = True,
+    ) -> None:
         """Open the context; nothing is asked yet.
+
+        Args:
+            context: its name; None: the current one.
+            kubeconfig: None: as kubectl finds it.
+            timeout_s: for each request, or for the connection and for the answer.
+            again: try again where nothing answers; without, a silence is known after one time-out.
 
         Raises:
             UserError: there is no such context or file.
@@ -47,9 +60,12 @@ class Api:
             client = config.new_client_from_config(
                 config_file=None if kubeconfig is None else str(kubeconfig), context=context
             )
+            if not again:
+                client.rest_client.pool_manager.connection_pool_kw["retries"] = False
         except (config.ConfigException, OSError) as error:
             raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
         self._client = DynamicClient(client, discoverer=lambda *_: None)
+        self._timeout_s = timeout_s
 
     def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
         """One request; gives back the object in the answer.
@@ -75,7 +91,7 @@ class Api:
                 query_params=list(query.items()),
                 content_type=kind,
                 serialize=False,
-                _request_timeout=_REQUEST_TIMEOUT_S,
+                _request_timeout=self._timeout_s,
             )
         except ApiException as error:
             raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error

@@ -1,4 +1,4 @@
-"""``stop``: end the probe and the observer of a run that nobody is left to end."""
+"""``stop``: end the probe, the observer and the watchdog of a run that nobody is left to end."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ POLL_S = 0.1
 
 
 def processes_of(run: Path) -> list[int]:
-    """The ids of the probe and the observer that still work on this run.
+    """The ids of the probe, the observer and the watchdog that still work on this run.
 
     An id that the system has given to something else meanwhile does not count: the command line must name
     the run.
     """
     found = []
-    for name in ("probe.json", "observer.json"):
+    for name in ("probe.json", "observer.json", "watchdog.json"):
         path = run / name
         pid = files.read_json(path).get("pid") if path.exists() else None
         if isinstance(pid, int) and pid > 1 and _works_on(pid, run):
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("stop", help="end the probe and the observer of an interrupted run")
+    parser = commands.add_parser("stop", help="end the probe, observer and watchdog of an interrupted run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's directory")
     parser.add_argument("--timeout", type=arguments.number(0.1, 600, " s"), default=20.0, metavar="S")
     parser.set_defaults(run=run)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def _started(pid: int) -> str | None:
+def started(pid: int) -> str | None:
     """What tells this process from a later one with the same number; None where it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -64,7 +64,7 @@ class StopCondition:
         self._most_s = most_s
         self._stop_file = stop_file
         self._parent = parent_pid
-        self._parent_started = _started(parent_pid) if parent_pid is not None else None
+        self._parent_started = started(parent_pid) if parent_pid is not None else None
         self._ends_itself = ends_itself
         self.signals = 0
         self._signal_name = ""
@@ -96,7 +96,7 @@ class StopCondition:
     def _orphaned(self) -> bool:
         if self._parent is None:
             return False
-        return self._parent_started is None or _started(self._parent) != self._parent_started
+        return self._parent_started is None or started(self._parent) != self._parent_started
 
     def _wish(self) -> str | None:
         if self._ends_itself:

@@ -1,0 +1,248 @@
+"""Giving a dead node's work away: fence, mark, delete, clear. Every step may be done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import enum
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
+
+from failover_lab.watchdog import flows
+from failover_lab.watchdog.cluster import ApiError
+from failover_lab.watchdog.engine import EngineError
+from failover_lab.watchdog.journal import Journal, Phase
+from failover_lab.watchdog.judge import Ground
+from failover_lab.watchdog.marking import marking
+from failover_lab.watchdog.sights import Container
+
+if TYPE_CHECKING:
+    from failover_lab.watchdog.cluster import Api, Object
+    from failover_lab.watchdog.engine import Inspected
+    from failover_lab.watchdog.recorder import Recorder
+
+# The engine itself gives a killed container 12 s to end; after that nothing more is to be hoped for.
+FENCE_S = 15.0
+_INSPECT_EVERY_S = 0.02
+_KILL_EVERY_S = 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+_ATTEMPTS = 5
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Containers(Protocol):
+    """What is asked of the engine here."""
+
+    def inspect(self, name: str) -> Inspected:
+        """As ``Engine.inspect``."""
+
+    def kill(self, name: str) -> None:
+        """As ``Engine.kill``."""
+
+    def run(self, name: str, argv: list[str]) -> str:
+        """As ``Engine.run``."""
+
+
+class Outcome(enum.StrEnum):
+    """How an attempt ended."""
+
+    GIVEN_AWAY = "given away"
+    ALIVE_AGAIN = "alive again"
+    NOT_FENCED = "not fenced"
+
+
+class _BackError(Exception):
+    """The node runs again while its work is being given away."""
+
+
+def is_to_be_deleted(pod: Object) -> bool:
+    """Whether a pod would be replaced elsewhere: a DaemonSet's and the kubelet's own belong to the node."""
+    meta = pod["metadata"]
+    if "kubernetes.io/config.mirror" in (meta.get("annotations") or {}):
+        return False
+    return not any(
+        o.get("controller") and o["kind"] == "DaemonSet" for o in meta.get("ownerReferences") or []
+    )
+
+
+def addresses(pods: Collection[Object]) -> set[str]:
+    """The pods' IP addresses."""
+    return {ip["ip"] for pod in pods for ip in (pod.get("status") or {}).get("podIPs") or []}
+
+
+class GiveAway:
+    """Fences a node and gives its work away.
+
+    Args:
+        api, engine, recorder, journal: what it works with.
+        executor: where calls that wait are made.
+        namespace: whose pods are deleted.
+        clear_flows: clear the other nodes' flows to the dead pods.
+        by: the name in the mark.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        engine: Containers,
+        recorder: Recorder,
+        journal: Journal,
+        executor: concurrent.futures.Executor,
+        namespace: str,
+        clear_flows: bool,
+        by: str = "failover-lab watchdog",
+    ) -> None:
+        """Nothing is done yet."""
+        self._api = api
+        self._engine = engine
+        self._recorder = recorder
+        self._journal = journal
+        self._executor = executor
+        self._namespace = namespace
+        self._clear_flows = clear_flows
+        self._by = by
+
+    async def _off(self, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Make a call that waits, without holding up the looks."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
+
+    async def run(self, node: str, ground: Ground, others: Collection[str]) -> Outcome:
+        """Do all of it.
+
+        Args:
+            node: the one that has been found dead.
+            ground: on what ground.
+            others: the nodes that run, where flows may have to be cleared.
+
+        Raises:
+            OSError: the journal could not be written; nothing was done.
+        """
+        await self._off(self._journal.write, node, Phase.ACTING)
+        self._recorder.note("dead", node=node, why=str(ground))
+        # Reading may be done before the fence stands, and so costs no time after it.
+        listed = asyncio.create_task(self._off(self._list, node))
+        try:
+            fenced = await self._fence(node, ground)
+            if fenced is not None:
+                return fenced
+            if not await self._insist(node, "mark it out of service", self._mark, node):
+                self._recorder.note("removed", node=node, why="the cluster knows no such node any more")
+            try:
+                pods = await listed
+            except ApiError:
+                pods = await self._insist(node, "list its pods", self._list, node)
+            await asyncio.gather(self._delete(node, pods), self._clear(pods, others))
+        except _BackError:
+            self._recorder.note("back_early", node=node, why="its container was started meanwhile")
+        finally:
+            listed.cancel()
+        await self._off(self._journal.write, node, Phase.OUT)
+        return Outcome.GIVEN_AWAY
+
+    async def _fence(self, node: str, ground: Ground) -> Outcome | None:
+        """End the node for certain; None: it has ended."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + FENCE_S
+        why = "it still runs"
+        killed = False
+        next_kill = 0.0
+        while True:
+            try:
+                state = (await self._off(self._engine.inspect, node)).state
+                if state.is_down:
+                    self._recorder.note("fenced", node=node, container=str(state), killed=str(killed).lower())
+                    return None
+                if state is Container.RUNNING and ground is not Ground.SILENT and not killed:
+                    # What the engine said is no longer so, and of the two paths that agreed one is left.
+                    await self._off(self._journal.write, node, Phase.CLOSED)
+                    self._recorder.note("alive_again", node=node, why="its container runs")
+                    return Outcome.ALIVE_AGAIN
+                if loop.time() >= next_kill:
+                    killed = True
+                    next_kill = loop.time() + _KILL_EVERY_S
+                    await self._off(self._engine.kill, node)
+                    continue
+            except EngineError as error:
+                why = str(error)
+            if loop.time() >= deadline:
+                self._recorder.note("not_fenced", node=node, why=why)
+                return Outcome.NOT_FENCED
+            await asyncio.sleep(_INSPECT_EVERY_S)
+
+    async def _insist(self, node: str, step: str, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Do one step after the fence; again, if the API server does not grant it, while the fence holds."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._off(call, *arguments)
+            except ApiError as error:
+                if pause_s == _FIRST_PAUSE_S:
+                    self._recorder.note("stuck", node=node, step=step, why=str(error))
+            holds = False
+            while not holds:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                holds = await self._still_down(node)
+
+    async def _still_down(self, node: str) -> bool:
+        try:
+            state = (await self._off(self._engine.inspect, node)).state
+        except EngineError:
+            return False
+        if not state.is_down:
+            raise _BackError
+        return True
+
+    def _mark(self, node: str) -> bool:
+        """One patch for taint, cordon and label, so that at no time a replacement is put on the dead node."""
+        for _ in range(_ATTEMPTS):
+            found = self._api.node(node)
+            if found is None:
+                return False
+            change = marking(found, self._by, self._recorder.now())
+            try:
+                if change is not None:
+                    self._api.patch_node(node, change)
+            except ApiError as error:
+                # Somebody has changed the node meanwhile (the node controller does, just now): look again.
+                if error.status == 409:
+                    continue
+                raise
+            self._recorder.note("marked", node=node)
+            return True
+        raise ApiError(409, "the node changes faster than it can be marked")
+
+    def _list(self, node: str) -> list[Object]:
+        return [pod for pod in self._api.pods(self._namespace, node) if is_to_be_deleted(pod)]
+
+    async def _delete(self, node: str, pods: list[Object]) -> None:
+        """Delete the pods, and then those that were put on the node between the list and the mark."""
+        deleted: dict[str, str] = {}
+        while pods:
+            await asyncio.gather(*(self._delete_one(node, pod["metadata"]) for pod in pods))
+            deleted |= {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in pods}
+            again = await self._insist(node, "list its pods", self._list, node)
+            pods = [pod for pod in again if pod["metadata"]["uid"] not in deleted]
+        self._recorder.note("pods_deleted", node=node, pods=" ".join(sorted(deleted.values())))
+
+    async def _delete_one(self, node: str, meta: Object) -> None:
+        step = f"delete pod {meta['name']}"
+        await self._insist(node, step, self._api.delete_pod, self._namespace, meta["name"], meta["uid"])
+
+    def _clear_on(self, node: str, dead: Collection[str]) -> int | None:
+        try:
+            return flows.cleared(self._engine.run(node, flows.argv(dead)))
+        except EngineError:
+            return None
+
+    async def _clear(self, pods: Collection[Object], others: Collection[str]) -> None:
+        dead = addresses(pods)
+        if not self._clear_flows or not dead:
+            return
+        counts = await asyncio.gather(*(self._off(self._clear_on, other, dead) for other in others))
+        failed = sorted(other for other, count in zip(others, counts, strict=True) if count is None)
+        details = {"failed_on": " ".join(failed)} if failed else {}
+        self._recorder.note("flows_cleared", entries=str(sum(count or 0 for count in counts)), **details)

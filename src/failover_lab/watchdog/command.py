@@ -1,0 +1,200 @@
+"""``watchdog``: the watchdog as a command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import concurrent.futures
+import dataclasses
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments
+from failover_lab.errors import UserError
+from failover_lab.probe.command import hasten
+from failover_lab.stopping import StopCondition
+from failover_lab.watchdog.recorder import Recorder
+from failover_lab.watchdog.sights import Pace
+
+if TYPE_CHECKING:
+    from failover_lab.watchdog.act import Containers
+    from failover_lab.watchdog.cluster import Api
+    from failover_lab.watchdog.engine import Engine
+
+JOURNAL_FILE = "watchdog.jsonl"
+# The questions under way at once: three that repeat, a deletion with its flows, a return, the status.
+_THREADS = 24
+_LOOK_EVERY_S = 0.5
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _profile(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no name of a profile; use letters, digits, - and .")
+    return value
+
+
+def state_dir(profile: str) -> Path:
+    """Where the lab keeps what must outlive a run of this profile."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "failover-lab" / profile
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``watchdog`` to the command line."""
+    parser = commands.add_parser(
+        "watchdog",
+        help="find a dead node, fence it and give its work away; take it back when it is back",
+        description="Watches the nodes of a minikube profile on this machine. A node is dead when two "
+        "independent paths agree for several looks in a row: the engine says that its container has ended or "
+        "is paused, or its peers do not reach it; and its kubelet does not answer this machine. It is then "
+        "fenced by SIGKILL and marked out of service, its pods of the namespace are deleted, and the mark is "
+        "taken off when it is back. One node at a time, never the only control plane, and nothing while this "
+        "machine is too busy or all are silent. Runs until SIGTERM, SIGINT, the stop file, the end of the "
+        "parent, or --max-duration. Its state is in watchdog.json, in the run's directory or else in "
+        "--state-dir.",
+    )
+    seconds = arguments.number
+    parser.add_argument("--profile", type=_profile, default="failover-lab", help="default failover-lab")
+    parser.add_argument("--context", metavar="NAME", help="of kubectl; default: that of the profile's name")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
+    parser.add_argument(
+        "--clear-flows", action="store_true", help="clear other nodes' flows to the dead pods"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a run's directory, for marks and the state")
+    parser.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="lock and journal (default: the lab's own)"
+    )
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help=f"default: {JOURNAL_FILE} in --state-dir"
+    )
+    parser.add_argument(
+        "--interval", type=seconds(0.05, 10, " s"), default=Pace.interval_s, metavar="S",
+        help=f"between two looks (default {Pace.interval_s:g})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--confirm", type=arguments.whole(1, 20), default=Pace.confirm, metavar="N",
+        help=f"looks in a row that must agree (default {Pace.confirm})",
+    )  # fmt: skip
+    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
+    parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
+    parser.add_argument("--max-duration", type=seconds(0.1, 365 * 86400, " s"), metavar="S")
+    parser.add_argument(
+        "--release", action="store_true",
+        help="only take the mark off nodes that are back, and end; status 1 if one is not back",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wait", type=seconds(0, 3600, " s"), default=0.0, metavar="S",
+        help="with --release: so long for nodes to come back (default 0)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``watchdog``."""
+    from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
+    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
+
+    if options.wait and not options.release:
+        raise UserError("--wait says how long to wait for a return; give it with --release")
+    if options.out is not None:
+        _make(options.out, "--out")
+    directory = options.state_dir or state_dir(options.profile)
+    recorder = Recorder(options.out)
+    api = connect(options.kubeconfig, options.context or options.profile)
+    if options.release:
+        return release(api, Engine(options.profile), recorder, wait_s=options.wait)
+    stop = StopCondition(
+        most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
+    )
+    stop.catch_signals()
+    hasten()
+    return _watch(options, directory, recorder, api, stop)
+
+
+def _make(directory: Path, option: str) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make {directory}: {error.strerror}; give {option} another directory"
+        ) from error
+
+
+def _watch(
+    options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api, stop: StopCondition
+) -> int:
+    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
+    from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
+    from failover_lab.watchdog.loop import STATUS_FILE, Settings, Watchdog  # noqa: PLC0415
+    from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
+
+    settings = Settings(
+        profile=options.profile,
+        namespace=options.namespace,
+        clear_flows=options.clear_flows,
+        status=(options.out or directory) / STATUS_FILE,
+    )
+    pace = dataclasses.replace(Pace(), interval_s=options.interval, confirm=options.confirm)
+
+    async def watch(engine: Engine, journal: Journal) -> Watchdog:
+        with concurrent.futures.ThreadPoolExecutor(_THREADS, "watchdog") as executor:
+            watchdog = Watchdog(
+                settings, pace=pace, api=api, engine=engine, recorder=recorder, journal=journal, stop=stop,
+                executor=executor,
+            )  # fmt: skip
+            await watchdog.run()
+            return watchdog
+
+    with only_one(directory, options.profile):
+        journal = Journal(options.journal or directory / JOURNAL_FILE)
+        try:
+            watchdog = asyncio.run(watch(Engine(options.profile), journal))
+        finally:
+            journal.close()
+    gone = ", ".join(watchdog.given_away) or "none"
+    print(f"{watchdog.looks} looks; nodes given away: {gone}; stopped: {stop.reason()}")
+    return 0
+
+
+def release(api: Api, engine: Containers, recorder: Recorder, *, wait_s: float = 0.0) -> int:
+    """Take the watchdog's mark off every node that is back.
+
+    Args:
+        api: of the cluster.
+        engine: with its containers.
+        recorder: notes what is done.
+        wait_s: so long for nodes that are not back yet.
+
+    Returns:
+        0: no node bears it any more; 1: one does, and a line says why.
+
+    Raises:
+        UserError: the API server does not answer.
+    """
+    return asyncio.run(_release(api, engine, recorder, wait_s))
+
+
+async def _release(api: Api, engine: Containers, recorder: Recorder, wait_s: float) -> int:
+    from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
+    from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
+
+    deadline = time.monotonic() + wait_s
+    with concurrent.futures.ThreadPoolExecutor(_THREADS, "release") as executor:
+        taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=None, executor=executor)
+        while True:
+            try:
+                marked = [m.name for m in map(member, api.nodes()) if m.ours]
+            except ApiError as error:
+                raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
+            missing = {name: why for name in marked if (why := await taking.look(name)) is not None}
+            if not missing or time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(_LOOK_EVERY_S)
+    for name, why in missing.items():
+        print(f"{name} stays out of service: {why}")
+    return 1 if missing else 0

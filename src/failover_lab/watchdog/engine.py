@@ -1,0 +1,236 @@
+"""The container engine: what it says of the nodes' containers, and what it does to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from failover_lab.errors import UserError
+from failover_lab.watchdog.sights import Container
+
+# Longer than the engine itself waits for a container that it kills (10 s, and 2 s more).
+_TIMEOUT_S = 15
+_STATES = {
+    "running": Container.RUNNING,
+    "paused": Container.PAUSED,
+    "exited": Container.STOPPED,
+    "dead": Container.STOPPED,
+    "created": Container.STOPPED,
+    "removing": Container.STOPPED,
+}
+# `kill` comes before the container has ended; it is only a hint to look.
+_NEWS = ["die", "kill", "pause", "unpause", "start"]
+_STDOUT = 1
+
+T = TypeVar("T")
+
+
+class EngineError(Exception):
+    """The engine does not answer, or has refused."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One container by itself.
+
+    Attributes:
+        started: when it was started last, as the engine writes it; empty where it is absent.
+    """
+
+    state: Container
+    started: str = ""
+
+
+class Shell:
+    """A program in a node, with its input and output; lives as long as this side does."""
+
+    def __init__(self, sock: socket.socket, response: object) -> None:
+        """Take over the connection on which the program was started."""
+        self._sock = sock
+        # A connection that was idle is no broken one.
+        sock.settimeout(None)
+        # What holds the connection open must live as long.
+        self._response = response
+
+    def write(self, line: str) -> None:
+        """Send one line.
+
+        Raises:
+            OSError: the program or the engine is gone.
+        """
+        self._sock.sendall(line.encode() + b"\n")
+
+    def lines(self) -> Iterator[str]:
+        """Each line that the program writes, until it ends."""
+        from docker.utils.socket import SocketError, frames_iter  # noqa: PLC0415
+
+        rest = b""
+        try:
+            for stream, data in frames_iter(self._sock, tty=False):
+                if stream == _STDOUT:
+                    *whole, rest = (rest + data).split(b"\n")
+                    yield from (line.decode(errors="replace") for line in whole)
+        except (OSError, SocketError, ValueError):
+            return
+
+    def close(self) -> None:
+        """End the program: its input ends with the connection."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+
+def _address() -> dict[str, Any]:
+    """Which engine, as the docker command chooses it: $DOCKER_HOST, the chosen context, the usual socket."""
+    from docker.context import ContextAPI  # noqa: PLC0415
+    from docker.utils import kwargs_from_env  # noqa: PLC0415
+
+    found: dict[str, Any] = kwargs_from_env()
+    if not os.environ.get("DOCKER_HOST"):
+        context = ContextAPI.get_current_context()
+        if context is not None and context.name != "default":
+            found = {"base_url": context.Host, "tls": context.TLSConfig or False}
+    return found
+
+
+class Engine:
+    """The containers of one minikube profile; they are named like the nodes."""
+
+    def __init__(self, profile: str) -> None:
+        """Connect.
+
+        Raises:
+            UserError: no engine answers.
+        """
+        import docker  # noqa: PLC0415
+        from docker import errors  # noqa: PLC0415
+        from requests import RequestException  # noqa: PLC0415
+
+        self._errors = (
+            errors.DockerException, errors.StreamParseError, RequestException, OSError, ValueError
+        )  # fmt: skip
+        self._absent: type[Exception] = errors.NotFound
+        self._name = re.compile(rf"{re.escape(profile)}(-m[0-9]+)?")
+        try:
+            self._client = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **_address())
+        except self._errors as error:
+            raise UserError(
+                f"the container engine does not answer: {_line(error)}; `docker info` must work"
+            ) from error
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except self._absent:
+            raise
+        except self._errors as error:
+            raise EngineError(_line(error)) from error
+
+    def containers(self) -> dict[str, Container]:
+        """The state of each of the profile's containers.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        marked = {"label": "created_by.minikube.sigs.k8s.io=true"}
+        listed = self._ask(lambda: self._client.containers(all=True, filters=marked))
+        found = {}
+        for item in listed:
+            for name in (str(n).removeprefix("/") for n in item.get("Names") or []):
+                if self._name.fullmatch(name):
+                    found[name] = _STATES.get(item.get("State", ""), Container.UNKNOWN)
+        return found
+
+    def inspect(self, name: str) -> Inspected:
+        """One container, asked by itself.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        try:
+            state = self._ask(lambda: self._client.inspect_container(name))["State"]
+        except self._absent:
+            return Inspected(Container.ABSENT)
+        # To the engine a paused one is running as well, and one that it is about to start again may seem to
+        # have ended.
+        if state.get("Paused"):
+            found = Container.PAUSED
+        elif state.get("Restarting"):
+            found = Container.UNKNOWN
+        else:
+            found = Container.RUNNING if state.get("Running") else Container.STOPPED
+        return Inspected(found, str(state.get("StartedAt", "")))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to everything in a container; it may be paused, have ended, or be absent.
+
+        Raises:
+            EngineError: the engine does not answer, or has refused.
+        """
+        try:
+            self._ask(lambda: self._client.kill(name, "SIGKILL"))
+        except self._absent:
+            return
+
+    def news(self) -> Iterator[str]:
+        """The name of each container to which something happens, as it happens.
+
+        It ends with the connection, and where the engine refuses.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        events = self._ask(
+            lambda: self._client.events(decode=True, filters={"type": "container", "event": _NEWS})
+        )
+        try:
+            for event in events:
+                name = str(((event.get("Actor") or {}).get("Attributes") or {}).get("name", ""))
+                if self._name.fullmatch(name):
+                    yield name
+        except self._errors as error:
+            raise EngineError(_line(error)) from error
+
+    def shell(self, name: str, argv: list[str]) -> Shell:
+        """Start a program in a node and keep hold of its input and output.
+
+        Raises:
+            EngineError: the engine does not answer, or the node does not run.
+        """
+        try:
+            return self._ask(lambda: self._shell(name, argv))
+        except self._absent as error:
+            raise EngineError(_line(error)) from error
+
+    def _shell(self, name: str, argv: list[str]) -> Shell:
+        created = self._client.exec_create(name, argv, stdin=True, stdout=True, stderr=False, user="root")
+        stream = self._client.exec_start(created["Id"], socket=True)
+        # Of a plain connection the package gives a reader, around the socket that is needed to write.
+        return Shell(getattr(stream, "_sock", stream), stream)
+
+    def run(self, name: str, argv: list[str]) -> str:
+        """Run a program in a node to its end; gives back what it wrote, errors included.
+
+        The docker package may lose what a program writes in its first moment.
+
+        Raises:
+            EngineError: the engine does not answer, or the node does not run.
+        """
+        try:
+            return self._ask(lambda: self._run(name, argv))
+        except self._absent as error:
+            raise EngineError(_line(error)) from error
+
+    def _run(self, name: str, argv: list[str]) -> str:
+        created = self._client.exec_create(name, argv, user="root")
+        output: bytes = self._client.exec_start(created["Id"])
+        return output.decode(errors="replace")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,154 @@
+"""Taking the mark off a node that is back."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+
+from failover_lab import instants
+from failover_lab.watchdog.cluster import ApiError, member
+from failover_lab.watchdog.engine import EngineError
+from failover_lab.watchdog.journal import Journal, Phase
+from failover_lab.watchdog.kubelet import Kubelet
+from failover_lab.watchdog.marking import unmarking
+from failover_lab.watchdog.sights import Container, Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from failover_lab.watchdog.act import Containers
+    from failover_lab.watchdog.cluster import Api, Object
+    from failover_lab.watchdog.engine import Inspected
+    from failover_lab.watchdog.recorder import Recorder
+
+# Nothing is in a hurry any more; a kubelet that has just been started is.
+_KUBELET_S = 1.0
+_ATTEMPTS = 5
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def _instant(text: object) -> float | None:
+    try:
+        return instants.parse(str(text))
+    except ValueError:
+        return None
+
+
+def why_not_back(node: Object, inspected: Inspected, lease: str | None) -> str | None:
+    """What is still missing until a node is back; None: nothing as far as engine and API server know.
+
+    Args:
+        node: as the API server has it.
+        inspected: its container.
+        lease: when its kubelet renewed its lease last.
+    """
+    if inspected.state is not Container.RUNNING:
+        return f"its container is {inspected.state}"
+    started = _instant(inspected.started)
+    if started is None:
+        return "the engine does not say when its container was started"
+    renewed = _instant(lease)
+    # All of these are clocks of one machine: a container has none of its own.
+    if renewed is None or renewed <= started:
+        return "its kubelet has not renewed its lease since its container was started"
+    conditions = (node.get("status") or {}).get("conditions") or []
+    ready: Object = next((c for c in conditions if c.get("type") == "Ready"), {})
+    if ready.get("status") != "True":
+        return "it is not Ready"
+    said = _instant(ready.get("lastHeartbeatTime"))
+    # This one has whole seconds only.
+    if said is None or said < int(started):
+        return "that it is Ready was said before its container was started"
+    return None
+
+
+class GiveBack:
+    """Looks whether a node is back and takes the watchdog's mark off it.
+
+    Args:
+        api, engine, recorder: what it works with.
+        journal: None where there is none to keep, in a release by hand.
+        executor: where calls that wait are made.
+        ask: asks the kubelet at an address.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        engine: Containers,
+        recorder: Recorder,
+        journal: Journal | None,
+        executor: concurrent.futures.Executor,
+        ask: Callable[[str], Awaitable[Reach]] | None = None,
+    ) -> None:
+        """Nothing is done yet."""
+        self._api = api
+        self._engine = engine
+        self._recorder = recorder
+        self._journal = journal
+        self._executor = executor
+        self._ask = ask or _ask_kubelet
+
+    async def _off(self, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
+
+    async def look(self, name: str) -> str | None:
+        """Take the mark off if the node is back; gives back what is missing, or None: there is no mark now.
+
+        Raises:
+            OSError: the journal could not be written.
+        """
+        try:
+            inspected, node, leases = await asyncio.gather(
+                self._off(self._engine.inspect, name),
+                self._off(self._api.node, name),
+                self._off(self._api.leases),
+            )
+            if node is None or not member(node).ours:
+                await self._close(name)
+                self._recorder.note("closed", node=name, why="the node does not bear the watchdog's mark")
+                return None
+            if missing := why_not_back(node, inspected, leases.get(name)):
+                return missing
+            if await self._ask(member(node).address) is not Reach.ANSWERS:
+                return "its kubelet does not answer"
+            if self._journal is not None:
+                await self._off(self._journal.write, name, Phase.RETURNING)
+            await self._off(self._unmark, name)
+        except (ApiError, EngineError) as error:
+            return str(error)
+        await self._close(name)
+        self._recorder.note("released", node=name)
+        return None
+
+    async def _close(self, name: str) -> None:
+        if self._journal is not None:
+            await self._off(self._journal.write, name, Phase.CLOSED)
+
+    def _unmark(self, name: str) -> None:
+        for _ in range(_ATTEMPTS):
+            node = self._api.node(name)
+            change = None if node is None else unmarking(node)
+            if change is None:
+                return
+            try:
+                self._api.patch_node(name, change)
+            except ApiError as error:
+                if error.status == 409:
+                    continue
+                raise
+            return
+        raise ApiError(409, "the node changes faster than its mark can be taken off")
+
+
+async def _ask_kubelet(address: str) -> Reach:
+    host, _, port = address.rpartition(":")
+    kubelet = Kubelet(host, int(port or 0))
+    try:
+        return await kubelet.ask(_KUBELET_S)
+    finally:
+        kubelet.close()

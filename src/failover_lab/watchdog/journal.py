@@ -1,0 +1,89 @@
+"""What is about to be done to which node, written to the disk before it is done."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+from failover_lab import files, instants
+from failover_lab.errors import UserError
+
+
+class Phase(enum.StrEnum):
+    """How far a node has come.
+
+    ``ACTING``: it is about to be fenced and given away, wholly or in part done. ``OUT``: that is done.
+    ``RETURNING``: its mark is about to be taken off. ``CLOSED``: nothing of it is left to do.
+    """
+
+    ACTING = "acting"
+    OUT = "out"
+    RETURNING = "returning"
+    CLOSED = "closed"
+
+
+class Journal:
+    """One JSON line for each phase that is about to begin; every step can be done twice, so it is enough."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there.
+
+        Raises:
+            UserError: the file may not be read or written, or is damaged.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self.phases = self._read()
+        try:
+            # What is closed is history: the file stays as short as what is open.
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            with partial.open("wb") as file:
+                for node, phase in self.phases.items():
+                    file.write(_line(node, phase))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; give --journal another file") from error
+
+    def _read(self) -> dict[str, Phase]:
+        phases: dict[str, Phase] = {}
+        for entry in files.read_lines(self._path):
+            try:
+                phases[str(entry["node"])] = Phase(entry["phase"])
+            except (KeyError, ValueError) as error:
+                raise UserError(f"{self._path} is damaged: {entry}") from error
+        return {node: phase for node, phase in phases.items() if phase is not Phase.CLOSED}
+
+    def write(self, node: str, phase: Phase) -> None:
+        """Return once the disk has it.
+
+        Raises:
+            OSError: it could not be written; then nothing may be done.
+        """
+        with self._lock:
+            os.write(self._fd, _line(node, phase))
+            os.fdatasync(self._fd)
+            if phase is Phase.CLOSED:
+                self.phases.pop(node, None)
+            else:
+                self.phases[node] = phase
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+def _line(node: str, phase: Phase) -> bytes:
+    entry = {"at": instants.text(time.time()), "node": node, "phase": phase, "pid": os.getpid()}
+    return (json.dumps(entry) + "\n").encode()

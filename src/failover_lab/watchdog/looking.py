@@ -1,0 +1,212 @@
+"""Making one look: the kubelets in any case; engine, API server and peers where there is doubt."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+import time
+from collections.abc import Collection, Coroutine, Iterator, Mapping
+from typing import Any, Protocol
+
+from failover_lab.watchdog.cluster import CONNECTIONS, Api
+from failover_lab.watchdog.engine import EngineError, Shell
+from failover_lab.watchdog.kubelet import Kubelet
+from failover_lab.watchdog.peers import Peers
+from failover_lab.watchdog.polling import Lateness, Poller
+from failover_lab.watchdog.sights import Container, Look, Pace, Reach, Sight
+
+# After news of a container a look is begun anew; should they come in a flood, one is finished in between.
+_MOST_NEW_BEGINNINGS = 3
+_NEWS_AGAIN_S = 1.0
+
+
+class Watched(Protocol):
+    """What is asked of the engine here."""
+
+    def containers(self) -> dict[str, Container]:
+        """As ``Engine.containers``."""
+
+    def news(self) -> Iterator[str]:
+        """As ``Engine.news``."""
+
+    def shell(self, name: str, argv: list[str]) -> Shell:
+        """As ``Engine.shell``."""
+
+
+class _News(threading.Thread):
+    """Waits for news of containers. Only a hint: what is concluded is asked for afterwards."""
+
+    def __init__(self, engine: Watched, loop: asyncio.AbstractEventLoop, stir: asyncio.Event) -> None:
+        super().__init__(name="news", daemon=True)
+        self._engine = engine
+        self._loop = loop
+        self._stir = stir
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            with contextlib.suppress(EngineError):
+                for _name in self._engine.news():
+                    if self.ended.is_set():
+                        return
+                    with contextlib.suppress(RuntimeError):
+                        self._loop.call_soon_threadsafe(self._stir.set)
+            # Without news deaths are found all the same, a little later.
+            self.ended.wait(_NEWS_AGAIN_S)
+
+
+class Looker:
+    """Looks at the nodes.
+
+    Attributes:
+        nodes: of the cluster, asked now and then.
+        engine: the containers.
+        leases: of the nodes; its answers also tell that the API server lives.
+    """
+
+    def __init__(
+        self, *, pace: Pace, api: Api, engine: Watched, executor: concurrent.futures.ThreadPoolExecutor
+    ) -> None:
+        """Nothing is asked yet."""
+        self._pace = pace
+        self._api = api
+        self._executor = executor
+        self._source = engine
+        self._kubelets: dict[str, Kubelet] = {}
+        self._stir = asyncio.Event()
+        self._lateness = Lateness()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._news: _News | None = None
+        self.peers = Peers(engine)
+        self.nodes = Poller(api.nodes, 5 * pace.poll_s, executor)
+        self.engine = Poller(engine.containers, pace.poll_s, executor)
+        self.leases = Poller(api.leases, pace.poll_s, executor)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        loop = asyncio.get_running_loop()
+        work: list[Coroutine[Any, Any, None]] = [
+            self._lateness.run(),
+            self.nodes.run(),
+            self.engine.run(),
+            self.leases.run(),
+            self._keep_warm(),
+        ]
+        self._tasks = [loop.create_task(part) for part in work]
+        self._news = _News(self._source, loop, self._stir)
+        self._news.start()
+
+    async def _keep_warm(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # At the same time, since one after the other would share one connection.
+            asked = [loop.run_in_executor(self._executor, self._api.version) for _ in range(CONNECTIONS)]
+            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.sleep(self._pace.warm_s)
+
+    def check(self) -> None:
+        """Complain where a part that should run on has broken down."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until there is news."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stir.wait(), seconds)
+
+    async def look(
+        self, addresses: Mapping[str, str], *, seen: Collection[str], doubted: Collection[str]
+    ) -> Look:
+        """Look once.
+
+        Args:
+            addresses: of the kubelets, ``host:port`` by the nodes' names.
+            seen: nodes that have been found alive; of others, those that do not run are not asked.
+            doubted: nodes that did not answer in the last look.
+        """
+        closely = bool(doubted)
+        for _ in range(_MOST_NEW_BEGINNINGS):
+            closely = closely or self._stir.is_set()
+            self._stir.clear()
+            look = asyncio.create_task(self._look(addresses, seen, doubted, closely=closely))
+            stir = asyncio.create_task(self._stir.wait())
+            try:
+                await asyncio.wait({look, stir}, return_when=asyncio.FIRST_COMPLETED)
+                if look.done():
+                    return look.result()
+            finally:
+                look.cancel()
+                stir.cancel()
+            await asyncio.wait({look})
+        return await self._look(addresses, seen, doubted, closely=True)
+
+    async def _look(
+        self, addresses: Mapping[str, str], seen: Collection[str], doubted: Collection[str], *, closely: bool
+    ) -> Look:
+        pace = self._pace
+        began = time.monotonic()
+        self._lateness.take()
+        if closely:
+            self.leases.hurry()
+            self.engine.hurry()
+            said = await self.engine.since(began, pace.ask_s)
+        else:
+            said = self.engine.not_older(pace.old_s)
+        states = {
+            name: Container.UNKNOWN if said is None else said.get(name, Container.ABSENT)
+            for name in addresses
+        }
+        if said is not None:
+            self.peers.keep([name for name, state in states.items() if state is Container.RUNNING])
+        asked = [name for name, state in states.items() if name in seen or state is Container.RUNNING]
+        suspects = [name for name in doubted if states.get(name) is Container.RUNNING]
+        reaches, peers = await asyncio.gather(
+            asyncio.gather(
+                *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in asked)
+            ),
+            self._ask_peers(addresses if suspects else {}),
+        )
+        kubelets = dict(zip(asked, reaches, strict=True))
+        leases = self.leases.latest
+        return Look(
+            began=began,
+            ended=time.monotonic(),
+            late_s=self._lateness.take(),
+            api_asked=None if leases is None else leases.asked,
+            sights={
+                name: Sight(
+                    container=states[name],
+                    kubelet=kubelets.get(name, Reach.UNKNOWN),
+                    peers=peers.get(name, {}),
+                    lease=None if leases is None else leases.value.get(name),
+                )
+                for name in addresses
+            },
+        )
+
+    def _limit_s(self, state: Container) -> float:
+        return self._pace.fact_s if state.is_down or state is Container.PAUSED else self._pace.ask_s
+
+    async def _ask_peers(self, addresses: Mapping[str, str]) -> dict[str, dict[str, Reach]]:
+        return await self.peers.ask(addresses, self._pace.ask_s) if addresses else {}
+
+    def _kubelet(self, name: str, address: str) -> Kubelet:
+        host, _, port = address.rpartition(":")
+        kubelet = self._kubelets.get(name)
+        if kubelet is None or kubelet.address != (host, int(port)):
+            kubelet = self._kubelets[name] = Kubelet(host, int(port))
+        return kubelet
+
+    async def end(self) -> None:
+        """Stop asking."""
+        if self._news is not None:
+            self._news.ended.set()
+        self.peers.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for kubelet in self._kubelets.values():
+            kubelet.close()

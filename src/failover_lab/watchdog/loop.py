@@ -1,0 +1,304 @@
+"""The watchdog itself: look, judge, act, take back."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import files
+from failover_lab.errors import UserError
+from failover_lab.watchdog.act import GiveAway, Outcome
+from failover_lab.watchdog.cluster import Api, member
+from failover_lab.watchdog.giveback import GiveBack
+from failover_lab.watchdog.journal import Journal, Phase
+from failover_lab.watchdog.judge import Judge, State, Verdict
+from failover_lab.watchdog.looking import Looker
+from failover_lab.watchdog.policy import Member, why_not
+
+if TYPE_CHECKING:
+    from failover_lab.stopping import StopCondition
+    from failover_lab.watchdog.engine import Engine
+    from failover_lab.watchdog.recorder import Recorder
+    from failover_lab.watchdog.sights import Look, Pace
+
+STATUS_FILE = "watchdog.json"
+_STATUS_EVERY_S = 0.5
+_FIRST_ANSWER_S = 10.0
+# An attempt that failed for the engine or the disk is made again after so long.
+_AGAIN_S = 2.0
+# A node that is being given away is not left half done where a moment more will do.
+_FINISH_S = 20.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose.
+
+    Attributes:
+        profile: the minikube profile.
+        namespace: whose pods are given away.
+        clear_flows: clear the other nodes' flows to the dead pods.
+        status: where the state is written.
+    """
+
+    profile: str
+    namespace: str
+    clear_flows: bool
+    status: Path
+
+
+class Watchdog:
+    """Watches one profile's nodes.
+
+    Attributes:
+        given_away: the nodes that have been given away, in order.
+        looks: how many there were.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pace: Pace,
+        api: Api,
+        engine: Engine,
+        recorder: Recorder,
+        journal: Journal,
+        stop: StopCondition,
+        executor: concurrent.futures.ThreadPoolExecutor,
+    ) -> None:
+        """Nothing is asked yet; to be called where the loop runs."""
+        self._settings = settings
+        self._pace = pace
+        self._recorder = recorder
+        self._journal = journal
+        self._stop = stop
+        self._executor = executor
+        self._looker = Looker(pace=pace, api=api, engine=engine, executor=executor)
+        self._giving = GiveAway(
+            api=api, engine=engine, recorder=recorder, journal=journal, executor=executor,
+            namespace=settings.namespace, clear_flows=settings.clear_flows,
+        )  # fmt: skip
+        self._taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
+        # Its predecessor had seen those alive and found them dead; whether they still are, two paths will say
+        # again.
+        unfinished = [node for node, phase in journal.phases.items() if phase is Phase.ACTING]
+        self._judge = Judge(pace, seen=unfinished)
+        self._out = {node for node, phase in journal.phases.items() if phase is not Phase.ACTING}
+        self._members: dict[str, Member] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._look: Look | None = None
+        self._acting: tuple[str, asyncio.Task[Outcome]] | None = None
+        self._returning: asyncio.Task[None] | None = None
+        self._missing: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+        self._released: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        self._complained = False
+        self._next_return = 0.0
+        self._next_status = 0.0
+        self._writing: asyncio.Future[None] | None = None
+        self.given_away: list[str] = []
+        self.looks = 0
+
+    async def run(self) -> None:
+        """Watch until it is time to stop.
+
+        Raises:
+            UserError: the cluster does not answer at the beginning, or the engine knows none of its nodes.
+        """
+        self._looker.start()
+        try:
+            await self._begin()
+            while self._stop.reason() is None:
+                self._looker.check()
+                await self._turn()
+            if self._acting is not None:
+                await asyncio.wait({self._acting[1]}, timeout=_FINISH_S)
+                self._acted()
+        finally:
+            for task in (self._acting[1] if self._acting else None, self._returning):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+            await self._looker.end()
+            if self._writing is not None:
+                await asyncio.wait({self._writing})
+            self._write_status(self._status(ended=True))
+
+    async def _begin(self) -> None:
+        began = time.monotonic() - _FIRST_ANSWER_S
+        nodes = await self._looker.nodes.since(began, _FIRST_ANSWER_S)
+        if nodes is None:
+            why = self._looker.nodes.failure or "no answer"
+            raise UserError(f"the cluster of {self._settings.profile} cannot be asked for its nodes: {why}")
+        containers = await self._looker.engine.since(began, _FIRST_ANSWER_S)
+        if containers is None:
+            raise UserError(f"the container engine does not answer: {self._looker.engine.failure}")
+        if not {node["metadata"]["name"] for node in nodes} & set(containers):
+            raise UserError(
+                f"none of the cluster's nodes is a container of the profile {self._settings.profile}; "
+                "check --profile and --context"
+            )
+        self._recorder.note("watching", nodes=" ".join(sorted(node["metadata"]["name"] for node in nodes)))
+
+    async def _turn(self) -> None:
+        """One look and what follows from it."""
+        began = time.monotonic()
+        self._learn()
+        busy = self._acting[0] if self._acting else None
+        # One that has been given away would hold up every look until its time-out.
+        addresses = {
+            m.name: m.address
+            for m in self._members.values()
+            if m.address and m.name not in self._out and m.name != busy
+        }
+        doubted = [
+            n for n, v in self._verdicts.items() if v.state in {State.DOUBT, State.UNCLEAR, State.DEAD}
+        ]
+        seen = [name for name in addresses if self._judge.has_seen(name)]
+        self._look = await self._looker.look(addresses, seen=seen, doubted=doubted)
+        self.looks += 1
+        self._verdicts = self._judge.take(self._look)
+        self._acted()
+        self._act()
+        self._take_back()
+        self._tell()
+        in_haste = any(verdict.ground is not None for verdict in self._verdicts.values())
+        pause_s = self._pace.fact_s if in_haste else self._pace.interval_s
+        await self._looker.pause(max(0.0, began + pause_s - time.monotonic()))
+
+    def _learn(self) -> None:
+        """Take in what the API server says of the nodes, and marks that an earlier watchdog left there."""
+        latest = self._looker.nodes.latest
+        if latest is None:
+            return
+        self._members = {node["metadata"]["name"]: member(node) for node in latest.value}
+        for name in [n for n in self._verdicts if n not in self._members]:
+            self._judge.forget(name)
+        acting = self._acting[0] if self._acting else None
+        for m in self._members.values():
+            known = m.name == acting or m.name in self._journal.phases
+            # The list may be older than the end of the mark.
+            if m.ours and not known and latest.asked >= self._released.get(m.name, 0.0):
+                self._out.add(m.name)
+
+    def _act(self) -> None:
+        for name, verdict in self._verdicts.items():
+            if verdict.state is State.ALIVE:
+                self._refused.pop(name, None)
+                if self._journal.phases.get(name) is Phase.ACTING:
+                    # An earlier attempt did not come far, or not to its end: what it did is taken back.
+                    self._out.add(name)
+            if verdict.state is not State.DEAD or self._acting is not None:
+                continue
+            if time.monotonic() < self._not_before.get(name, 0.0):
+                continue
+            why = why_not(name, self._members.values(), self._verdicts, self._out)
+            if why is None:
+                self._give_away(name, verdict)
+            elif self._refused.get(name) != why:
+                self._refused[name] = why
+                self._recorder.note("refused", node=name, why=why)
+
+    def _give_away(self, name: str, verdict: Verdict) -> None:
+        assert verdict.ground is not None  # noqa: S101  for the type alone: the dead have one
+        others = [n for n, v in self._verdicts.items() if v.state is State.ALIVE]
+        task = asyncio.create_task(self._giving.run(name, verdict.ground, others))
+        self._acting = (name, task)
+
+    def _acted(self) -> None:
+        """Take in how an attempt ended."""
+        if self._acting is None or not self._acting[1].done():
+            return
+        (name, task), self._acting = self._acting, None
+        try:
+            outcome = task.result()
+        except OSError as error:
+            self._recorder.note("failed", node=name, why=f"the journal cannot be written: {error.strerror}")
+            outcome = Outcome.NOT_FENCED
+        if outcome is Outcome.GIVEN_AWAY:
+            self.given_away.append(name)
+            self._out.add(name)
+            self._judge.forget(name)
+        else:
+            self._not_before[name] = time.monotonic() + _AGAIN_S
+
+    def _take_back(self) -> None:
+        """Look now and then whether those that were given away are back."""
+        done = self._returning is None or self._returning.done()
+        if not self._out or not done or time.monotonic() < self._next_return:
+            return
+        if self._returning is not None:
+            self._returning.result()
+        self._next_return = time.monotonic() + self._pace.return_s
+        self._returning = asyncio.create_task(self._look_for_return())
+
+    async def _look_for_return(self) -> None:
+        for name in sorted(self._out):
+            try:
+                missing = await self._taking.look(name)
+            except OSError as error:
+                missing = f"the journal cannot be written: {error.strerror}"
+            if missing is None:
+                self._missing.pop(name, None)
+                self._out.discard(name)
+                self._judge.forget(name)
+                self._released[name] = time.monotonic()
+                self._looker.nodes.hurry()
+            else:
+                self._missing[name] = missing
+
+    def _tell(self) -> None:
+        """Write the status now and then, beside the looks: a slow disk must not make them late."""
+        if time.monotonic() < self._next_status or (self._writing is not None and not self._writing.done()):
+            return
+        self._next_status = time.monotonic() + _STATUS_EVERY_S
+        loop = asyncio.get_running_loop()
+        self._writing = loop.run_in_executor(self._executor, self._write_status, self._status(ended=False))
+
+    def _status(self, *, ended: bool) -> dict[str, Any]:
+        looker = self._looker
+        sights = self._look.sights if self._look is not None else {}
+        state = "ended" if ended else "acting" if self._acting else "watching"
+        return {
+            "updated": self._recorder.now(),
+            "pid": os.getpid(),
+            "profile": self._settings.profile,
+            "state": state,
+            "looks": self.looks,
+            "late_s": None if self._look is None else round(self._look.late_s, 3),
+            "engine": looker.engine.failure or "answers",
+            "api": looker.leases.failure or "answers",
+            "nodes": {
+                name: {
+                    "state": verdict.state,
+                    "why": verdict.why,
+                    "container": sights[name].container,
+                    "kubelet": sights[name].kubelet,
+                    "peers": dict(sights[name].peers),
+                    "lease": sights[name].lease,
+                }
+                for name, verdict in self._verdicts.items()
+            },
+            "peers_ready": sorted(looker.peers.ready()),
+            "acting_on": self._acting[0] if self._acting else None,
+            "out": {name: self._missing.get(name, "") for name in sorted(self._out)},
+            "given_away": self.given_away,
+            "actions": self._recorder.actions,
+        }
+
+    def _write_status(self, status: dict[str, Any]) -> None:
+        try:
+            files.write_json(self._settings.status, status)
+        except OSError as error:
+            # Nobody can be told, but the nodes are watched all the same.
+            if not self._complained:
+                self._complained = True
+                print(f"cannot write {self._settings.status}: {error.strerror}", file=sys.stderr)

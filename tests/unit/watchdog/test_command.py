@@ -1,0 +1,340 @@
+"""The command line, and the cluster through its own API."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.watchdog.conftest import SimNode, World
+
+from failover_lab import cli, stop, stopping
+from failover_lab.errors import UserError
+from failover_lab.watchdog import cluster, command, engine
+from failover_lab.watchdog.cluster import ApiError, connect
+from failover_lab.watchdog.marking import OWNER
+from failover_lab.watchdog.only_one import FILE
+
+
+class ApiServer:
+    """Answers with what it is told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, Any]] = {}
+        self.asked: list[tuple[str, str, str, Any]] = []
+        self.connections = 0
+        self.hold_s = 0.0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None: ...
+
+            def setup(self) -> None:
+                outer.connections += 1
+                super().setup()
+
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                kind = self.headers.get("Content-Type", "")
+                outer.asked.append((self.command, self.path, kind, json.loads(body) if body else None))
+                time.sleep(outer.hold_s)
+                status, content = outer.answers.get(f"{self.command} {self.path}", (404, {}))
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_PATCH = do_DELETE = do_GET  # noqa: N815  the library's own names
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def kubeconfig(self, path: Path) -> Path:
+        def named(what: str, content: Any) -> list[Any]:
+            return [{"name": "lab", what: content}]
+
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "clusters": named("cluster", {"server": f"http://127.0.0.1:{self.server.server_port}"}),
+                    "users": named("user", {}),
+                    "contexts": named("context", {"cluster": "lab", "user": "lab"}),
+                    "current-context": "lab",
+                }
+            )
+        )
+        return path
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    made = ApiServer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def api(server: ApiServer, tmp_path: Path) -> cluster.Api:
+    return connect(server.kubeconfig(tmp_path / "kubeconfig"), "lab")
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+PODS = "/api/v1/namespaces/site/pods"
+
+
+def test_what_is_asked(server: ApiServer, api: cluster.Api) -> None:
+    lab = {"metadata": {"name": "lab"}}
+    server.answers = {
+        "GET /api/v1/nodes": (200, {"items": [lab]}),
+        "GET /api/v1/nodes/lab": (200, lab),
+        f"GET {LEASES}": (
+            200,
+            {"items": [{**lab, "spec": {"renewTime": "t"}}, {"metadata": {"name": "new"}}]},
+        ),
+        f"GET {PODS}?fieldSelector=spec.nodeName%3Dlab": (200, {"items": None}),
+        "GET /version": (200, {"gitVersion": "v1.35.1"}),
+    }
+    assert api.nodes() == [lab]
+    assert api.node("lab") == lab
+    assert api.node("lab-m02") is None
+    assert api.leases() == {"lab": "t", "new": ""}
+    assert api.pods("site", "lab") == []
+    assert api.version() == {"gitVersion": "v1.35.1"}
+    # One connection for all of it.
+    assert server.connections == 1
+
+
+def test_what_is_changed(server: ApiServer, api: cluster.Api) -> None:
+    server.answers = {"PATCH /api/v1/nodes/lab": (200, {}), f"DELETE {PODS}/site-1": (200, {})}
+    api.patch_node("lab", {"spec": {"unschedulable": True}})
+    api.delete_pod("site", "site-1", "uid-1")
+    assert server.asked == [
+        (
+            "PATCH",
+            "/api/v1/nodes/lab",
+            "application/merge-patch+json",
+            {"spec": {"unschedulable": True}},
+        ),
+        (
+            "DELETE",
+            f"{PODS}/site-1",
+            "application/json",
+            {
+                "apiVersion": "v1",
+                "kind": "DeleteOptions",
+                "gracePeriodSeconds": 0,
+                "preconditions": {"uid": "uid-1"},
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_pod_that_is_gone_or_another_is_deleted_enough(
+    server: ApiServer, api: cluster.Api, status: int
+) -> None:
+    server.answers = {f"DELETE {PODS}/site-1": (status, {"kind": "Status"})}
+    api.delete_pod("site", "site-1", "uid-1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ((403, {"kind": "Status", "message": "no"}), 403, "the API server says 403: no"),
+        ((500, {}), 500, "the API server says 500"),
+        ((200, b"<html>"), None, "the API server does not answer"),
+    ],
+)
+def test_what_is_not_granted(
+    server: ApiServer, api: cluster.Api, answer: tuple[int, Any], status: int | None, words: str
+) -> None:
+    server.answers = {"GET /api/v1/nodes/lab": answer, f"DELETE {PODS}/site-1": answer}
+    with pytest.raises(ApiError, match=words) as raised:
+        api.node("lab")
+    assert raised.value.status == status
+    with pytest.raises(ApiError, match=words) as raised:
+        api.delete_pod("site", "site-1", "uid-1")
+    assert raised.value.status == status
+
+
+def test_silence_is_noticed_and_asked_once(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_TIMEOUT_S", (0.5, 0.1))
+    api = connect(server.kubeconfig(tmp_path / "kubeconfig"), "lab")
+    server.hold_s = 0.3
+    began = time.monotonic()
+    with pytest.raises(ApiError, match="does not answer") as raised:
+        api.nodes()
+    assert raised.value.status is None
+    assert time.monotonic() - began < 0.3
+    assert len(server.asked) == 1
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def test_nobody_there(server: ApiServer, api: cluster.Api) -> None:
+    server.server.shutdown()
+    server.server.server_close()
+    with pytest.raises(ApiError, match="does not answer"):
+        api.nodes()
+
+
+def test_an_unknown_context_is_told(server: ApiServer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="check --kubeconfig and --context"):
+        connect(server.kubeconfig(tmp_path / "kubeconfig"), "other")
+    with pytest.raises(UserError, match="no access to the cluster"):
+        connect(tmp_path / "missing", None)
+
+
+# The command
+
+
+@pytest.fixture
+def lab(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """The command, in the small world instead of a cluster."""
+    monkeypatch.setattr(cluster, "connect", lambda *_: world.api)
+    monkeypatch.setattr(engine, "Engine", lambda _profile: world)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return world
+
+
+def call(*arguments: str) -> int:
+    return cli.main(["watchdog", "--profile=lab", *arguments])
+
+
+def test_it_watches_until_told(lab: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    stop_file = out / "stop"
+    stopper = threading.Timer(0.3, stop_file.touch)
+    stopper.start()
+    assert (
+        call(f"--out={out}", f"--stop-file={stop_file}", f"--parent-pid={os.getpid()}", "--max-duration=60")
+        == 0
+    )
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1].endswith("looks; nodes given away: none; stopped: stop file")
+    status = json.loads((out / "watchdog.json").read_text())
+    assert (status["state"], status["pid"], status["profile"]) == ("ended", os.getpid(), "lab")
+    assert (out / "marks.jsonl").exists()
+    state = tmp_path / "state" / "failover-lab" / "lab"
+    assert sorted(path.name for path in state.iterdir()) == ["watchdog.jsonl", "watchdog.lock"]
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_run_the_state_is_in_its_own_place(
+    lab: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    assert call(f"--state-dir={place}", f"--journal={tmp_path}/j.jsonl", "--max-duration=0.1") == 0
+    assert sorted(path.name for path in place.iterdir()) == ["watchdog.json", "watchdog.lock"]
+    assert (tmp_path / "j.jsonl").exists()
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert command.state_dir("lab") == Path.home() / ".local" / "state" / "failover-lab" / "lab"
+
+
+def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    parent = os.getppid()
+    holder = {"pid": parent, "started": stopping.started(parent), "since": "then"}
+    (place / FILE).write_text(json.dumps(holder))
+    assert call(f"--state-dir={place}", "--max-duration=60") == 2
+    assert f"a watchdog of lab is running already: process {parent}, since then" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--interval=0"], "out of range"),
+        (["--confirm=0"], "out of range"),
+        (["--confirm=x"], "no whole number"),
+        (["--profile=a/b"], "no name of a profile"),
+        (["--profile="], "no name of a profile"),
+        (["--max-duration=-1"], "out of range"),
+        (["--parent-pid=0"], "out of range"),
+        (["--wait=3"], "give it with --release"),
+        (["--out=/proc/none"], "give --out another directory"),
+        (["--state-dir=/proc/none"], "give --state-dir another"),
+        (["--journal=/proc/none"], "give --journal another file"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    lab: World, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    try:
+        status = call("--max-duration=1", *arguments)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert words in error
+
+
+def marked(node: SimNode) -> None:
+    node.annotations[OWNER] = '{"changed": ["cordon", "label", "taint"]}'
+    node.spec = {"unschedulable": True}
+
+
+def test_release(lab: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--release") == 0
+    marked(lab.nodes["lab-m02"])
+    marked(lab.nodes["lab-m03"])
+    lab.nodes["lab-m01"] = SimNode("lab-m01", "10.0.0.9", spec={"unschedulable": True})
+    lab.nodes["lab-m03"].container = lab.nodes["lab-m03"].container.STOPPED
+    for node in lab.nodes.values():
+        node.started -= 1
+    assert call("--release") == 1
+    assert "lab-m03 stays out of service: its container is stopped" in capsys.readouterr().out
+    assert lab.nodes["lab-m02"].spec == {}
+    assert lab.nodes["lab-m03"].spec == {"unschedulable": True}
+    # Not ours, and so not touched.
+    assert lab.nodes["lab-m01"].spec == {"unschedulable": True}
+
+
+def test_release_waits_for_those_that_come_back(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_LOOK_EVERY_S", 0.02)
+    marked(lab.nodes["lab-m02"])
+    lab.stop("lab-m02")
+    back = threading.Timer(0.1, lab.start, ["lab-m02"])
+    back.start()
+    assert call("--release", "--wait=10") == 0
+    assert lab.nodes["lab-m02"].spec == {}
+
+
+def test_release_without_an_api_server_is_told(lab: World, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.api_up = False
+    assert call("--release") == 2
+    assert "the cluster cannot be asked for its nodes" in capsys.readouterr().err
+
+
+def test_release_notes_what_it_does_in_the_run(lab: World, tmp_path: Path) -> None:
+    marked(lab.nodes["lab-m02"])
+    lab.nodes["lab-m02"].started -= 1
+    assert call("--release", f"--out={tmp_path}") == 0
+    assert json.loads((tmp_path / "marks.jsonl").read_text())["event"] == "watchdog_released"
+
+
+def test_the_one_of_an_interrupted_run_is_ended(tmp_path: Path) -> None:
+    sleep = "import time; time.sleep(30)"
+    argv = [sys.executable, "-c", sleep, "failover_lab", "watchdog", f"--out={tmp_path}"]
+    with subprocess.Popen(argv) as child:
+        (tmp_path / "watchdog.json").write_text(json.dumps({"pid": child.pid}))
+        assert stop.processes_of(tmp_path) == [child.pid]
+        child.kill()

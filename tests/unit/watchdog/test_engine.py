@@ -1,0 +1,325 @@
+"""The engine through its own API, as far as a small server on a socket of the same kind speaks it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import socket
+import socketserver
+import struct
+import subprocess
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from failover_lab.errors import UserError
+from failover_lab.watchdog import flows
+from failover_lab.watchdog.engine import Engine, EngineError, Inspected, Shell
+from failover_lab.watchdog.sights import Container
+
+
+def frame(data: bytes, stream: int = 1) -> bytes:
+    return struct.pack(">BxxxL", stream, len(data)) + data
+
+
+class FakeEngine:
+    """What it is asked, and what it answers."""
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[str] = []
+        self.containers: list[dict[str, Any]] = []
+        self.states: dict[str, dict[str, Any]] = {}
+        self.events: list[Any] = []
+        self.output = b""
+        self.fail = False
+        self.executed: list[dict[str, Any]] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None: ...
+
+            def address_string(self) -> str:
+                return "client"
+
+            def do_GET(self) -> None:
+                outer.serve(self)
+
+            do_POST = do_GET  # noqa: N815  the library's own name
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(str(path), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def serve(self, handler: Any) -> None:
+        url = urllib.parse.urlsplit(handler.path)
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        path = "/" + url.path.split("/", 2)[2] if url.path.startswith("/v1.") else url.path
+        self.asked.append(f"{handler.command} {path}")
+        if self.fail:
+            answer(handler, 500, {"message": "driver failed"})
+        elif path == "/version":
+            answer(handler, 200, {"ApiVersion": "1.45", "Version": "26.1.5"})
+        elif path == "/containers/json":
+            assert json.loads(urllib.parse.parse_qs(url.query)["filters"][0]) == {
+                "label": ["created_by.minikube.sigs.k8s.io=true"]
+            }
+            answer(handler, 200, self.containers)
+        elif path == "/events":
+            self.tell(handler, json.loads(urllib.parse.parse_qs(url.query)["filters"][0]))
+        elif path.startswith("/exec/"):
+            self.upgrade(handler)
+        elif path.split("/")[2] not in self.states:
+            answer(handler, 404, {"message": "No such container: " + path.split("/")[2]})
+        elif path.endswith("/json"):
+            answer(handler, 200, {"State": self.states[path.split("/")[2]]})
+        elif path.endswith("/kill"):
+            assert urllib.parse.parse_qs(url.query) == {"signal": ["SIGKILL"]}
+            answer(handler, 204, None)
+        elif path.endswith("/exec"):
+            self.executed.append(json.loads(body))
+            answer(handler, 201, {"Id": "abc"})
+
+    def tell(self, handler: Any, filters: Any) -> None:
+        assert filters == {"type": ["container"], "event": ["die", "kill", "pause", "unpause", "start"]}
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for event in self.events:
+            data = json.dumps(event).encode() + b"\n"
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    def upgrade(self, handler: Any) -> None:
+        handler.send_response(101, "UPGRADED")
+        handler.send_header("Connection", "Upgrade")
+        handler.send_header("Upgrade", "tcp")
+        handler.end_headers()
+        if self.output:
+            time.sleep(0.05)
+            handler.wfile.write(self.output)
+        else:
+            # Each line comes back, in pieces, with an error of the program's in between.
+            while line := handler.rfile.readline():
+                handler.wfile.write(frame(line[:2]) + frame(b"complaint\n", 2) + frame(line[2:]))
+        handler.close_connection = True
+
+
+def answer(handler: Any, status: int, content: Any) -> None:
+    data = b"" if content is None else json.dumps(content).encode()
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEngine]:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    engine = FakeEngine(tmp_path / "engine.sock")
+    yield engine
+    engine.server.shutdown()
+    engine.server.server_close()
+
+
+def test_the_containers_of_a_profile(fake: FakeEngine) -> None:
+    states = {
+        "lab": "running", "lab-m02": "paused", "lab-m03": "exited", "lab-m04": "dead", "lab-m05": "created",
+        "lab-m06": "removing", "lab-m07": "restarting", "lab-m08": "something new", "lab-registry": "running",
+        "other-lab": "running", "lab2": "running",
+    }  # fmt: skip
+    fake.containers = [{"Names": [f"/{name}"], "State": state} for name, state in states.items()]
+    fake.containers.append({"Names": None})
+    assert Engine("lab").containers() == {
+        "lab": Container.RUNNING,
+        "lab-m02": Container.PAUSED,
+        "lab-m03": Container.STOPPED,
+        "lab-m04": Container.STOPPED,
+        "lab-m05": Container.STOPPED,
+        "lab-m06": Container.STOPPED,
+        "lab-m07": Container.UNKNOWN,
+        "lab-m08": Container.UNKNOWN,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "container"),
+    [
+        ({"Running": True}, Container.RUNNING),
+        ({"Running": True, "Paused": True}, Container.PAUSED),
+        ({"Running": True, "Restarting": True}, Container.UNKNOWN),
+        ({"Running": False}, Container.STOPPED),
+    ],
+)
+def test_one_container(fake: FakeEngine, state: dict[str, bool], container: Container) -> None:
+    fake.states["lab"] = {**state, "StartedAt": "2026-11-23T19:00:00.123456789Z"}
+    assert Engine("lab").inspect("lab") == Inspected(container, "2026-11-23T19:00:00.123456789Z")
+    assert Engine("lab").inspect("lab-m02") == Inspected(Container.ABSENT)
+
+
+def test_kill(fake: FakeEngine) -> None:
+    fake.states["lab"] = {}
+    Engine("lab").kill("lab")
+    Engine("lab").kill("lab-m02")
+    assert [a for a in fake.asked if "kill" in a] == [
+        "POST /containers/lab/kill",
+        "POST /containers/lab-m02/kill",
+    ]
+
+
+def test_news_of_the_profile_alone(fake: FakeEngine) -> None:
+    fake.events = [
+        {"Actor": {"Attributes": {"name": name}}} for name in ("lab", "other", "lab-registry", "lab-m02")
+    ]
+    fake.events += [{"Actor": {}}, {}]
+    assert list(Engine("lab").news()) == ["lab", "lab-m02"]
+
+
+@pytest.mark.parametrize("end", [b"40\r\n{half", b"6\r\n{half}\r\n0\r\n\r\n"])
+def test_news_that_are_damaged_end(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    def tell(handler: Any, _filters: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(end)
+        handler.close_connection = True
+
+    monkeypatch.setattr(fake, "tell", tell)
+    with contextlib.suppress(EngineError):
+        assert list(Engine("lab").news()) == []
+
+
+def test_a_program_with_its_input_and_output(fake: FakeEngine) -> None:
+    fake.states["lab"] = {}
+    shell = Engine("lab").shell("lab", ["perl", "-e", "1"])
+    assert fake.executed[0]["Cmd"] == ["perl", "-e", "1"]
+    assert (fake.executed[0]["AttachStdin"], fake.executed[0]["User"]) == (True, "root")
+    lines = shell.lines()
+    shell.write("1 0.4 10.0.0.1:10250")
+    assert next(lines) == "1 0.4 10.0.0.1:10250"
+    shell.write("2")
+    assert next(lines) == "2"
+    shell.close()
+    assert list(lines) == []
+    with pytest.raises(OSError, match=r"."):
+        shell.write("3")
+    shell.close()
+
+
+def test_a_connection_that_breaks_ends_the_lines() -> None:
+    ours, theirs = socket.socketpair()
+    shell = Shell(ours, None)
+    theirs.sendall(frame(b"1 whole\n2 ha")[:-2])
+    theirs.close()
+    assert list(shell.lines()) == ["1 whole"]
+    shell.close()
+    assert list(shell.lines()) == []
+
+
+def test_a_program_to_its_end(fake: FakeEngine) -> None:
+    fake.states["lab"] = {}
+    fake.output = frame(b"conntrack v1.4.7: 3 flow entries have been deleted.\n") + frame(
+        b"conntrack v1.4.7: 4 flow entries have been deleted.\n", 2
+    )
+    said = Engine("lab").run("lab", flows.argv({"10.244.0.2", "10.244.0.1"}))
+    assert flows.cleared(said) == 7
+    assert fake.executed[0]["Cmd"][3:] == ["sh", "10.244.0.1", "10.244.0.2"]
+
+
+def test_what_clears_flows_runs_in_a_shell(tmp_path: Path) -> None:
+    """With a conntrack that says what it was called with, and has nothing to delete, which is status 1."""
+    tool = tmp_path / "conntrack"
+    tool.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho junk\n'
+        'echo "conntrack v1.4.7 (conntrack-tools): 2 flow entries have been deleted." >&2\nexit 1\n'
+    )
+    tool.chmod(0o755)
+    (tmp_path / "sleep").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "sleep").chmod(0o755)
+    done = subprocess.run(
+        flows.argv(["10.0.0.1", "10.0.0.2"]),
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert flows.cleared(done.stdout) == 24
+    assert "junk" not in done.stdout
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[:2] == [f"-D -p tcp --reply-src 10.0.0.{n}" for n in (1, 2)]
+    assert len(calls) == 12
+
+
+def test_a_tool_that_is_missing_has_cleared_nothing() -> None:
+    assert flows.cleared("sh: 1: conntrack: not found\n") is None
+
+
+@pytest.mark.parametrize("call", ["containers", "inspect", "kill", "news", "shell", "run"])
+def test_an_engine_that_refuses_or_goes_away(fake: FakeEngine, call: str) -> None:
+    engine = Engine("lab")
+    fake.states["lab"] = {}
+    arguments: dict[str, list[Any]] = {
+        "inspect": ["lab"], "kill": ["lab"], "shell": ["lab", ["true"]], "run": ["lab", ["true"]]
+    }  # fmt: skip
+
+    def make() -> None:
+        result = getattr(engine, call)(*arguments.get(call, []))
+        if call == "news":
+            list(result)
+
+    fake.fail = True
+    if call == "news":
+        make()
+    else:
+        with pytest.raises(EngineError, match="driver failed"):
+            make()
+    fake.server.shutdown()
+    fake.server.server_close()
+    Path(os.environ["DOCKER_HOST"].removeprefix("unix://")).unlink()
+    engine._client.close()
+    with pytest.raises(EngineError):
+        make()
+
+
+def test_programs_in_nodes_that_are_absent(fake: FakeEngine) -> None:
+    engine = Engine("lab")
+    with pytest.raises(EngineError, match="No such container"):
+        engine.shell("lab", ["true"])
+    with pytest.raises(EngineError, match="No such container"):
+        engine.run("lab", ["true"])
+
+
+def test_no_engine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(UserError, match="`docker info` must work"):
+        Engine("lab")
+
+
+def test_the_chosen_context_is_obeyed(
+    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `docker context use` leaves it; minikube goes by the same."""
+    from docker.context import ContextAPI
+
+    host = os.environ["DOCKER_HOST"]
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+
+    class Chosen:
+        name = "desktop"
+        Host = host
+        TLSConfig = None
+
+    monkeypatch.setattr(ContextAPI, "get_current_context", Chosen)
+    assert Engine("lab").containers() == {}
