@@ -12,6 +12,7 @@ from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import marks, wait
 from failover_lab.report import command as report_command
+from failover_lab.watchdog import command as watchdog_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    witness = (probe_command, marks, wait, observe_command, stop, report_command)
+    witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (htpasswd, subnet, spread, drain_command, *witness):
         module.add_parser(commands)
     return result
