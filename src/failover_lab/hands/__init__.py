@@ -1,0 +1,1 @@
+"""What is done by hand to a cluster: pods killed on purpose, a dead node's work given away by an operator."""

@@ -1,0 +1,210 @@
+"""``predict``: how long a failover should take, by the settings in force.
+
+Four clocks, each from the fault on. Where an event falls at random between two ticks, there is a range; what
+is reported is its middle, which for these sums of uniform delays is the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, fields, replace
+
+from failover_lab import arguments
+from failover_lab.probe import ports
+from failover_lab.watchdog.sights import Pace
+
+CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
+KINDS = ("drain", "kill", "freeze", "partition", "kubelet", "pod")
+RECOVERIES = ("automatic", "watchdog", "manual")
+# With these, the node stops answering its users; of a stopped kubelet nobody notices but the control plane.
+_SILENT = frozenset({"kill", "freeze", "partition"})
+# MetalLB's speakers watch each other (memberlist): a dead one is suspected after a second and a half, and
+# given up after two to four; then another announces the address.
+_MEMBERLIST_S = (2.0, 4.0)
+# From a change in the cluster until another node's speaker has announced the address.
+_SPEAKER_S = (0.1, 0.6)
+# From a pod's loss of readiness, or its deletion, until it is out of the list of endpoints.
+_SLICE_S = (0.05, 0.3)
+# A killed container's end, as the engine tells it.
+_FENCE_S = (0.1, 0.5)
+# The present pods' times of start are known in whole seconds.
+_SECOND_S = 1.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """From the earliest to the latest, in seconds."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: Range) -> Range:
+        """One after the other."""
+        return Range(self.low + other.low, self.high + other.high)
+
+    @property
+    def middle(self) -> float:
+        """The median of a symmetric delay."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What the cluster is set to, in seconds.
+
+    Attributes:
+        grace_s: without a sign of life for so long, a node is not ready.
+        monitor_period_s: the controller manager looks this often.
+        lease_s: a kubelet renews its lease after a quarter of this.
+        toleration_s: a pod stays bound to a lost node for so long; None: for ever.
+        pod_start_s: from a pod's creation until it is ready, in whole seconds; None: not known.
+        half_open_s: for so long a kernel remembers a connection that nobody has answered; None: not known.
+        port_rest_s: the client uses a port again after so long; None: not known.
+    """
+
+    grace_s: float
+    monitor_period_s: float
+    lease_s: float
+    toleration_s: float | None
+    pod_start_s: float | None
+    half_open_s: float | None = None
+    port_rest_s: float | None = None
+
+    @property
+    def leaves_a_tail(self) -> bool:
+        """Whether a new connection may meet what is remembered of one to a pod that is gone."""
+        if self.half_open_s is None or self.port_rest_s is None:
+            return False
+        return self.port_rest_s < self.half_open_s
+
+
+def fixed(seconds: float) -> Range:
+    """No range at all."""
+    return Range(seconds, seconds)
+
+
+def not_ready(timings: Timings) -> Range:
+    """From the last breath of a kubelet until its node is not ready.
+
+    The lease was renewed up to a quarter of its length before the fault. The controller manager sees a
+    renewal at its next look, and counts the grace period from that look.
+    """
+    return Range(timings.grace_s - timings.lease_s / 4, timings.grace_s + timings.monitor_period_s)
+
+
+def given_away(kind: str, pace: Pace) -> Range | None:
+    """From the fault until the watchdog has fenced the node; None: it would not act."""
+    looks_s = (pace.confirm - 1) * pace.fact_s
+    if kind == "kill":
+        return Range(looks_s, looks_s + 2 * pace.fact_s)
+    if kind == "freeze":
+        return Range(pace.pause_s, pace.pause_s + pace.interval_s) + Range(*_FENCE_S)
+    if kind == "partition":
+        # Whoever is silent is asked for longer; the last answer came up to a look before the fault.
+        return Range(pace.silence_s - pace.interval_s, pace.silence_s + pace.ask_s) + Range(*_FENCE_S)
+    return None
+
+
+def predict(
+    kind: str, recovery: str, timings: Timings, *, announcer: bool | None, pace: Pace | None = None
+) -> dict[str, Range | None]:
+    """The four clocks; None where nothing of the kind is to happen, or nobody can say when.
+
+    Args:
+        kind: of the fault.
+        recovery: who gives the node's work away.
+        timings: what the cluster is set to.
+        announcer: whether the node announces the address; None: not known.
+        pace: of the watchdog; its own unless given.
+    """
+    clocks: dict[str, Range | None] = dict.fromkeys(CLOCKS)
+    start = None
+    if timings.pod_start_s is not None:
+        start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
+    if kind == "drain":
+        return clocks
+    if kind == "pod":
+        clocks["endpoints"] = Range(*_SLICE_S)
+        clocks["capacity"] = start
+        return clocks
+    fenced = given_away(kind, pace or Pace()) if recovery == "watchdog" else None
+    if kind in _SILENT and announcer is not None:
+        clocks["address"] = fixed(0.0)
+        if announcer:
+            clocks["address"] = Range(*_MEMBERLIST_S) if fenced is None else fenced + Range(*_SPEAKER_S)
+    if fenced is not None:
+        clocks["endpoints"] = fenced + Range(*_SLICE_S)
+        clocks["capacity"] = None if start is None else fenced + start
+    elif recovery != "manual":
+        lost = not_ready(timings)
+        clocks["endpoints"] = lost + Range(*_SLICE_S)
+        if start is not None and timings.toleration_s is not None:
+            clocks["capacity"] = lost + fixed(timings.toleration_s) + start
+        if kind in _SILENT and timings.leaves_a_tail and timings.half_open_s is not None:
+            # A connection that was begun just before the endpoint was gone.
+            clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
+    return clocks
+
+
+def timings_from(text: str) -> Timings:
+    """A type for the timings as a JSON object; what is not a timing is passed over."""
+    try:
+        content = json.loads(text)
+        return Timings(**{f.name: content[f.name] for f in fields(Timings) if f.name in content})
+    except (ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"no timings: {error}") from None
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``predict`` to the command line."""
+    parser = commands.add_parser(
+        "predict",
+        help="say how long a failover should take",
+        description="Prints, as JSON, the predicted clocks in seconds from the fault on (the middle of each "
+        "range; null where nothing of the kind is to happen, or nobody can say when), and the ranges.",
+    )
+    parser.add_argument("--kind", required=True, choices=KINDS)
+    parser.add_argument("--recovery", default="automatic", choices=RECOVERIES)
+    parser.add_argument(
+        "--announcer",
+        choices=("yes", "no"),
+        help="whether the node announces the address; default: not known",
+    )
+    parser.add_argument(
+        "--timings",
+        required=True,
+        type=timings_from,
+        metavar="JSON",
+        help=f"an object with {', '.join(field.name for field in fields(Timings))}",
+    )
+    parser.add_argument(
+        "--rate",
+        type=arguments.number(0.1, 20_000, " requests/s"),
+        metavar="N",
+        help="of the client's new connections, which says how long its ports rest",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``predict``."""
+    announcer = None if options.announcer is None else options.announcer == "yes"
+    timings = options.timings
+    if options.rate is not None:
+        timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
+    clocks = predict(options.kind, options.recovery, timings, announcer=announcer)
+    print(
+        json.dumps(
+            {
+                "predicted_s": {
+                    name: None if c is None else round(c.middle, 2) for name, c in clocks.items()
+                },
+                "ranges_s": {
+                    name: None if c is None else [round(c.low, 2), round(c.high, 2)]
+                    for name, c in clocks.items()
+                },
+            }
+        )
+    )
+    return 0
