@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FACTS = {
+FACTS: dict[str, Any] = {
     "schema_version": 1,
     "fault": {"kind": "drain", "node": "lab-m02"},
     "settings": {"steady_window_s": 0.5},
@@ -120,7 +120,10 @@ def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) 
             step("answers", witness_since="fault_begin"),
             step("steady", witness_first_event="healed", witness_events=["steady_after"]),
             step("stop"),
-            step("report", witness_facts=FACTS | {"replacements": [{"pod": "site-a", "uid": "a"}]}),
+            step(
+                "report",
+                witness_facts="{{ facts | combine({'replacements': [{'pod': 'site-a', 'uid': 'a'}]}) }}",
+            ),
             {"ansible.builtin.assert": {"that": ["witness_passed", "witness_summary | length == 5"]}},
         ],
         witness_run_dir=str(run),
@@ -128,8 +131,12 @@ def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) 
         witness_kubeconfig=str(kubeconfig),
         witness_context="fake",
         witness_steady_s=0.5,
+        # A play's words about the role's settings are read within the role, where their defaults are known.
+        facts=FACTS
+        | {"settings": FACTS["settings"] | {"max_slowest_ms": "{{ witness_max_slowest_ms | float }}"}},
     )
     assert done.returncode == 0, done.stdout[-4000:]
+    assert json.loads((run / "run.json").read_text())["settings"]["max_slowest_ms"] == 500
     marks = [json.loads(line) for line in (run / "marks.jsonl").read_text().splitlines()]
     names = [mark["event"] for mark in marks]
     assert names == ["steady_before", "fault_begin", "cordoned", "healed", "steady_after"]

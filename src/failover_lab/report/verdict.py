@@ -6,10 +6,12 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab import instants
 from failover_lab.probe import marks
+from failover_lab.probe.ports import TRACKED_S
 from failover_lab.probe.priority import REAL_TIME
 from failover_lab.probe.records import Outcome
-from failover_lab.report import stats
+from failover_lab.report import ports, stats
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 # The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
 LATE_P99_MS = 20.0
 LATE_MOST_MS = 250.0
+# Linux sends a SYN again after 1 s, and data of a young connection after 0.2 s or a little more.
+_SYN_AGAIN_S = 0.9
 _REMEDY = "; as root, or with `ulimit -r 2`, it is scheduled in real time"
 
 
@@ -120,10 +124,38 @@ def _losses(data: RunData, reasons: list[str]) -> None:
     allowed = data.settings["max_lost"]
     if allowed is not None and failed > allowed:
         reasons.append(f"{failed} requests were lost, {allowed} are allowed")
-    slowest = max((r.latency_ms for r in data.records if r.outcome is Outcome.OK), default=0.0)
     limit = data.settings["max_slowest_ms"]
-    if limit is not None and slowest > limit:
-        reasons.append(f"the slowest answer took {slowest:.0f} ms, {limit:g} are allowed")
+    slow = [r for r in data.records if r.outcome is Outcome.OK and limit is not None and r.latency_ms > limit]
+    if slow:
+        reasons.append(_too_slow(slow, limit, ports.rests(data.records)))
+
+
+def _too_slow(slow: list[Record], limit: float, port_rests: dict[int, float]) -> str:
+    """Which answer was the slowest, and what the connection itself says of why."""
+    worst = max(slow, key=lambda record: record.latency_ms)
+    others = f" ({len(slow)} took longer)" if len(slow) > 1 else ""
+    node = f" on {worst.node}" if worst.node else ""
+    rest_s = port_rests.get(worst.number)
+    port = ""
+    if rest_s is not None and rest_s < TRACKED_S:
+        port = f"; its source port had been used {rest_s:.0f} s before"
+    return (
+        f"the slowest answer took {worst.latency_ms:.0f} ms, {limit:g} are allowed{others}: due at "
+        f"{instants.text(worst.due)[11:23]} on a {worst.kind} connection, answered by {worst.pod}{node}; "
+        f"{_sent_again(worst)}{port}"
+    )
+
+
+def _sent_again(record: Record) -> str:
+    if not record.retransmits:
+        unknown = record.retransmits is None
+        return "whether anything was sent again is unknown" if unknown else "nothing was sent again"
+    connecting_s = 0.0
+    if record.connected is not None:
+        connecting_s = record.connected - record.due - record.late_ms / 1000.0
+    if connecting_s < _SYN_AGAIN_S:
+        return "its data were sent again"
+    return f"its SYN was sent again, and {connecting_s:.2f} s passed until it was connected"
 
 
 def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]) -> None:

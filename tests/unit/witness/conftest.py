@@ -95,6 +95,7 @@ class MadeUpRun:
             "prior": 0 if kind == "new" else 3,
             "port": 30000 + number % 20000,
             "retransmits": "",
+            "connecting": 0.0001,
             "detail": "",
         }
         if kind == "reused":
@@ -105,7 +106,7 @@ class MadeUpRun:
         facts |= changed
         at = ZERO + due
         sent = instants.text(at + 0.0005)
-        connected = sent if kind == "new" else ""
+        connected = instants.text(at + 0.0004 + facts["connecting"]) if kind == "new" else ""
         done = instants.text(at + facts["took"])
         return (
             f"{number},{kind},{instants.text(at)},{connected},{sent},{done},{facts['outcome']},{facts['status']},"

@@ -200,9 +200,9 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
             "slow",
             {
                 "play": {"settings": {**play["settings"], "max_slowest_ms": 500}},
-                "differ": lambda _d, _k, n: {"took": 1.013, "retransmits": 1} if n == 700 else {},
+                "differ": lambda _d, _k, n: {"took": 1.013, "retransmits": 0} if n == 700 else {},
             },
-            "the slowest answer took 1013 ms, 500 are allowed",
+            "the slowest answer took 1013 ms, 500 are allowed: due at 19:00:07.950 on a new connection",
         ),
         (
             "silent_before",
@@ -300,6 +300,48 @@ def test_how_long_source_ports_rested(made_up: Any, capsys: pytest.CaptureFixtur
     assert found["slowest"][0]["port_rest_s"] == pytest.approx(10.0, abs=0.02)
     assert cli.main(["report", str(made_up.directory)]) == 0
     assert "Mind: source ports rested for 9.50\u00a0s at least" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "says"),
+    [
+        ("new", {}, "whether anything was sent again is unknown"),
+        ("new", {"retransmits": 0}, "nothing was sent again"),
+        ("new", {"retransmits": 2}, "its data were sent again"),
+        (
+            "new",
+            {"retransmits": 1, "connecting": 1.01},
+            "its SYN was sent again, and 1.01 s passed until it was connected",
+        ),
+        # Its connection had been there before: nothing had to be made.
+        ("reused", {"retransmits": 1}, "its data were sent again"),
+        (
+            "new",
+            {"retransmits": 1, "connecting": 1.01, "port": 30007},
+            "until it was connected; its source port had been used 24 s before",
+        ),
+    ],
+)
+def test_an_answer_that_took_too_long(made_up: Any, kind: str, facts: dict[str, Any], says: str) -> None:
+    made_up.play["settings"]["max_slowest_ms"] = 500
+    seen: list[float] = []
+
+    def differ(due: float, of: str, _number: int) -> dict[str, Any]:
+        if due >= 4 and of == kind and len(seen) < 2:
+            seen.append(due)
+            # The second is the slower one.
+            return {"took": 1.3, **facts} if len(seen) == 2 else {"took": 1.1}
+        return {}
+
+    made_up.differ = differ
+    said = reasons(made_up)
+    at = f"19:00:04.{(seen[1] - 4) * 1000:03.0f}"
+    assert f"took 1300 ms, 500 are allowed (2 took longer): due at {at} on a {kind} connection" in said
+    assert said.endswith(says)
+    for allowed in (1300.1, None):
+        made_up.play["settings"]["max_slowest_ms"] = allowed
+        seen.clear()
+        assert content(made_up)["verdict"]["passed"]
 
 
 # Causes
