@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.module_utils import drain_rules, journal
+from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules, journal
 from ansible_collections.failover_lab.lab.plugins.modules import lab_status
 
 Object = dict[str, Any]
 
 LABELS = {"app.kubernetes.io/name": "site"}
 IMAGE = f"lab-registry:5000/failover-lab/site@sha256:{'a' * 64}"
-MARK = {drain_rules.CORDONED_BY: "20260101T000000Z-drain"}
+MARK = {fault_rules.CORDONED_BY: "20260101T000000Z-drain"}
 
 
 def conditions(*, ready: bool) -> Object:
@@ -35,7 +35,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.all_nodes = [
-            node("lab", labels={drain_rules.CONTROL_PLANE: ""}),
+            node("lab", labels={fault_rules.CONTROL_PLANE: ""}),
             node("lab-m02", unschedulable=True),
             node("lab-m03", ready=False),
         ]
@@ -83,7 +83,7 @@ def account(tmp_path: Path) -> Path:
     return tmp_path / "run.json"
 
 
-def look(account: Path) -> Object:
+def look(account: Path, engine: list[Object] | None = None) -> Object:
     return lab_status.look(
         {
             "context": "lab",
@@ -92,13 +92,15 @@ def look(account: Path) -> Object:
             "deployment": "site",
             "service": "site",
             "journal": str(account),
+            "engine": engine or [],
         }
     )
 
 
-def of_a_run(account: Path, *, alive: bool) -> None:
+def of_a_run(account: Path, *, alive: bool, **more: Any) -> None:
     started = journal.started(os.getpid()) if alive else "1"
     content = {"kind": "drain", "node": "lab-m02", "since": "noon", "pid": os.getpid(), "started": started}
+    content |= more
     account.write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -170,3 +172,37 @@ def test_a_node_that_somebody_else_cordoned_is_not_left_over(lab: Lab, account: 
 def test_a_damaged_account(lab: Lab, account: Path) -> None:
     account.write_text("{", encoding="utf-8")
     assert look(account)["leftovers"] == ["a run was interrupted: a fault of a node since an unknown time"]
+
+
+def test_a_run_waits_for_its_operator(lab: Lab, account: Path) -> None:
+    of_a_run(account, alive=True, kind="kill", awaits="operator")
+    last = look(account, [{"name": "lab-m02", "id": "1", "state": "exited"}])["lines"][-1]
+    assert last.startswith("running  kill of lab-m02")
+    assert last.endswith("it waits for you to run `ansible-playbook recover.yml`")
+
+
+def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.OUT_OF_SERVICE_BY: "{}"}
+    of_a_run(account, alive=False, kind="freeze", steps=[{"step": "freeze lab-m02"}, {"step": "wait"}])
+    engine = [
+        {"name": "lab", "id": "1", "state": "running", "incoming": False, "outgoing": True},
+        {"name": "lab-m02", "id": "2", "state": "paused"},
+        {"name": "lab-m03", "id": "3", "state": "running", "kubelet": "inactive", "incoming": True},
+    ]
+    assert look(account, engine)["leftovers"] == [
+        "lab: nothing of it reaches the network",
+        "lab-m02 is still marked out of service",
+        "lab-m02: its container is paused",
+        "lab-m03: it hears nothing from the network",
+        "lab-m03: its kubelet is stopped",
+        "a run was interrupted: freeze of lab-m02 since noon, last to wait",
+    ]
+
+
+def test_a_node_that_was_to_be_left_is_told_of(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.LEFT_BY: "20260101T000000Z-kill"}
+    screen = look(account, [{"name": "lab-m02", "id": "2", "state": "exited"}])
+    assert screen["leftovers"] == [
+        "lab-m02: its container is stopped, as the run 20260101T000000Z-kill was told to leave it"
+    ]
+    assert screen["lines"][-1] == "remedy   ansible-playbook recover.yml"

@@ -62,7 +62,14 @@ class Played:
         return self.now[2]
 
 
-WANTED = {"context": "lab", "kubeconfig": None, "namespace": "ns", "deployment": "site", "service": "web"}
+WANTED = {
+    "context": "lab",
+    "kubeconfig": None,
+    "namespace": "ns",
+    "deployment": "site",
+    "service": "web",
+    "without_node": "",
+}
 ADDRESS: Object = {"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}}
 PODS = [pod("a", "n1"), pod("b", "n1"), pod("c", "n2"), pod("d", "n3")]
 
@@ -160,8 +167,11 @@ def test_skew(nodes: list[str], skew: int) -> None:
     assert rollout.skew_of(PODS, nodes) == skew
 
 
-def wait(*states: tuple[Object, list[Object], Object], timeout_s: float = 100) -> tuple[Object, str | None]:
-    return rollout.wait(cast("Cluster", Played(*states)), WANTED, timeout_s)
+def wait(
+    *states: tuple[Object, list[Object], Object], timeout_s: float = 100, without_node: str = ""
+) -> tuple[Object, str | None]:
+    wanted = WANTED | {"without_node": without_node}
+    return rollout.wait(cast("Cluster", Played(*states)), wanted, timeout_s)
 
 
 def test_waits_for_pods_then_for_their_list_then_for_the_address() -> None:
@@ -196,3 +206,26 @@ def test_does_not_wait_for_what_cannot_heal() -> None:
     bad = pod("a", ready=False, **waiting("InvalidImageName"))
     healed = (deployment(), PODS, ADDRESS)
     assert wait((deployment(readyReplicas=3), [*PODS[1:], bad], ADDRESS), healed)[1] is not None
+
+
+def test_pods_on_a_lost_node_do_not_count_and_hold_nothing_up() -> None:
+    stuck = pod("a", "n1", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    fresh = [pod("e", "n2"), pod("f", "n3")]
+    counts = deployment(readyReplicas=4, replicas=6)
+    state, lack = wait(
+        # Before the node is known to be lost, everything looks as if it were well.
+        (counts, PODS, ADDRESS),
+        (counts, [stuck, pod("b", "n1", ready=False), *PODS[2:], fresh[0]], ADDRESS),
+        (counts, [stuck, pod("b", "n1", ready=False), *PODS[2:], *fresh], ADDRESS),
+        without_node="n1",
+    )
+    assert lack is None
+    assert [item["metadata"]["name"] for item in state["pods"]] == ["c", "d", "e", "f"]
+
+
+def test_what_is_missing_without_a_node_is_named() -> None:
+    said = str(wait((deployment(), PODS, ADDRESS), timeout_s=1, without_node="n1")[1])
+    assert "2 of 4 pods ready on other nodes than n1; a, b on it still count as ready" in said
+    gone = [pod("a", "n1", ready=False), *PODS[2:]]
+    said = str(wait((deployment(), gone, ADDRESS), timeout_s=1, without_node="n1")[1])
+    assert said.endswith("2 of 4 pods ready on other nodes than n1")

@@ -60,8 +60,8 @@ def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     """Run the module in this process, which then is the play; gives back what it answered."""
     monkeypatch.setattr(run_journal, "controller", os.getpid)
 
-    def run(state: str, *, check: bool = False) -> Object:
-        arguments = {"path": str(path), "state": state, "content": ABOUT, "_ansible_check_mode": check}
+    def run(state: str, *, check: bool = False, **more: Any) -> Object:
+        arguments = {"path": str(path), "state": state, "content": ABOUT, "_ansible_check_mode": check} | more
         with patch_module_args(arguments), pytest.raises(SystemExit):
             run_journal.main()
         answer: Object = json.loads(capsys.readouterr().out)
@@ -246,3 +246,49 @@ def test_check_mode_writes_and_removes_nothing(path: Path, module: Module) -> No
 def test_check_mode_refuses_as_well(path: Path, module: Module, other: int) -> None:
     write(path, ABOUT | {"pid": other, "started": journal.started(other)})
     assert module("open", check=True)["failed"]
+
+
+def test_steps_are_added_one_by_one(path: Path, module: Module) -> None:
+    module("open")
+    assert module("noted", content={"awaits": "operator"}, step="wait")["changed"]
+    module("noted", content={"awaits": ""}, step="go on")
+    module("noted", content={"more": 1})
+    found = journal.read(path)
+    assert found | {"steps": []} == ABOUT | {
+        "pid": os.getpid(),
+        "started": journal.started(os.getpid()),
+        "awaits": "",
+        "more": 1,
+        "steps": [],
+    }
+    assert [row["step"] for row in found["steps"]] == ["wait", "go on"]
+    assert all(row["at"].startswith("20") for row in found["steps"])
+
+
+def test_nothing_is_added_to_another_run_that_lives(path: Path, module: Module, other: int) -> None:
+    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    write(path, account)
+    assert "no account of this run" in module("noted", content={}, step="x")["msg"]
+    assert module("noted", check=True, content={}, step="x")["failed"]
+    assert journal.read(path) == account
+
+
+def test_whoever_puts_a_dead_run_right_adds_to_its_account(path: Path, module: Module, ended: Object) -> None:
+    write(path, ended)
+    assert module("noted", content={}, step="add a node")["changed"]
+    found = journal.read(path)
+    assert found["pid"] == ended["pid"]
+    assert not journal.is_alive(found)
+    assert [row["step"] for row in found["steps"]] == ["add a node"]
+
+
+def test_where_there_is_no_account_there_is_nothing_to_add_to(path: Path, module: Module) -> None:
+    assert not module("noted", content={}, step="x")["changed"]
+    assert not path.exists()
+
+
+def test_check_mode_adds_nothing(path: Path, module: Module) -> None:
+    module("open")
+    before = path.read_bytes()
+    assert module("noted", check=True, content={}, step="x")["changed"]
+    assert path.read_bytes() == before

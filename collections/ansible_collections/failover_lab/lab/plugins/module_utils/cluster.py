@@ -145,6 +145,10 @@ class Cluster:
         items: list[Object] = answer["items"]
         return items
 
+    def lease(self, node: str) -> Object | None:
+        """The Lease by which a node says that it is alive, if there is one."""
+        return self._found(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}")
+
     def version(self) -> str:
         """The API server's version."""
         return str(self._get("/version/")["gitVersion"])

@@ -36,6 +36,14 @@ options:
     description: The account of the run that is going on, if there is one.
     type: path
     required: true
+  engine:
+    description:
+      - What the container engine says of the nodes. Each has C(name), C(id), C(state), and may have
+        C(incoming), C(outgoing) (whether the network is cut off) and C(kubelet) (systemd's word). Empty where
+        it was not asked.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full
@@ -68,8 +76,8 @@ leftovers:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import drain_rules as rules
-from ansible_collections.failover_lab.lab.plugins.module_utils import journal
+from ansible_collections.failover_lab.lab.plugins.module_utils import engine, journal
+from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -78,6 +86,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     is_ready,
     of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
 
 
 def node_line(node: Object, snapshot: rules.Snapshot | None, width: int) -> str:
@@ -88,10 +97,10 @@ def node_line(node: Object, snapshot: rules.Snapshot | None, width: int) -> str:
     if rules.is_control_plane(node):
         states.append("control plane")
     pods = [
-        rules.name_of(pod) + ("" if is_ready(pod) else " (not ready)")
-        for pod in (snapshot.on(rules.name_of(node)) if snapshot else [])
+        name_of(pod) + ("" if is_ready(pod) else " (not ready)")
+        for pod in (snapshot.on(name_of(node)) if snapshot else [])
     ]
-    return f"{rules.name_of(node):{width}}  {', '.join(states):22}  {' '.join(pods) or '-'}"
+    return f"{name_of(node):{width}}  {', '.join(states):22}  {' '.join(pods) or '-'}"
 
 
 def about(found: Object) -> tuple[str, str]:
@@ -100,19 +109,36 @@ def about(found: Object) -> tuple[str, str]:
     return what, str(found.get("since", "an unknown time"))
 
 
-def leftovers_of(nodes: list[Object], found: Object) -> list[str]:
+def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, engine.Seen]) -> list[str]:
     """What an interrupted run has left, a sentence each; nothing while the run is alive."""
     if journal.is_alive(found):
         return []
-    result = [
-        f"{rules.name_of(node)} is still cordoned by the run {mark}"
-        for node in nodes
-        if (mark := of(node, "metadata", "annotations", rules.CORDONED_BY))
-    ]
+    result = []
+    for node in nodes:
+        name = name_of(node)
+        marks = of(node, "metadata", "annotations", default={})
+        if mark := marks.get(rules.CORDONED_BY):
+            result.append(f"{name} is still cordoned by the run {mark}")
+        if rules.OUT_OF_SERVICE_BY in marks:
+            result.append(f"{name} is still marked out of service")
+        left = f", as the run {marks[rules.LEFT_BY]} was told to leave it" if rules.LEFT_BY in marks else ""
+        seen = containers.get(name)
+        result += [f"{name}: {fault}{left}" for fault in (seen.faults if seen else ())]
     if found:
         what, since = about(found)
-        result.append(f"a run was interrupted: {what} since {since}")
+        steps = found.get("steps") or [{}]
+        last = f", last to {steps[-1]['step']}" if "step" in steps[-1] else ""
+        result.append(f"a run was interrupted: {what} since {since}{last}")
     return result
+
+
+def running_line(found: Object) -> str:
+    """What the run that is going on does, and for whom it waits."""
+    what, since = about(found)
+    line = f"running  {what}, process {found.get('pid')}, since {since}"
+    if found.get("awaits") == "operator":
+        line += ": it waits for you to run `ansible-playbook recover.yml`"
+    return line
 
 
 def look(wanted: Object) -> Object:
@@ -123,9 +149,9 @@ def look(wanted: Object) -> Object:
     deployment = cluster.deployment(namespace, wanted["deployment"])
     service = cluster.service(namespace, wanted["service"])
     snapshot = rules.Snapshot(nodes, cluster.pods(), deployment, []) if deployment else None
-    width = max(len(rules.name_of(node)) for node in nodes)
+    width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
-    leftovers = leftovers_of(nodes, found)
+    leftovers = leftovers_of(nodes, found, engine.by_name(wanted["engine"]))
     lines = [f"{wanted['context']}: Kubernetes {cluster.version()}, {len(nodes)} nodes"]
     lines += [node_line(node, snapshot, width) for node in nodes]
     if deployment and service:
@@ -141,8 +167,7 @@ def look(wanted: Object) -> Object:
     else:
         lines.append("site     not set up: run `ansible-playbook setup.yml`")
     if journal.is_alive(found):
-        what, since = about(found)
-        lines.append(f"running  {what}, process {found.get('pid')}, since {since}")
+        lines.append(running_line(found))
     lines += [f"left     {sentence}" for sentence in leftovers]
     if leftovers:
         lines.append("remedy   ansible-playbook recover.yml")
@@ -159,6 +184,7 @@ def main() -> None:
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
             "journal": {"type": "path", "required": True},
+            "engine": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )

@@ -13,6 +13,8 @@ description:
     one is left, and the Service of type LoadBalancer has an address.
   - If that takes too long, or cannot happen any more, it fails with one message that names what is missing,
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
+  - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
+    what was true before; and one that was told to stop there never ends.
 options:
   context:
     description: The kubectl context of the cluster.
@@ -33,6 +35,10 @@ options:
     description: The name of the Service.
     type: str
     required: true
+  without_node:
+    description: A node that is lost, on which no pod counts.
+    type: str
+    default: ""
   timeout_s:
     description: How long to wait, in seconds.
     type: int
@@ -110,6 +116,17 @@ def missing_in_deployment(deployment: Object) -> str | None:
             return f"{count} of {wanted} pods {what}"
     extra = of(deployment, "status", "replicas", default=0) - wanted
     return f"{extra} pods too many" if extra > 0 else None
+
+
+def missing_elsewhere(deployment: Object, pods: list[Object], node: str) -> str | None:
+    """What the pods on other nodes lack; None if nothing. The Deployment's own counts include this node's."""
+    wanted = of(deployment, "spec", "replicas", default=1)
+    ready = sum(is_ready(pod) and of(pod, "spec", "nodeName") != node for pod in pods)
+    if ready >= wanted:
+        return None
+    bound = [pod["metadata"]["name"] for pod in pods if is_ready(pod) and of(pod, "spec", "nodeName") == node]
+    still = f"; {', '.join(bound)} on it still count as ready" if bound else ""
+    return f"{ready} of {wanted} pods ready on other nodes than {node}{still}"
 
 
 def missing_in_pods(deployment: Object, pods: list[Object]) -> str | None:
@@ -206,7 +223,11 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
     pods = cluster.pods_of(deployment)
     address = address_of(service)
     state = {"pods": pods, "address": address}
-    lack = missing_in_deployment(deployment) or missing_in_pods(deployment, pods)
+    if wanted["without_node"]:
+        lack = missing_elsewhere(deployment, pods, wanted["without_node"])
+        state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") != wanted["without_node"]]
+    else:
+        lack = missing_in_deployment(deployment) or missing_in_pods(deployment, pods)
     if lack:
         return state, f"Deployment {wanted['deployment']} is not rolled out: {lack}"
     if not address:
@@ -282,6 +303,7 @@ def main() -> None:
             "namespace": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
+            "without_node": {"type": "str", "default": ""},
             "timeout_s": {"type": "int", "default": 180},
         },
         supports_check_mode=True,

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run_journal
-short_description: Open, read or close the account of a failover run
+short_description: Open, continue, read or close the account of a failover run
 version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
   - The account is a file. It says which process holds the run, and what the run is about to do.
+  - V(noted) adds to the account that this run has open, or that a dead one has left, before the next thing is
+    done. Without an account it does nothing.
   - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind,
     which has to be put right and closed first.
 options:
@@ -21,12 +23,16 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [open, closed, read]
+    choices: [open, noted, closed, read]
     required: true
   content:
-    description: What to keep, with V(open).
+    description: What to keep, with V(open); what to add or to replace, with V(noted).
     type: dict
     default: {}
+  step:
+    description: What is about to be done, in words, with V(noted). It is added to the steps with its instant.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -39,6 +45,12 @@ EXAMPLES = r"""
     path: ~/.local/state/failover-lab/failover-lab/run.json
     state: open
     content: {kind: drain, node: failover-lab-m02}
+
+- name: And then the next thing
+  failover_lab.lab.run_journal:
+    path: ~/.local/state/failover-lab/failover-lab/run.json
+    state: noted
+    step: cordon failover-lab-m02
 """
 
 RETURN = r"""
@@ -57,7 +69,9 @@ pid:
 """
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.failover_lab.lab.plugins.module_utils.journal import (
@@ -68,13 +82,30 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.journal import (
 )
 
 
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Replace the account in one step."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def continued(found: dict[str, Any], content: dict[str, Any], step: str) -> dict[str, Any]:
+    """An account with what is added to it."""
+    steps = list(found.get("steps") or [])
+    if step:
+        steps.append({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "step": step})
+    return found | content | {"steps": steps}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["open", "closed", "read"], "required": True},
+            "state": {"type": "str", "choices": ["open", "noted", "closed", "read"], "required": True},
             "content": {"type": "dict", "default": {}},
+            "step": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -98,13 +129,15 @@ def main() -> None:
             )
         changed = True
         if not module.check_mode:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_text(
-                json.dumps(module.params["content"] | {"pid": pid, "started": started(pid)}, indent=1) + "\n",
-                encoding="utf-8",
+            write(path, module.params["content"] | {"pid": pid, "started": started(pid)})
+    elif module.params["state"] == "noted":
+        if alive and not mine:
+            module.fail_json(
+                msg=f"{path} is no account of this run any more: it is that of process {found['pid']}."
             )
-            partial.replace(path)
+        changed = bool(found)
+        if changed and not module.check_mode:
+            write(path, continued(found, module.params["content"], module.params["step"]))
     elif module.params["state"] == "closed":
         changed = bool(found)
         if changed and not module.check_mode:

@@ -1,0 +1,255 @@
+#!/usr/bin/python
+"""Chooses the node to break, or says in one sentence why none can be."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fault_preflight
+short_description: Choose the node to break and tell what runs there, or refuse
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - Looks at nodes, pods and disruption budgets, and refuses a fault that could not be got over, with one
+    sentence that names the remedy. Changes nothing.
+  - Never broken is the only control plane, a node that is faulted already, one without pods of the site, and
+    whatever carries the last ready replica. Too few nodes, a disruption budget, no room elsewhere, and so
+    many lost nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
+options:
+  context:
+    description: The kubectl context of the cluster.
+    type: str
+    required: true
+  kubeconfig:
+    description: The kubeconfig that holds O(context). By default the usual one.
+    type: path
+  namespace:
+    description: Where the Deployment and the Service are.
+    type: str
+    required: true
+  deployment:
+    description: The name of the Deployment.
+    type: str
+    required: true
+  service:
+    description: The name of the Service.
+    type: str
+    required: true
+  kind:
+    description: What is to be done to the node.
+    type: str
+    choices: [drain, kill, freeze, partition, kubelet, pod]
+    default: drain
+  node:
+    description:
+      - The node to break; V(auto) for the worker that carries most of the Deployment's pods, V(announcer) for
+        the node that announces the Service's address, V(other) for a worker as in V(auto) that does not
+        announce it.
+    type: str
+    default: auto
+  pods:
+    description: With O(kind=pod), whether V(one) or V(all) of the Deployment's pods on the node are meant.
+    type: str
+    choices: [one, all]
+    default: one
+  force:
+    description: Break the node although something that is a matter of taste speaks against it.
+    type: bool
+    default: false
+  engine:
+    description:
+      - What the container engine says of the nodes. Each has C(name), C(id), C(state), and may have
+        C(incoming), C(outgoing) (whether the network is cut off) and C(kubelet) (systemd's word). Empty where
+        it was not asked.
+    type: list
+    elements: dict
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing in any mode.
+"""
+
+EXAMPLES = r"""
+- name: Choose the node to drain
+  failover_lab.lab.fault_preflight:
+    context: failover-lab
+    namespace: site
+    deployment: site
+    service: site
+"""
+
+RETURN = r"""
+kind:
+  description: What is to be done to the node.
+  type: str
+  returned: success
+node:
+  description: The node to break.
+  type: str
+  returned: success
+container:
+  description: The id of its container; empty where the engine was not asked.
+  type: str
+  returned: success
+internal_address:
+  description: The node's own address.
+  type: str
+  returned: success
+cordoned:
+  description: Whether it is cordoned already.
+  type: bool
+  returned: success
+announcer:
+  description: The node that announces the Service's address, as MetalLB says; none if it does not say.
+  type: str
+  returned: success
+address:
+  description: The Service's address.
+  type: str
+  returned: success
+kubernetes:
+  description: The version of the API server.
+  type: str
+  returned: success
+nodes:
+  description: All nodes, by name.
+  type: list
+  elements: str
+  returned: success
+eligible_nodes:
+  description: The nodes that take pods once the fault has struck.
+  type: list
+  elements: str
+  returned: success
+replicas:
+  description: How many pods the Deployment wants.
+  type: int
+  returned: success
+pods:
+  description: The Deployment's pods, each with C(pod), C(uid) and C(node).
+  type: list
+  elements: dict
+  returned: success
+displaced:
+  description: Those of C(pods) that the fault takes.
+  type: list
+  elements: dict
+  returned: success
+timings:
+  description:
+    - How fast the cluster notices and replaces, in seconds, as it is set. C(grace_s), C(monitor_period_s),
+      C(lease_s), C(toleration_s) (none means for ever), and C(pod_start_s), the shortest time from creation
+      to readiness among the present pods (none if no pod tells).
+  type: dict
+  returned: success
+overridden:
+  description: What spoke against it, a sentence each, and does not count because of O(force).
+  type: list
+  elements: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import engine, timings
+from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
+from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
+    Cluster,
+    Object,
+    address_of,
+    guarded,
+    is_schedulable,
+    of,
+)
+from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
+
+
+def row(pod: Object) -> Object:
+    """A pod as this module tells of it."""
+    return {"pod": name_of(pod), "uid": pod["metadata"]["uid"], "node": of(pod, "spec", "nodeName")}
+
+
+def internal_address(node: Object) -> str:
+    """A node's own address."""
+    for address in of(node, "status", "addresses", default=[]):
+        if address["type"] == "InternalIP":
+            return str(address["address"])
+    return ""
+
+
+def look(asked: Object) -> Object:
+    """Judge the cluster.
+
+    Raises:
+        rules.Refusal: the fault must not be.
+    """
+    cluster = Cluster(asked["context"], asked["kubeconfig"])
+    namespace = asked["namespace"]
+    deployment = cluster.deployment(namespace, asked["deployment"])
+    service = cluster.service(namespace, asked["service"])
+    if deployment is None or service is None or not address_of(service):
+        raise rules.Refusal(
+            f"There is no site with an address in {asked['context']}: run "
+            f"`ansible-playbook setup.yml -e lab_profile={asked['context']}` first."
+        )
+    snapshot = rules.Snapshot(
+        nodes=cluster.nodes(),
+        pods=cluster.pods(),
+        deployment=deployment,
+        budgets=cluster.budgets(namespace),
+        announcer=cluster.announcer(namespace, asked["service"]),
+        engine=engine.by_name(asked["engine"]),
+    )
+    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
+    node, overridden = rules.judge(snapshot, wanted)
+    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    version = cluster.version()
+    return {
+        "kind": wanted.kind,
+        "node": node,
+        "container": snapshot.engine[node].id if node in snapshot.engine else "",
+        "internal_address": internal_address(chosen),
+        "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
+        "announcer": snapshot.announcer,
+        "address": address_of(service),
+        "kubernetes": version,
+        "nodes": [name_of(item) for item in snapshot.nodes],
+        "eligible_nodes": [
+            name_of(item)
+            for item in snapshot.nodes
+            if is_schedulable(item) and (name_of(item) != node or wanted.kind == "pod")
+        ],
+        "replicas": deployment["spec"]["replicas"],
+        "pods": [row(pod) for pod in snapshot.site_pods],
+        "displaced": [row(pod) for pod in snapshot.struck(node, wanted)],
+        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
+        "overridden": overridden,
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "context": {"type": "str", "required": True},
+            "kubeconfig": {"type": "path"},
+            "namespace": {"type": "str", "required": True},
+            "deployment": {"type": "str", "required": True},
+            "service": {"type": "str", "required": True},
+            "kind": {"type": "str", "choices": ["drain", *rules.SUDDEN, "pod"], "default": "drain"},
+            "node": {"type": "str", "default": "auto"},
+            "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
+            "force": {"type": "bool", "default": False},
+            "engine": {"type": "list", "elements": "dict", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = guarded(module, module.params["context"], lambda: look(module.params))
+    except rules.Refusal as refusal:
+        module.fail_json(msg=str(refusal))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
