@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.probe.command import hasten
+from failover_lab.probe.priority import hasten
 from failover_lab.stopping import StopCondition
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Pace
@@ -112,7 +112,8 @@ def run(options: argparse.Namespace) -> int:
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
     )
     stop.catch_signals()
-    hasten()
+    # Below the probe, which measures, and before all that keeps a machine busy.
+    hasten(1)
     return _watch(options, directory, recorder, api, stop)
 
 

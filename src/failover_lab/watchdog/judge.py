@@ -94,7 +94,7 @@ class Judge:
             node.unanswered = look.began
         if node.heard is None:
             node.heard = look.began
-        trouble = self._own_trouble(node, name, look)
+        trouble = self._own_trouble(node, sight, look)
         if trouble:
             node.start_over()
             return Verdict(State.UNCLEAR, trouble)
@@ -116,15 +116,15 @@ class Judge:
             return Verdict(State.UNSEEN, "the engine does not say yet that it runs")
         return Verdict(State.ALIVE)
 
-    def _own_trouble(self, node: _Memory, name: str, look: Look) -> str:
+    def _own_trouble(self, node: _Memory, sight: Sight, look: Look) -> str:
         """Why silence says nothing at this moment; empty: it does say something."""
         if look.late_s > self._pace.late_s:
             return f"this machine is too busy: the watchdog itself was {look.late_s:.1f} s late"
-        if not any(s.kubelet is Reach.ANSWERS for other, s in look.sights.items() if other != name):
+        if not any(other.kubelet is Reach.ANSWERS for other in look.sights.values()):
             return "no other node answers either"
-        if look.sights[name].kubelet is Reach.UNKNOWN:
+        if sight.kubelet is Reach.UNKNOWN:
             return "its kubelet could not be asked"
-        if look.sights[name].container is Container.UNKNOWN:
+        if sight.container is Container.UNKNOWN:
             return "the engine does not answer"
         if look.api_asked is None or (node.unanswered is not None and look.api_asked < node.unanswered):
             return "the API server has not answered since"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
@@ -107,11 +106,7 @@ class _Line:
         return received
 
     def close(self) -> None:
-        # A step that was broken off is deregistered later, by when the number may be another connection's.
-        if self._sock.fileno() >= 0:
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop.remove_writer(self._sock.fileno())
-            self._sock.close()
+        self._sock.close()
 
 
 class Kubelet:
@@ -172,7 +167,6 @@ class Kubelet:
 
     def close(self) -> None:
         """Let go of the connection."""
-        with contextlib.suppress(OSError):
-            if self._kept is not None:
-                self._kept.close()
-        self._kept = None
+        line, self._kept = self._kept, None
+        if line is not None:
+            line.close()

@@ -117,21 +117,18 @@ class Looker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stir.wait(), seconds)
 
-    async def look(
-        self, addresses: Mapping[str, str], *, seen: Collection[str], doubted: Collection[str]
-    ) -> Look:
+    async def look(self, addresses: Mapping[str, str], *, doubted: Collection[str]) -> Look:
         """Look once.
 
         Args:
             addresses: of the kubelets, ``host:port`` by the nodes' names.
-            seen: nodes that have been found alive; of others, those that do not run are not asked.
             doubted: nodes that did not answer in the last look.
         """
         closely = bool(doubted)
         for _ in range(_MOST_NEW_BEGINNINGS):
             closely = closely or self._stir.is_set()
             self._stir.clear()
-            look = asyncio.create_task(self._look(addresses, seen, doubted, closely=closely))
+            look = asyncio.create_task(self._look(addresses, doubted, closely=closely))
             stir = asyncio.create_task(self._stir.wait())
             try:
                 await asyncio.wait({look, stir}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,11 +138,9 @@ class Looker:
                 look.cancel()
                 stir.cancel()
             await asyncio.wait({look})
-        return await self._look(addresses, seen, doubted, closely=True)
+        return await self._look(addresses, doubted, closely=True)
 
-    async def _look(
-        self, addresses: Mapping[str, str], seen: Collection[str], doubted: Collection[str], *, closely: bool
-    ) -> Look:
+    async def _look(self, addresses: Mapping[str, str], doubted: Collection[str], *, closely: bool) -> Look:
         pace = self._pace
         began = time.monotonic()
         self._lateness.take()
@@ -161,15 +156,14 @@ class Looker:
         }
         if said is not None:
             self.peers.keep([name for name, state in states.items() if state is Container.RUNNING])
-        asked = [name for name, state in states.items() if name in seen or state is Container.RUNNING]
         suspects = [name for name in doubted if states.get(name) is Container.RUNNING]
         reaches, peers = await asyncio.gather(
             asyncio.gather(
-                *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in asked)
+                *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in states)
             ),
             self._ask_peers(addresses if suspects else {}),
         )
-        kubelets = dict(zip(asked, reaches, strict=True))
+        kubelets = dict(zip(states, reaches, strict=True))
         leases = self.leases.latest
         return Look(
             began=began,
@@ -179,7 +173,7 @@ class Looker:
             sights={
                 name: Sight(
                     container=states[name],
-                    kubelet=kubelets.get(name, Reach.UNKNOWN),
+                    kubelet=kubelets[name],
                     peers=peers.get(name, {}),
                     lease=None if leases is None else leases.value.get(name),
                 )

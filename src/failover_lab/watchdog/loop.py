@@ -162,8 +162,7 @@ class Watchdog:
         doubted = [
             n for n, v in self._verdicts.items() if v.state in {State.DOUBT, State.UNCLEAR, State.DEAD}
         ]
-        seen = [name for name in addresses if self._judge.has_seen(name)]
-        self._look = await self._looker.look(addresses, seen=seen, doubted=doubted)
+        self._look = await self._looker.look(addresses, doubted=doubted)
         self.looks += 1
         self._verdicts = self._judge.take(self._look)
         self._acted()
@@ -226,7 +225,6 @@ class Watchdog:
         if outcome is Outcome.GIVEN_AWAY:
             self.given_away.append(name)
             self._out.add(name)
-            self._judge.forget(name)
         else:
             self._not_before[name] = time.monotonic() + _AGAIN_S
 

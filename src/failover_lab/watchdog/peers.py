@@ -179,7 +179,7 @@ class Peers:
         found: dict[str, dict[str, Reach]] = {node: {} for node in addresses}
         for peer, said in zip(names, answers, strict=True):
             for node, address in addresses.items():
-                if node != peer and address in said:
+                if address in said:
                     found[node][peer] = said[address]
         return found
 

@@ -388,7 +388,7 @@ async def watching(
                 journal.close()
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Wait for it."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -439,7 +439,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, count: int = 3) -> World:
 @pytest.fixture(autouse=True)
 def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
-    monkeypatch.setattr(command, "hasten", lambda: None)
+    monkeypatch.setattr(command, "hasten", lambda _level: None)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():

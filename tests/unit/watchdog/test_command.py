@@ -332,9 +332,11 @@ def test_release_notes_what_it_does_in_the_run(lab: World, tmp_path: Path) -> No
 
 
 def test_the_one_of_an_interrupted_run_is_ended(tmp_path: Path) -> None:
-    sleep = "import time; time.sleep(30)"
+    sleep = "import time; print('up', flush=True); time.sleep(30)"
     argv = [sys.executable, "-c", sleep, "failover_lab", "watchdog", f"--out={tmp_path}"]
-    with subprocess.Popen(argv) as child:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         (tmp_path / "watchdog.json").write_text(json.dumps({"pid": child.pid}))
         assert stop.processes_of(tmp_path) == [child.pid]
         child.kill()

@@ -205,6 +205,8 @@ def test_a_program_with_its_input_and_output(fake: FakeEngine) -> None:
     shell = Engine("lab").shell("lab", ["perl", "-e", "1"])
     assert fake.executed[0]["Cmd"] == ["perl", "-e", "1"]
     assert (fake.executed[0]["AttachStdin"], fake.executed[0]["User"]) == (True, "root")
+    # It may be asked nothing for hours.
+    assert shell._sock.gettimeout() is None
     lines = shell.lines()
     shell.write("1 0.4 10.0.0.1:10250")
     assert next(lines) == "1 0.4 10.0.0.1:10250"

@@ -118,6 +118,16 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
         pass
 
 
+def test_one_that_has_not_said_who_it_is_is_a_first_one_too(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(UserError, match="process unknown, since an unknown time"),
+            only_one(tmp_path, "lab"),
+        ):
+            pass
+
+
 def test_without_locks_the_process_itself_is_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,14 @@ def test_a_frozen_kubelet_on_a_living_kernel_is_not_cut_off() -> None:
     assert {court.see(mute).state for _ in range(20)} == {State.DOUBT}
 
 
+@pytest.mark.parametrize("kubelet", [Reach.MUTE, Reach.REFUSED])
+def test_one_that_is_cut_off_from_its_peers_alone_is_no_dead_node(kubelet: Reach) -> None:
+    """This machine reaches it: so its users may, too."""
+    court = Court()
+    reached = Sight(Container.RUNNING, kubelet, CUT_OFF.peers)
+    assert {court.see(reached).state for _ in range(20)} == {State.DOUBT}
+
+
 def test_a_lease_that_is_renewed_is_life() -> None:
     court = Court()
     seen = [
@@ -142,6 +150,12 @@ def test_peers_that_say_nothing_are_no_witnesses(peers: Mapping[str, Reach]) -> 
     assert {court.see(Sight(Container.RUNNING, Reach.SILENT, peers)).state for _ in range(20)} == {
         State.DOUBT
     }
+
+
+def test_a_peer_that_could_not_ask_does_not_stand_in_the_way() -> None:
+    court = Court()
+    sight = Sight(Container.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": Reach.UNKNOWN})
+    assert court.states(*[sight] * 3, took=0.5)[-1] is State.DEAD
 
 
 def test_a_pause_counts_after_a_second() -> None:

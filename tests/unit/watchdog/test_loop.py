@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from tests.unit.watchdog.conftest import FAST, Running, World, make_world, until, watching
 
-from failover_lab import files
+from failover_lab import files, instants
 from failover_lab.errors import UserError
 from failover_lab.probe import marks
 from failover_lab.watchdog import act, loop, polling
@@ -120,12 +121,48 @@ def test_news_shorten_the_way(world: World, tmp_path: Path) -> None:
 
     async def scenario(running: Running) -> None:
         await until(lambda: alive(running), 20)
+        world.nodes[NODE].network = False
+        await asyncio.sleep(0.2)
         began = time.monotonic()
         world.stop(NODE)
         await until(lambda: running.watchdog.given_away)
         assert time.monotonic() - began < 1.0
 
     play(world, tmp_path, scenario, pace=slow)
+
+
+def test_a_container_that_is_removed_is_down(world: World, tmp_path: Path) -> None:
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        world.nodes[NODE].container = Container.ABSENT
+        await until(lambda: running.watchdog.given_away)
+
+    running = play(world, tmp_path, scenario)
+    assert running.details("fenced")["container"] == "absent"
+
+
+def test_another_that_dies_meanwhile_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(monkeypatch, 5)
+    go_on = threading.Event()
+
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        await until(lambda: running.watchdog._judge.has_seen("lab-m03"))
+        world.before = lambda _step: assert_true(go_on.wait(5))
+        world.stop(NODE)
+        await until(lambda: "fenced" in running.events())
+        world.stop("lab-m03")
+        await until(lambda: running.watchdog._verdicts["lab-m03"].state == "dead")
+        await asyncio.sleep(0.1)
+        assert running.events() == ["watching", "dead", "fenced"]
+        go_on.set()
+        await until(lambda: running.watchdog.given_away == [NODE, "lab-m03"])
+
+    play(world, tmp_path, scenario)
+
+
+def assert_true(value: object) -> None:
+    assert value
 
 
 def test_a_flood_of_news_does_not_stop_the_looks(world: World, tmp_path: Path) -> None:
@@ -174,7 +211,7 @@ def test_a_short_pause_is_left(world: World, tmp_path: Path) -> None:
             world.start(NODE)
             await asyncio.sleep(0.05)
 
-    assert quiet(play(world, tmp_path, scenario))
+    assert quiet(play(world, tmp_path, scenario, pace=dataclasses.replace(FAST, pause_s=10.0)))
 
 
 def test_the_only_control_plane_is_left(world: World, tmp_path: Path) -> None:
@@ -281,6 +318,16 @@ def test_an_engine_that_goes_away_is_told_and_waited_for(world: World, tmp_path:
     play(world, tmp_path, scenario)
 
 
+def test_what_the_engine_said_long_ago_is_not_told_as_news(world: World, tmp_path: Path) -> None:
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        world.engine_up = False
+        await until(lambda: world.peek(running)["nodes"][NODE]["container"] == "unknown")
+        assert alive(running)
+
+    play(world, tmp_path, scenario, pace=dataclasses.replace(FAST, old_s=0.05))
+
+
 def test_an_engine_that_hangs_is_not_asked_a_second_time(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,22 +387,25 @@ def test_a_node_that_was_down_before_is_left(world: World, tmp_path: Path) -> No
 
     async def scenario(running: Running) -> None:
         await until(lambda: in_trouble(running, "has not answered since the watchdog began"))
+        looks = running.watchdog.looks
         await asyncio.sleep(0.15)
         assert quiet(running)
+        # Nor does it hold up the looks at the others.
+        assert running.watchdog.looks > looks + 3
         # From when it answers, it is watched like the others.
         world.start(NODE)
         await until(lambda: alive(running))
         world.stop(NODE)
         await until(lambda: running.watchdog.given_away)
 
-    play(world, tmp_path, scenario)
+    play(world, tmp_path, scenario, pace=dataclasses.replace(FAST, ask_s=0.3))
 
 
 def test_not_fenced_is_tried_again_after_a_while(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(act, "FENCE_S", 0.02)
-    monkeypatch.setattr(loop, "_AGAIN_S", 0.1)
+    monkeypatch.setattr(loop, "_AGAIN_S", 0.5)
     world.unkillable = True
 
     async def scenario(running: Running) -> None:
@@ -367,8 +417,8 @@ def test_not_fenced_is_tried_again_after_a_while(
         await until(lambda: running.watchdog.given_away)
 
     running = play(world, tmp_path, scenario)
-    times = [act_["at"] for act_ in running.recorder.actions if act_["event"] == "not_fenced"]
-    assert times[0] < times[1]
+    times = [instants.parse(a["at"]) for a in running.recorder.actions if a["event"] == "not_fenced"]
+    assert times[1] - times[0] > 0.5
 
 
 def test_not_fenced_and_alive_after_all_is_closed(
@@ -517,6 +567,31 @@ def test_a_node_that_is_replaced_while_it_is_out(world: World, tmp_path: Path) -
         await until(lambda: alive(running))
 
     play(world, tmp_path, scenario)
+
+
+def test_a_list_from_before_the_end_of_a_mark_is_not_believed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = world.api.nodes
+
+    def slow() -> list[Any]:
+        listed = nodes()
+        time.sleep(0.1)
+        return listed
+
+    monkeypatch.setattr(world.api, "nodes", slow)
+
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        world.stop(NODE)
+        await until(lambda: running.watchdog.given_away)
+        await until(lambda: running.watchdog._members[NODE].ours)
+        world.start(NODE)
+        await until(lambda: "released" in running.events())
+        await until(lambda: not running.watchdog._members[NODE].ours)
+        await until(lambda: alive(running))
+
+    assert play(world, tmp_path, scenario).events()[-1] == "released"
 
 
 # Beginning and end
