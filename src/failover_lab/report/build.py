@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import __version__, instants
 from failover_lab.probe import marks
 from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
-from failover_lab.report import causes, cluster, ports, stats, verdict
+from failover_lab.report import causes, cluster, evidence, ports, rules, stats, verdict
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
+    from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
 
 _CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
@@ -26,7 +27,7 @@ class Report:
     content: dict[str, Any]
     data: RunData
     cluster: cluster.Cluster
-    fault: causes.Fault
+    fault: evidence.Fault
 
 
 def _text(at: float | None) -> str | None:
@@ -85,7 +86,7 @@ def _troubles(data: RunData) -> dict[str, Any]:
     }
 
 
-def _replacements(data: RunData, fault: causes.Fault) -> list[dict[str, Any]]:
+def _replacements(data: RunData, fault: evidence.Fault) -> list[dict[str, Any]]:
     result = []
     for entry in (data.play or {}).get("replacements") or []:
         answers = [r.done for r in data.records if r.outcome is Outcome.OK and r.pod == entry["pod"]]
@@ -112,7 +113,7 @@ def _placement(pods: dict[str, str] | None, nodes: list[str]) -> dict[str, Any]:
 
 
 def clocks(
-    data: RunData, seen: cluster.Cluster, fault: causes.Fault, failures: list[causes.Group]
+    data: RunData, seen: cluster.Cluster, fault: evidence.Fault, failures: list[Group]
 ) -> dict[str, float | None]:
     """How long each part of the recovery took, from the fault on; None where it was not seen."""
     result: dict[str, float | None] = dict.fromkeys(_CLOCKS)
@@ -146,7 +147,7 @@ def clocks(
     )
     if on_node and full is not None:
         result["capacity"] = round(full - fault.at, 3)
-    if fault.kind in causes.SUDDEN and clean is not None:
+    if fault.kind in rules.SUDDEN and clean is not None:
         late = [g.last_due for g in failures if g.last_due > clean]
         if late:
             result["stale_flows"] = round(max(late) - fault.at, 3)
@@ -180,9 +181,9 @@ def build(data: RunData) -> Report:
     lab = play.get("lab") or {}
     told = play.get("fault") or {}
     nodes: list[str] = lab.get("nodes") or []
-    fault = causes.Fault(told.get("kind"), told.get("node"), data.mark(marks.FAULT_BEGIN))
+    fault = evidence.Fault(told.get("kind"), told.get("node"), data.mark(marks.FAULT_BEGIN))
     seen = cluster.read(data.changes)
-    failures = causes.groups(data.records)
+    explained = causes.explain(data.records, seen, fault)
     replacements = _replacements(data, fault)
     judged = verdict.judge(data, replacements)
     port_rests = ports.rests(data.records)
@@ -207,7 +208,7 @@ def build(data: RunData) -> Report:
         "requests": _requests(data.records),
         "latency_ms": _latency(data.records),
         **_troubles(data),
-        "clocks_s": clocks(data, seen, fault, failures),
+        "clocks_s": clocks(data, seen, fault, [group for group, _ in explained]),
         "predicted_s": dict.fromkeys(_CLOCKS) | (play.get("predicted_s") or {}),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
         "replacements": replacements,
@@ -215,7 +216,7 @@ def build(data: RunData) -> Report:
             **_placement(spread.get("after"), nodes),
             "before": _placement(spread.get("before"), nodes),
         },
-        "failures": [causes.describe(group, seen, fault) for group in failures],
+        "failures": [description for _, description in explained],
         "slowest": _slowest(data.records, port_rests),
         "measurement": {
             "ok": not judged.checks["measured"],

@@ -72,6 +72,10 @@ class Cluster:
         known = bool(self._slice_times) and self._slice_times[0] <= begin
         return [(begin, self.endpoints(begin)), *inside] if known else inside
 
+    def endpoints_or_first(self, at: float) -> list[Endpoint]:
+        """The same; before the first list, that list, for there is nothing else to go by."""
+        return self.endpoints(max(at, self._slice_times[0])) if self._slice_times else []
+
     def moves(self) -> list[tuple[float, str, str]]:
         """(instant, from, to) for each time the address moved."""
         pairs = zip(self.announcers, self.announcers[1:], strict=False)

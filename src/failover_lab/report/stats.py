@@ -43,6 +43,32 @@ def _at_most(failed: int, total: int, chance: float) -> float:
     return math.exp(log_term + math.log(summed))
 
 
+def at_least(failed: int, total: int, chance: float) -> float:
+    """The probability of so many failures among all or more, each failing with this chance (0 to 1)."""
+    if failed <= 0 or chance >= 1.0:
+        return 1.0
+    if failed > total or chance <= 0.0:
+        return 0.0
+    # Few failures are many successes: the same sum from its other end.
+    return min(1.0, _at_most(total - failed, total, 1.0 - chance))
+
+
+def _upper(failed: int, total: int, tail: float) -> float:
+    """The greatest probability of a failure under which so few would still be seen that often."""
+    if failed >= total:
+        return 1.0
+    if failed == 0:
+        return -math.expm1(math.log(tail) / total)
+    low, high = failed / total, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        if middle >= 1.0 or _at_most(failed, total, middle) < tail:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
 def upper_bound_95(failed: int, total: int) -> float | None:
     """The exact one-sided upper 95% bound (Clopper-Pearson) on the probability of a failure.
 
@@ -52,20 +78,20 @@ def upper_bound_95(failed: int, total: int) -> float | None:
     Returns:
         0 to 1; None where nothing was tried.
     """
-    if total <= 0:
-        return None
-    if failed >= total:
-        return 1.0
-    if failed == 0:
-        return -math.expm1(math.log(0.05) / total)
-    low, high = failed / total, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        if middle >= 1.0 or _at_most(failed, total, middle) < 0.05:
-            high = middle
-        else:
-            low = middle
-    return high
+    return _upper(failed, total, 0.05) if total > 0 else None
+
+
+def interval_95(failed: int, total: int) -> tuple[float, float]:
+    """The exact two-sided 95% interval (Clopper-Pearson) of the probability of a failure.
+
+    Args:
+        failed: 0 to total.
+        total: at least 1.
+
+    Returns:
+        low and high, each 0 to 1.
+    """
+    return 1.0 - _upper(total - failed, total, 0.025), _upper(failed, total, 0.025)
 
 
 def outages(requests: Iterable[tuple[float, bool]], interval_s: float) -> list[tuple[float, float]]:

@@ -21,12 +21,13 @@ CAUSES = {
     "address_moved": "the address moved",
     "bad_answer": "a bad answer",
     "endpoint_dead": "a dead endpoint",
-    "endpoint_refuses": "an endpoint that refuses",
+    "endpoint_refuses": "a flaky endpoint",
     "no_endpoint": "no endpoint",
     "not_serving_yet": "a pod not serving yet",
     "shutdown_race": "a shutdown race",
     "stale_flow": "a stale tracked connection",
     "stale_reused_connection": "a stale reused connection",
+    "ungraceful_stop": "a stop that was not graceful",
     "unexplained": "unexplained",
 }
 _DEEDS = {

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from failover_lab import instants
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import engine, priority, records, wait
+from failover_lab.report import build, load
 
 ZERO = instants.parse("2026-11-23T19:00:00Z")
 NODES = ["lab", "lab-m02", "lab-m03"]
@@ -89,7 +91,7 @@ class MadeUpRun:
             "outcome": "ok",
             "status": 200,
             "pod": pod,
-            "node": (BEFORE | AFTER)[pod],
+            "node": (BEFORE | AFTER).get(pod, "lab"),
             "took": took,
             "late": 0.4,
             "prior": 0 if kind == "new" else 3,
@@ -123,12 +125,12 @@ class MadeUpRun:
         )
         dues = sorted(itertools.chain(new, reused))
         self.rows = [self.request(due, kind, number) for number, (due, kind) in enumerate(dues, start=1)]
-        pieces = [gzip.compress((records.HEADER + "\n").encode(), mtime=0)]
+        pieces = [gzip.compress((records.HEADER + "\n").encode(), compresslevel=1, mtime=0)]
         pieces += [
-            gzip.compress(("\n".join(part) + "\n").encode(), mtime=0)
+            gzip.compress(("\n".join(part) + "\n").encode(), compresslevel=1, mtime=0)
             for part in itertools.batched(self.rows, 500)
         ] if hasattr(itertools, "batched") else [
-            gzip.compress(("\n".join(self.rows[i : i + 500]) + "\n").encode(), mtime=0)
+            gzip.compress(("\n".join(self.rows[i : i + 500]) + "\n").encode(), compresslevel=1, mtime=0)
             for i in range(0, len(self.rows), 500)
         ]  # fmt: skip
         (self.directory / records.FILE).write_bytes(b"".join(pieces))
@@ -195,6 +197,35 @@ class MadeUpRun:
             del ready[key]
             self.endpoints(told + 6.0, **ready)
         self.change(-20, "ServiceL2Status", "l2-1", "LISTED", service="site", node="lab-m02")
+
+    def observed_kill(self) -> None:
+        """What the cluster says as lab-m02 dies at ZERO."""
+        assert self.play is not None
+        self.play["fault"]["kind"] = "kill"
+        self.endpoints(-20, site_a="ready", site_b="ready", site_c="ready", site_d="ready")
+        self.endpoints(6.0, site_c="ready", site_d="ready")
+        self.endpoints(12.0, site_c="ready", site_d="ready", site_x="ready", site_y="ready")
+        self.change(-20, "Node", "lab-m02", "LISTED", ready="True")
+        self.change(5.0, "Node", "lab-m02", ready="Unknown")
+        self.change(15.0, "Node", "lab-m02", "DELETED")
+
+    def lose(self, begin: float, end: float, outcome: str = "refused", **more: Any) -> None:
+        """Lose all requests of a kind (new unless given) between two times, one in ``every``."""
+        kind, every = more.pop("kind", "new"), more.pop("every", 1)
+        before = self.differ
+
+        def differ(due: float, of: str, number: int) -> dict[str, Any]:
+            if begin <= due < end and of == kind and number % every == 0:
+                return {"outcome": outcome, **more}
+            return dict(before(due, of, number))
+
+        self.differ = differ  # type: ignore[method-assign]
+
+    def content(self) -> dict[str, Any]:
+        """The report, checked against its schema."""
+        found = build.build(load.load(self.write())).content
+        jsonschema.validate(found, load.schema("report"), cls=jsonschema.Draft202012Validator)
+        return found
 
 
 @pytest.fixture(autouse=True)
