@@ -773,7 +773,7 @@ def test_waiting_since_a_mark(
 ) -> None:
     out = tmp_path / "run"
     process = probe_process(serve(lambda _n: (GOOD, "keep")).port, out)
-    steady = ["wait-steady", "--out", str(out), "--for", "0.5", "--timeout", "8", "--pods", "site-a"]
+    steady = ["wait-steady", "--out", str(out), "--for", "0.3", "--timeout", "8", "--pods", "site-a"]
     try:
         until(lambda: answered(out))
         assert cli.main([*steady, "--since", "healed"]) == 2
@@ -784,7 +784,7 @@ def test_waiting_since_a_mark(
             marked = marks.append(out, ["healed"])
             began = time.monotonic()
             assert cli.main([*steady, "--since", "healed"]) == 0
-            assert 0.5 <= time.monotonic() - began < 2.0
+            assert 0.3 <= time.monotonic() - began < 2.0
         assert cli.main([*steady, "--since", instants.text(marked)]) == 0
         answers = [
             "wait-answers",
@@ -804,7 +804,7 @@ def test_waiting_since_a_mark(
         assert cli.main([*steady, "--timeout", "0.1", "--mark-first", "late", "--mark", "never"]) == 1
         at = {mark["event"]: instants.parse(mark["at"]) for mark in files.read_lines(out / marks.FILE)}
         assert list(at) == ["healed", "put_right", "good", "better", "late"]
-        assert at["good"] == at["better"] >= at["put_right"] + 0.5
+        assert at["good"] == at["better"] >= at["put_right"] + 0.3
     finally:
         process.terminate()
         process.communicate()
