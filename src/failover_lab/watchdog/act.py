@@ -120,8 +120,8 @@ class GiveAway:
         Raises:
             OSError: the journal could not be written; nothing was done.
         """
-        await self._off(self._journal.write, node, Phase.ACTING)
         self._recorder.note("dead", node=node, why=str(ground))
+        await self._off(self._journal.write, node, Phase.ACTING)
         # Reading may be done before the fence stands, and so costs no time after it.
         listed = asyncio.create_task(self._off(self._list, node))
         try:

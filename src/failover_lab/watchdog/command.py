@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from failover_lab.watchdog.act import Containers
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.engine import Engine
+    from failover_lab.watchdog.journal import Journal
 
 JOURNAL_FILE = "watchdog.jsonl"
 # The questions under way at once: three that repeat, a deletion with its flows, a return, the status.
@@ -97,7 +98,6 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out ``watchdog``."""
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
-    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
 
     if options.wait and not options.release:
         raise UserError("--wait says how long to wait for a return; give it with --release")
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     recorder = Recorder(options.out)
     api = connect(options.kubeconfig, options.context or options.profile)
     if options.release:
-        return release(api, Engine(options.profile), recorder, wait_s=options.wait)
+        return _release_alone(options, directory, recorder, api)
     stop = StopCondition(
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
     )
@@ -162,13 +162,34 @@ def _watch(
     return 0
 
 
-def release(api: Api, engine: Containers, recorder: Recorder, *, wait_s: float = 0.0) -> int:
+def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api) -> int:
+    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
+    from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
+    from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
+
+    engine = Engine(options.profile)
+    try:
+        with only_one(directory, options.profile):
+            journal = Journal(options.journal or directory / JOURNAL_FILE)
+            try:
+                return release(api, engine, recorder, journal=journal, wait_s=options.wait)
+            finally:
+                journal.close()
+    except HeldError:
+        # A watchdog that runs keeps the journal, and finds by itself what has been taken off.
+        return release(api, engine, recorder, wait_s=options.wait)
+
+
+def release(
+    api: Api, engine: Containers, recorder: Recorder, *, journal: Journal | None = None, wait_s: float = 0.0
+) -> int:
     """Take the watchdog's mark off every node that is back.
 
     Args:
         api: of the cluster.
         engine: with its containers.
         recorder: notes what is done.
+        journal: where what the watchdog has left open is closed; None: a watchdog that runs does so.
         wait_s: so long for nodes that are not back yet.
 
     Returns:
@@ -177,19 +198,22 @@ def release(api: Api, engine: Containers, recorder: Recorder, *, wait_s: float =
     Raises:
         UserError: the API server does not answer.
     """
-    return asyncio.run(_release(api, engine, recorder, wait_s))
+    return asyncio.run(_release(api, engine, recorder, journal, wait_s))
 
 
-async def _release(api: Api, engine: Containers, recorder: Recorder, wait_s: float) -> int:
+async def _release(
+    api: Api, engine: Containers, recorder: Recorder, journal: Journal | None, wait_s: float
+) -> int:
     from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
 
     deadline = time.monotonic() + wait_s
     with concurrent.futures.ThreadPoolExecutor(_THREADS, "release") as executor:
-        taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=None, executor=executor)
+        taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
         while True:
             try:
                 marked = [m.name for m in map(member, api.nodes()) if m.ours]
+                marked += [name for name in (journal.phases if journal else ()) if name not in marked]
             except ApiError as error:
                 raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
             missing = {name: why for name in marked if (why := await taking.look(name)) is not None}

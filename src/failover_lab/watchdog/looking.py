@@ -191,6 +191,8 @@ class Looker:
         host, _, port = address.rpartition(":")
         kubelet = self._kubelets.get(name)
         if kubelet is None or kubelet.address != (host, int(port)):
+            if kubelet is not None:
+                kubelet.close()
             kubelet = self._kubelets[name] = Kubelet(host, int(port))
         return kubelet
 

@@ -169,7 +169,8 @@ class Watchdog:
         self._act()
         self._take_back()
         self._tell()
-        in_haste = any(verdict.ground is not None for verdict in self._verdicts.values())
+        # While it only remains to be confirmed; not for as long as a dead node must not be given away.
+        in_haste = any(v.state is State.DOUBT and v.ground is not None for v in self._verdicts.values())
         pause_s = self._pace.fact_s if in_haste else self._pace.interval_s
         await self._looker.pause(max(0.0, began + pause_s - time.monotonic()))
 
@@ -270,6 +271,7 @@ class Watchdog:
             "pid": os.getpid(),
             "profile": self._settings.profile,
             "state": state,
+            "ready": not ended and self._is_ready(),
             "looks": self.looks,
             "late_s": None if self._look is None else round(self._look.late_s, 3),
             "engine": looker.engine.failure or "answers",
@@ -291,6 +293,12 @@ class Watchdog:
             "given_away": self.given_away,
             "actions": self._recorder.actions,
         }
+
+    def _is_ready(self) -> bool:
+        """Whether every node of the cluster is watched by all paths."""
+        names = set(self._members)
+        alive = {name for name, verdict in self._verdicts.items() if verdict.state is State.ALIVE}
+        return bool(names) and alive == names and self._looker.peers.ready() >= names
 
     def _write_status(self, status: dict[str, Any]) -> None:
         try:

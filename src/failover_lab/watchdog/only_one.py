@@ -33,8 +33,12 @@ def _lives(holder: dict[str, Any]) -> bool:
     return stopping.started(pid) is not None and stopping.started(pid) == holder.get("started")
 
 
-def _refuse(holder: dict[str, Any], profile: str) -> UserError:
-    return UserError(
+class HeldError(UserError):
+    """There is one already."""
+
+
+def _refuse(holder: dict[str, Any], profile: str) -> HeldError:
+    return HeldError(
         f"a watchdog of {profile} is running already: process {holder.get('pid', 'unknown')}, "
         f"since {holder.get('since', 'an unknown time')}; end that one first"
     )
@@ -45,7 +49,8 @@ def only_one(directory: Path, profile: str) -> Iterator[None]:
     """Be the profile's only watchdog meanwhile.
 
     Raises:
-        UserError: there is one already, and who it is; or the directory may not be written to.
+        HeldError: there is one already, and who it is.
+        UserError: the directory may not be written to.
     """
     path = directory / FILE
     try:

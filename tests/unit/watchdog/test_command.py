@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import subprocess
@@ -14,70 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.unit.watchdog.conftest import SimNode, World
+from tests.unit.watchdog.fakes import ApiServer
 
 from failover_lab import cli, stop, stopping
 from failover_lab.errors import UserError
 from failover_lab.watchdog import cluster, command, engine
 from failover_lab.watchdog.cluster import ApiError, connect
+from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.marking import OWNER
-from failover_lab.watchdog.only_one import FILE
-
-
-class ApiServer:
-    """Answers with what it is told to, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, Any]] = {}
-        self.asked: list[tuple[str, str, str, Any]] = []
-        self.connections = 0
-        self.hold_s = 0.0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None: ...
-
-            def setup(self) -> None:
-                outer.connections += 1
-                super().setup()
-
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                kind = self.headers.get("Content-Type", "")
-                outer.asked.append((self.command, self.path, kind, json.loads(body) if body else None))
-                time.sleep(outer.hold_s)
-                status, content = outer.answers.get(f"{self.command} {self.path}", (404, {}))
-                data = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_PATCH = do_DELETE = do_GET  # noqa: N815  the library's own names
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def kubeconfig(self, path: Path) -> Path:
-        def named(what: str, content: Any) -> list[Any]:
-            return [{"name": "lab", what: content}]
-
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "clusters": named("cluster", {"server": f"http://127.0.0.1:{self.server.server_port}"}),
-                    "users": named("user", {}),
-                    "contexts": named("context", {"cluster": "lab", "user": "lab"}),
-                    "current-context": "lab",
-                }
-            )
-        )
-        return path
+from failover_lab.watchdog.only_one import FILE, only_one
 
 
 @pytest.fixture
@@ -306,6 +251,30 @@ def test_release(lab: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.nodes["lab-m03"].spec == {"unschedulable": True}
     # Not ours, and so not touched.
     assert lab.nodes["lab-m01"].spec == {"unschedulable": True}
+
+
+def test_release_closes_what_a_watchdog_left_open(lab: World, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.jsonl")
+    journal.write("lab-m02", Phase.OUT)
+    journal.write("lab-m03", Phase.ACTING)
+    journal.write("gone", Phase.OUT)
+    marked(lab.nodes["lab-m02"])
+    lab.nodes["lab-m02"].started -= 1
+    lab.nodes["gone"] = SimNode("gone", "10.0.0.9", listed=False)
+    assert call("--release", f"--journal={tmp_path}/j.jsonl") == 0
+    assert lab.nodes["lab-m02"].spec == {}
+    assert Journal(tmp_path / "j.jsonl").phases == {}
+
+
+def test_release_beside_a_watchdog_leaves_the_journal_to_it(lab: World, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "watchdog.jsonl")
+    journal.write("lab-m02", Phase.OUT)
+    marked(lab.nodes["lab-m02"])
+    lab.nodes["lab-m02"].started -= 1
+    with only_one(tmp_path, "lab"):
+        assert call("--release", f"--state-dir={tmp_path}") == 0
+    assert lab.nodes["lab-m02"].spec == {}
+    assert Journal(tmp_path / "watchdog.jsonl").phases == {"lab-m02": Phase.OUT}
 
 
 def test_release_waits_for_those_that_come_back(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:

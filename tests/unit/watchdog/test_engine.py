@@ -3,125 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
-import json
 import os
 import socket
-import socketserver
-import struct
 import subprocess
-import threading
-import time
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab.errors import UserError
 from failover_lab.watchdog import flows
 from failover_lab.watchdog.engine import Engine, EngineError, Inspected, Shell
 from failover_lab.watchdog.sights import Container
-
-
-def frame(data: bytes, stream: int = 1) -> bytes:
-    return struct.pack(">BxxxL", stream, len(data)) + data
-
-
-class FakeEngine:
-    """What it is asked, and what it answers."""
-
-    def __init__(self, path: Path) -> None:
-        self.asked: list[str] = []
-        self.containers: list[dict[str, Any]] = []
-        self.states: dict[str, dict[str, Any]] = {}
-        self.events: list[Any] = []
-        self.output = b""
-        self.fail = False
-        self.executed: list[dict[str, Any]] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None: ...
-
-            def address_string(self) -> str:
-                return "client"
-
-            def do_GET(self) -> None:
-                outer.serve(self)
-
-            do_POST = do_GET  # noqa: N815  the library's own name
-
-        class Server(socketserver.ThreadingUnixStreamServer):
-            daemon_threads = True
-
-        self.server = Server(str(path), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def serve(self, handler: Any) -> None:
-        url = urllib.parse.urlsplit(handler.path)
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        path = "/" + url.path.split("/", 2)[2] if url.path.startswith("/v1.") else url.path
-        self.asked.append(f"{handler.command} {path}")
-        if self.fail:
-            answer(handler, 500, {"message": "driver failed"})
-        elif path == "/version":
-            answer(handler, 200, {"ApiVersion": "1.45", "Version": "26.1.5"})
-        elif path == "/containers/json":
-            assert json.loads(urllib.parse.parse_qs(url.query)["filters"][0]) == {
-                "label": ["created_by.minikube.sigs.k8s.io=true"]
-            }
-            answer(handler, 200, self.containers)
-        elif path == "/events":
-            self.tell(handler, json.loads(urllib.parse.parse_qs(url.query)["filters"][0]))
-        elif path.startswith("/exec/"):
-            self.upgrade(handler)
-        elif path.split("/")[2] not in self.states:
-            answer(handler, 404, {"message": "No such container: " + path.split("/")[2]})
-        elif path.endswith("/json"):
-            answer(handler, 200, {"State": self.states[path.split("/")[2]]})
-        elif path.endswith("/kill"):
-            assert urllib.parse.parse_qs(url.query) == {"signal": ["SIGKILL"]}
-            answer(handler, 204, None)
-        elif path.endswith("/exec"):
-            self.executed.append(json.loads(body))
-            answer(handler, 201, {"Id": "abc"})
-
-    def tell(self, handler: Any, filters: Any) -> None:
-        assert filters == {"type": ["container"], "event": ["die", "kill", "pause", "unpause", "start"]}
-        handler.send_response(200)
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for event in self.events:
-            data = json.dumps(event).encode() + b"\n"
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-        handler.wfile.write(b"0\r\n\r\n")
-
-    def upgrade(self, handler: Any) -> None:
-        handler.send_response(101, "UPGRADED")
-        handler.send_header("Connection", "Upgrade")
-        handler.send_header("Upgrade", "tcp")
-        handler.end_headers()
-        if self.output:
-            time.sleep(0.05)
-            handler.wfile.write(self.output)
-        else:
-            # Each line comes back, in pieces, with an error of the program's in between.
-            while line := handler.rfile.readline():
-                handler.wfile.write(frame(line[:2]) + frame(b"complaint\n", 2) + frame(line[2:]))
-        handler.close_connection = True
-
-
-def answer(handler: Any, status: int, content: Any) -> None:
-    data = b"" if content is None else json.dumps(content).encode()
-    handler.send_response(status)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
 
 
 @pytest.fixture

@@ -87,6 +87,25 @@ def test_a_dead_node_is_given_away_and_taken_back(world: World, tmp_path: Path, 
     assert status["nodes"]["lab"]["state"] == "alive"
 
 
+def test_it_says_when_it_watches_every_node_by_all_paths(world: World, tmp_path: Path) -> None:
+    world.stop(NODE)
+
+    async def scenario(running: Running) -> None:
+        await until(lambda: running.watchdog._verdicts.get("lab-m03") is not None)
+        await until(lambda: running.watchdog._looker.peers.ready() == {"lab", "lab-m03"})
+        assert world.peek(running)["ready"] is False
+        world.start(NODE)
+        await until(lambda: world.peek(running)["ready"])
+        assert alive(running)
+        world.stop(NODE)
+        await until(lambda: running.watchdog.given_away)
+        # The others are alive, and that is not all of them.
+        assert world.peek(running)["ready"] is False
+
+    running = play(world, tmp_path, scenario)
+    assert json.loads(running.status.read_text())["ready"] is False
+
+
 def test_it_can_die_again(world: World, tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         for count in (1, 2):

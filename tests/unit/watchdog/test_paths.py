@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime as dt
 import errno
 import socket
-import ssl
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.unit.watchdog.conftest import until
+from tests.unit.watchdog.fakes import UNAUTHORIZED, KubeletServer, make_certificate, serving
 
 from failover_lab.watchdog import peers as peers_module
 from failover_lab.watchdog.engine import EngineError, Shell
@@ -27,75 +21,11 @@ from failover_lab.watchdog.kubelet import Kubelet, reach_of
 from failover_lab.watchdog.peers import ARGV, Peer, Peers
 from failover_lab.watchdog.sights import Reach
 
-UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 12\r\n\r\nUnauthorized"
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that a kubelet might have made for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab-m02")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "kubelet.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-class KubeletServer:
-    """Answers each request with the same words; counts connections and requests."""
-
-    def __init__(self, answer: bytes = UNAUTHORIZED) -> None:
-        self.answer = answer
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.append(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-                if not self.answer:
-                    writer.close()
-                    return
-                # In two pieces, as it may come.
-                writer.write(self.answer[:20])
-                await writer.drain()
-                await asyncio.sleep(0.001)
-                writer.write(self.answer[20:])
-                await writer.drain()
-
-
-@contextlib.asynccontextmanager
-async def serving(handler: Handler, certificate: Path | None) -> AsyncIterator[int]:
-    context = None
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-    server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    """One for all tests."""
+    return make_certificate(tmp_path_factory.mktemp("tls") / "kubelet.pem")
 
 
 def test_a_status_of_any_kind_is_an_answer_and_the_connection_is_kept(certificate: Path) -> None:
