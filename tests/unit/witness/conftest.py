@@ -219,7 +219,7 @@ class MadeUpRun:
                 return {"outcome": outcome, **more}
             return dict(before(due, of, number))
 
-        self.differ = differ  # type: ignore[method-assign]
+        self.differ = differ
 
     def content(self) -> dict[str, Any]:
         """The report, checked against its schema."""
