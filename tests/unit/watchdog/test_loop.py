@@ -17,7 +17,7 @@ from tests.unit.watchdog.conftest import FAST, Running, World, make_world, until
 from failover_lab import files, instants
 from failover_lab.errors import UserError
 from failover_lab.probe import marks
-from failover_lab.watchdog import act, loop, polling
+from failover_lab.watchdog import act, loop, peers, polling
 from failover_lab.watchdog.cluster import ApiError
 from failover_lab.watchdog.engine import EngineError
 from failover_lab.watchdog.journal import Journal, Phase
@@ -87,16 +87,32 @@ def test_a_dead_node_is_given_away_and_taken_back(world: World, tmp_path: Path, 
     assert status["nodes"]["lab"]["state"] == "alive"
 
 
-def test_it_says_when_it_watches_every_node_by_all_paths(world: World, tmp_path: Path) -> None:
-    world.stop(NODE)
+def test_it_says_when_it_watches_every_node_by_all_paths(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_AGAIN_S", 0.02)
+    shell = world.shell
+    mute = [NODE]
+
+    def some(name: str, argv: list[str]) -> Any:
+        if name in mute:
+            raise EngineError("no such program")
+        return shell(name, argv)
+
+    monkeypatch.setattr(world, "shell", some)
 
     async def scenario(running: Running) -> None:
-        await until(lambda: running.watchdog._verdicts.get("lab-m03") is not None)
-        await until(lambda: running.watchdog._looker.peers.ready() == {"lab", "lab-m03"})
+        await all_seen(running)
+        await until(lambda: all(v.state == "alive" for v in running.watchdog._verdicts.values()))
+        # None can ask from there.
         assert world.peek(running)["ready"] is False
-        world.start(NODE)
+        mute.clear()
         await until(lambda: world.peek(running)["ready"])
-        assert alive(running)
+        world.nodes[NODE].kubelet = False
+        await until(lambda: not alive(running))
+        assert world.peek(running)["ready"] is False
+        world.nodes[NODE].kubelet = True
+        await until(lambda: world.peek(running)["ready"])
         world.stop(NODE)
         await until(lambda: running.watchdog.given_away)
         # The others are alive, and that is not all of them.
