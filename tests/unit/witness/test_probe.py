@@ -106,7 +106,7 @@ class Server:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[int], tuple[bytes, str]]], Server]]:
+def serve(undisturbed: None) -> Iterator[Callable[[Callable[[int], tuple[bytes, str]]], Server]]:
     servers: list[Server] = []
 
     def start(behave: Callable[[int], tuple[bytes, str]]) -> Server:
