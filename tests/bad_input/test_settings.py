@@ -18,6 +18,7 @@ Role = Callable[..., Any]
         ("cluster", {"cluster_nodes": 1}, ["a whole number from 2 to 8", "'1'"]),
         ("cluster", {"cluster_nodes": 3.5}, ["a whole number from 2 to 8", "'3.5'"]),
         ("cluster", {"cluster_profile": "Not A Name"}, ["lab_profile", "'Not A Name'"]),
+        ("cluster", {"cluster_failure_detection": "eager"}, ["cluster_failure_detection", "default, fast"]),
         ("cluster", {"cluster_timeout_s": "long"}, ["cluster_timeout_s", "int"]),
         ("registry", {"registry_port": "foo"}, ["registry_port must be from 1024 to 65535", "foo"]),
         ("registry", {"registry_url": "reg.example"}, ["registry_username and registry_password"]),

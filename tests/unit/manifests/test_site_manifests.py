@@ -119,6 +119,13 @@ def test_lost_nodes_are_tolerated_for_a_time_and_only_by_running_pods() -> None:
     assert {item["tolerationSeconds"] for item in tolerations} == {7}
 
 
+@pytest.mark.parametrize(("given", "seconds"), [({}, 300), ({"cluster_failure_detection": "fast"}, 5)])
+def test_a_dead_nodes_pods_are_replaced_as_soon_as_the_cluster_is_meant_to_notice(
+    given: dict[str, Any], seconds: int
+) -> None:
+    assert {item["tolerationSeconds"] for item in pod(**given)["tolerations"]} == {seconds}
+
+
 def test_no_login_no_secret() -> None:
     assert "imagePullSecrets" not in pod()
     assert pod(**LOGIN)["imagePullSecrets"] == [{"name": "site-pull"}]
