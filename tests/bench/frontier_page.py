@@ -77,8 +77,8 @@ def alarms(found: dict[str, Any]) -> str:
     return (
         f"With `fast`, during {found['seconds'] / 60:g} minutes in which {found['busy']} busy loops at "
         f"normal priority kept all {found['cores']} cores full, healthy nodes were taken for dead "
-        f"{found['events']} times. The oldest sign of life seen meanwhile was {found['oldest_s']:.1f} s old, "
-        f"of the {found['grace_s']:g} s allowed."
+        f"{found['events']} times. The longest time without a sign of life from one of them was "
+        f"{found['silence_s']:.1f} s, of the {found['grace_s']:g} s allowed."
     )
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.bench import frontier, frontier_page
+from tests.bench.bench import ROOT
 
 from failover_lab import instants
 from failover_lab.probe.records import COLUMNS, FILE, HEADER
@@ -81,11 +83,11 @@ def test_a_run_that_did_not_pass_is_told_of() -> None:
 
 
 def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
-    found = {"seconds": 600, "busy": 2, "cores": 2, "events": 0, "oldest_s": 2.14, "grace_s": 5.0}
+    found = {"seconds": 600, "busy": 2, "cores": 2, "events": 0, "silence_s": 2.14, "grace_s": 5.0}
     page = frontier_page.page(results(run("fast", "other", 1, 6.0)) | {"false_alarms": found}, "x.svg")
     assert "during 10 minutes in which 2 busy loops" in page
     assert "taken for dead 0 times" in page
-    assert "2.1 s old, of the 5 s allowed" in page
+    assert "was 2.1 s, of the 5 s allowed" in page
 
 
 def test_the_chart_is_drawn() -> None:
@@ -149,6 +151,11 @@ def test_what_the_lab_asks_for_is_typed(printed: str) -> None:
     found = frontier.TYPED.search(printed)
     assert found
     assert found[1].split() == ["recover.yml", "-e", "lab_profile=x"]
+
+
+def test_the_grace_is_the_one_that_is_set() -> None:
+    variables = yaml.safe_load((ROOT / "roles" / "cluster" / "vars" / "main.yml").read_text())
+    assert variables["__cluster_detection_settings"]["fast"]["grace_s"] == frontier.GRACE_S
 
 
 def test_every_case_has_its_words() -> None:
