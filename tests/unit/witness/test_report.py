@@ -442,6 +442,7 @@ def test_a_link_that_cannot_be_made(made_up: Any, monkeypatch: pytest.MonkeyPatc
         command._keep(directory, {})
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_summary_of_a_pass_is_five_lines(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(made_up.write())]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
