@@ -184,7 +184,7 @@ def test_a_run_waits_for_its_operator(lab: Lab, account: Path) -> None:
 def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, account: Path) -> None:
     lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.OUT_OF_SERVICE_BY: "{}"}
     of_a_run(account, alive=False, kind="freeze", steps=[{"step": "freeze lab-m02"}, {"step": "wait"}])
-    engine = [
+    engine: list[dict[str, Any]] = [
         {"name": "lab", "id": "1", "state": "running", "incoming": False, "outgoing": True},
         {"name": "lab-m02", "id": "2", "state": "paused"},
         {"name": "lab-m03", "id": "3", "state": "running", "kubelet": "inactive", "incoming": True},
