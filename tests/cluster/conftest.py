@@ -7,9 +7,11 @@ interface of the registry itself.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -192,25 +194,40 @@ def docker(*arguments: str) -> str:
     ).stdout
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab that is set up; removed at the end, however the tests went."""
-    home = tmp_path_factory.mktemp("lab")
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    kubeconfig = home / "kubeconfig"
-    # A user's own context, which must be the current one before and after.
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "users-own",
-                "contexts": [{"name": "users-own", "context": {"cluster": "users-own", "user": "users-own"}}],
-                "clusters": [{"name": "users-own", "cluster": {"server": "https://127.0.0.1:1"}}],
-                "users": [{"name": "users-own", "user": {}}],
-            }
-        )
+def put_right(result: Lab) -> None:
+    """Remove what a killed test run has left: its containers outlive it, even the next start of the machine."""
+    if not (result.home / "data").exists():
+        return
+    # Without a running engine nobody knows what there is to remove.
+    engine = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible"),
+            "lab",
+            "--module-name=ansible.builtin.include_role",
+            "--args=name=engine",
+        ],
+        cwd=ROOT,
+        env=result.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
+    assert engine.returncode == 0, engine.stdout[-6000:]
+    gone = result.play("teardown")
+    assert gone.returncode == 0, gone.output[-6000:]
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab that is set up; removed at the end, however the tests went.
+
+    It lives at a place that the next test run knows, and only one can have it.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "failover-lab"
+    home = cache / "tests" / "lab"
+    kubeconfig = home / "kubeconfig"
     result = Lab(
         home,
         os.environ
@@ -218,14 +235,41 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_DATA_HOME": str(home / "data"),
             "KUBECONFIG": str(kubeconfig),
-            "LAB_CACHE": f"{cache}/failover-lab",
+            "LAB_CACHE": str(cache),
             "ANSIBLE_NOCOLOR": "1",
         },
     )
-    try:
-        result.setups.append(result.play("setup"))
-        assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
-        yield result
-    finally:
-        gone = result.play("teardown")
-        assert gone.returncode == 0, gone.output[-6000:]
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with (home.parent / "lab.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(f"another test run has the lab in {home}: wait for it, or end it", returncode=2)
+        put_right(result)
+        if home.exists():
+            shutil.rmtree(home)
+        home.mkdir(mode=0o700)
+        # A user's own context, which must be the current one before and after.
+        kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "users-own",
+                    "contexts": [
+                        {"name": "users-own", "context": {"cluster": "users-own", "user": "users-own"}}
+                    ],
+                    "clusters": [{"name": "users-own", "cluster": {"server": "https://127.0.0.1:1"}}],
+                    "users": [{"name": "users-own", "user": {}}],
+                }
+            )
+        )
+        try:
+            result.setups.append(result.play("setup"))
+            assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
+            yield result
+        finally:
+            gone = result.play("teardown")
+            assert gone.returncode == 0, gone.output[-6000:]
+            # The reports stay until the next run: they tell what a test that failed has seen.
+            shutil.rmtree(home / "data")
