@@ -195,7 +195,7 @@ def docker(*arguments: str) -> str:
 
 
 def put_right(result: Lab) -> None:
-    """Remove what a killed test run has left: its containers outlive it, even the next start of the machine."""
+    """Remove what a killed test run has left: its containers outlive it, and the machine."""
     if not (result.home / "data").exists():
         return
     # Without a running engine nobody knows what there is to remove.
