@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import __version__, instants
 from failover_lab.probe import marks
 from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
-from failover_lab.report import causes, cluster, evidence, ports, rules, stats, verdict
+from failover_lab.report import causes, clocks, cluster, evidence, ports, stats, verdict
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
-    from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
 
-_CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
 _SLOWEST = 8
 
 
@@ -112,48 +110,6 @@ def _placement(pods: dict[str, str] | None, nodes: list[str]) -> dict[str, Any]:
     return {"pods": dict(sorted(pods.items())), "nodes": {name: counts[name] for name in names}}
 
 
-def clocks(
-    data: RunData, seen: cluster.Cluster, fault: evidence.Fault, failures: list[Group]
-) -> dict[str, float | None]:
-    """How long each part of the recovery took, from the fault on; None where it was not seen."""
-    result: dict[str, float | None] = dict.fromkeys(_CLOCKS)
-    if fault.at is None:
-        return result
-    moved = [at for at, before, _ in seen.moves() if at >= fault.at and before == fault.node]
-    if moved:
-        result["address"] = round(moved[0] - fault.at, 3)
-    states = [(at, state) for at, state in seen.endpoint_states(fault.at, float("inf")) if at >= fault.at]
-    on_node = [at for at, state in states if any(e.node == fault.node and e.ready for e in state)]
-    clean = next(
-        (
-            at
-            for at, state in states
-            if not on_node or at > on_node[0]
-            if not any(e.node == fault.node and e.ready for e in state)
-        ),
-        None,
-    )
-    if on_node and clean is not None:
-        result["endpoints"] = round(clean - fault.at, 3)
-    expected = data.settings["expected_replicas"]
-    full = next(
-        (
-            at
-            for at, state in states
-            if expected and clean is not None and at >= clean
-            if sum(e.ready for e in state) >= expected
-        ),
-        None,
-    )
-    if on_node and full is not None:
-        result["capacity"] = round(full - fault.at, 3)
-    if fault.kind in rules.SUDDEN and clean is not None:
-        late = [g.last_due for g in failures if g.last_due > clean]
-        if late:
-            result["stale_flows"] = round(max(late) - fault.at, 3)
-    return result
-
-
 def _slowest(records: list[Record], port_rests: dict[int, float]) -> list[dict[str, Any]]:
     answered = [r for r in records if r.outcome is Outcome.OK]
     return [
@@ -181,13 +137,17 @@ def build(data: RunData) -> Report:
     lab = play.get("lab") or {}
     told = play.get("fault") or {}
     nodes: list[str] = lab.get("nodes") or []
-    fault = evidence.Fault(told.get("kind"), told.get("node"), data.mark(marks.FAULT_BEGIN))
+    # The instant at which it struck; where nobody could tell that, when it was begun.
+    struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
+    fault = evidence.Fault(told.get("kind"), told.get("node"), struck)
     seen = cluster.read(data.changes)
     explained = causes.explain(data.records, seen, fault)
     replacements = _replacements(data, fault)
     judged = verdict.judge(data, replacements)
     port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
+    measured_s = clocks.measured(data, seen, fault, [group for group, _ in explained])
+    predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {
         "schema_version": 1,
         "version": __version__,
@@ -208,8 +168,10 @@ def build(data: RunData) -> Report:
         "requests": _requests(data.records),
         "latency_ms": _latency(data.records),
         **_troubles(data),
-        "clocks_s": clocks(data, seen, fault, [group for group, _ in explained]),
-        "predicted_s": dict.fromkeys(_CLOCKS) | (play.get("predicted_s") or {}),
+        "clocks_s": measured_s,
+        "predicted_s": predicted_s,
+        "clock_reasons": clocks.reasons(measured_s, predicted_s, data, seen, fault),
+        "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
         "replacements": replacements,
         "spread": {

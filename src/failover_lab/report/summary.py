@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
+from failover_lab.report.rules import SUDDEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,12 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             f"Replacements: {len(answered)} of {len(replacements)} answered"
             + (f", the last one first after {words.seconds(last)}" if last is not None else "")
         )
+    clocks = {name: took for name, took in report["clocks_s"].items() if took is not None}
+    if clocks and report["fault"]["kind"] in SUDDEN:
+        told = [f"{words.CLOCKS[name]} {words.seconds(took)}" for name, took in clocks.items()]
+        if report["operator_s"] is not None:
+            told.append(f"of it the operator {words.seconds(report['operator_s'])}")
+        result.append(f"After the fault: {', '.join(told)}")
     causes = collections.Counter[str]()
     for group in report["failures"]:
         causes[group["cause"]] += group["count"]

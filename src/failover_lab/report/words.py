@@ -30,6 +30,12 @@ CAUSES = {
     "ungraceful_stop": "a stop that was not graceful",
     "unexplained": "unexplained",
 }
+CLOCKS = {
+    "address": "address moved",
+    "endpoints": "endpoints clean",
+    "capacity": "all replicas ready",
+    "stale_flows": "last stale flow",
+}
 _DEEDS = {
     "drain": "Draining {node}",
     "kill": "Killing {node}",

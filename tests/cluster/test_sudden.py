@@ -1,0 +1,326 @@
+"""A node is lost without a word: that it was, that it was put right, and that the report is true to the cluster.
+
+Each run is watched from outside: docker and kubectl see the fault bite, and afterwards nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .conftest import PROFILE, Played, docker
+
+if TYPE_CHECKING:
+    from .conftest import Lab
+
+pytestmark = pytest.mark.cluster
+
+FAST = ("-e", "cluster_failure_detection=fast")
+WORKERS = (f"{PROFILE}-m02", f"{PROFILE}-m03")
+TAINT = "node.kubernetes.io/out-of-service"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast(lab: Lab) -> Iterator[None]:
+    """A dead node is noticed after five seconds while these tests run."""
+    played = lab.play("setup", *FAST)
+    assert played.returncode == 0, played.output[-6000:]
+    yield
+    played = lab.play("setup")
+    assert played.returncode == 0, played.output[-6000:]
+
+
+def state(node: str) -> str:
+    """What the engine says of a node's container."""
+    return docker("container", "inspect", "--format={{.State.Status}}", node).strip()
+
+
+def within_node(node: str, *words: str) -> str:
+    """What a command in a node prints, whatever its status; nothing if the node cannot run any."""
+    done = subprocess.run(
+        ["docker", "exec", node, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout
+
+
+def is_cut_off(node: str, direction: str) -> bool:
+    return "pref 3713" in within_node(node, "tc", "filter", "show", "dev", "eth0", direction)
+
+
+def is_faulted(node: str) -> bool:
+    """Whether anything at all is wrong with a node, as the engine and its own kernel see it."""
+    return (
+        state(node) != "running"
+        or is_cut_off(node, "ingress")
+        or is_cut_off(node, "egress")
+        or within_node(node, "systemctl", "is-active", "kubelet").strip() != "active"
+    )
+
+
+def nothing_is_left(lab: Lab) -> None:
+    """No node is cordoned, tainted, paused, cut off, stopped; nobody asks any more."""
+    nodes = lab.get("nodes")["items"]
+    assert len(nodes) == 3
+    for node in nodes:
+        name = node["metadata"]["name"]
+        assert not node["spec"].get("unschedulable"), f"{name} is still cordoned"
+        taints = [taint["key"] for taint in node["spec"].get("taints", [])]
+        assert taints == [], f"{name} still has {taints}"
+        left = [key for key in node["metadata"]["annotations"] if key.startswith("failover-lab/")]
+        assert left == [], f"{name} still carries {left}"
+        ready = [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"]
+        assert ready == ["True"], f"{name} is not ready"
+        assert not is_faulted(name), f"{name} is still faulted"
+    assert not (lab.state / "run.json").exists()
+    running = [command_line(process) for process in Path("/proc").iterdir() if process.name.isdigit()]
+    asking = [line for line in running if str(lab.reports) in line]
+    assert asking == [], "still running"
+
+
+def command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def broken(
+    lab: Lab, *options: str, bitten: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
+) -> tuple[Played, dict[str, Any]]:
+    """Run failover.yml with these options, and see it bite from outside; gives back the report too."""
+    process = lab.start("failover", *options)
+    began = time.monotonic()
+    try:
+        while not bitten():
+            assert process.poll() is None, process.communicate()[0][-6000:]
+            assert time.monotonic() - began < 120, "the fault did not bite in 120 s"
+            time.sleep(0.1)
+        meanwhile()
+        output = process.communicate(timeout=400)[0]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=200)
+    played = Played(process.returncode, output, time.monotonic() - began)
+    assert played.returncode == 0, played.output[-8000:]
+    report: dict[str, Any] = json.loads((lab.reports / "latest" / "report.json").read_text())
+    return played, report
+
+
+def is_true_to_the_cluster(lab: Lab, report: dict[str, Any], before: dict[str, tuple[str, str]]) -> None:
+    """The replacements are pods that did not exist before; each answered; the spread is even."""
+    old = {uid for uid, _ in before.values()}
+    fresh = {row["uid"] for row in report["replacements"]}
+    assert fresh, "nobody took the place of the lost pods"
+    assert not fresh & old
+    assert all(row["first_answer_s"] is not None and row["answers"] > 0 for row in report["replacements"])
+    assert {row["uid"] for row in report["displaced"]} <= old
+    living = lab.pods()
+    assert len(living) == 4
+    counts = {node: sum(where == node for _, where in living.values()) for _, node in living.values()}
+    assert len(counts) == 3, f"not on every node again: {counts}"
+    assert report["measurement"]["ok"]
+    assert report["verdict"]["passed"], report["verdict"]["reasons"]
+
+
+def of_any(node_is: Callable[[str], bool]) -> Callable[[], bool]:
+    return lambda: any(node_is(node) for node in WORKERS)
+
+
+def test_kill(lab: Lab) -> None:
+    before = lab.pods()
+    # Which node announces is the load balancer's choice; the other one is what Kubernetes alone has to mend.
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=kill", "-e", "fault_node=other"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    assert report["fault"]["node"] != report["fault"]["announcer"]
+    clocks = report["clocks_s"]
+    assert 3.5 < clocks["endpoints"] < 9, clocks
+    assert clocks["endpoints"] < clocks["capacity"] < 20, clocks
+    assert {group["cause"] for group in report["failures"]} <= {"endpoint_dead", "stale_reused_connection"}
+    assert 0 < report["requests"]["failed"] < 0.1 * report["requests"]["total"]
+
+
+def test_kill_with_a_watchdog(lab: Lab) -> None:
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=kill", "-e", "fault_node=announcer", "-e", "fault_recovery=watchdog"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    assert report["fault"]["node"] == report["fault"]["announcer"]
+    assert report["clocks_s"]["capacity"] < 10, report["clocks_s"]
+
+
+@pytest.mark.parametrize("kind", ["freeze", "partition"])
+def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: Lab, kind: str) -> None:
+    before = lab.pods()
+    ended: list[bool] = []
+
+    def bites(node: str) -> bool:
+        return state(node) == "paused" if kind == "freeze" else is_cut_off(node, "ingress")
+
+    def fenced() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            tainted = [
+                node["metadata"]["name"]
+                for node in lab.get("nodes")["items"]
+                if TAINT in [taint["key"] for taint in node["spec"].get("taints", [])]
+            ]
+            if tainted:
+                ended.append(state(tainted[0]) == "exited")
+                break
+            time.sleep(0.1)
+
+    _, report = broken(
+        lab,
+        *("-e", f"fault_kind={kind}", "-e", "fault_recovery=watchdog"),
+        bitten=of_any(bites),
+        meanwhile=fenced,
+    )
+    assert ended == [True], "its work was given away while it might have been alive"
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+
+
+def test_one_way_partition_by_the_orchestrator_alone(lab: Lab) -> None:
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=partition", "-e", "fault_partition_direction=incoming"),
+        bitten=of_any(lambda node: is_cut_off(node, "ingress") and not is_cut_off(node, "egress")),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+
+
+def test_kubelet(lab: Lab) -> None:
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=kubelet"),
+        bitten=of_any(
+            lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive"
+        ),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+
+
+@pytest.mark.parametrize("which", ["one", "all"])
+def test_pods_killed_with_no_grace(lab: Lab, which: str) -> None:
+    assert lab.play("setup", *FAST).returncode == 0
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=pod", "-e", f"fault_pods={which}"),
+        bitten=lambda: {uid for uid, _ in before.values()} - {uid for uid, _ in lab.pods().values()} != set(),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    on_node = sum(node == report["fault"]["node"] for _, node in before.values())
+    assert len(report["displaced"]) == (1 if which == "one" else on_node)
+
+
+def test_another_node_in_its_place(lab: Lab) -> None:
+    before = lab.pods()
+    uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in lab.get("nodes")["items"]}
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=kill", "-e", "fault_node_return=replace"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    now = {node["metadata"]["name"]: node["metadata"]["uid"] for node in lab.get("nodes")["items"]}
+    assert len(now) == 3
+    assert uids[report["fault"]["node"]] not in now.values(), "the dead node is still in the cluster"
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    assert lab.play("setup", *FAST).changed == 0
+
+
+def test_an_operator_puts_it_right(lab: Lab) -> None:
+    before = lab.pods()
+    process = lab.start("failover", "-e", "fault_kind=kill", "-e", "fault_recovery=manual")
+    lines: list[str] = []
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            lines.append(line)
+            if re.search(r"ansible-playbook recover\.yml", line):
+                break
+        recovered = lab.play("recover")
+        lines += process.stdout.readlines()
+        process.wait(timeout=300)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=200)
+    assert recovered.returncode == 0, recovered.output[-4000:]
+    assert process.returncode == 0, "".join(lines)[-6000:]
+    report = json.loads((lab.reports / "latest" / "report.json").read_text())
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    assert 0 < report["clocks_s"]["operator"] < recovered.took_s + 5
+
+
+def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
+    played, report = broken(
+        lab,
+        *("-e", "fault_kind=kill", "-e", "fault_node_return=leave"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    node = report["fault"]["node"]
+    assert state(node) == "exited"
+    assert "recover.yml" in played.output
+    assert node in lab.play("status").output.partition("left over")[2]
+    again = lab.play("failover", "-e", "fault_kind=kill", "-e", f"fault_node={node}")
+    assert again.returncode != 0
+    assert node in again.error
+
+    healed = lab.play("recover")
+    assert healed.returncode == 0, healed.output[-6000:]
+    nothing_is_left(lab)
+
+
+KINDS = {
+    "kill": lambda node: state(node) == "exited",
+    "freeze": lambda node: state(node) == "paused",
+    "partition": lambda node: is_cut_off(node, "ingress"),
+    "kubelet": lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive",
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_run_that_is_killed_is_put_right(lab: Lab, kind: str) -> None:
+    process = lab.start("failover", "-e", f"fault_kind={kind}")
+    began = time.monotonic()
+    try:
+        while not any(KINDS[kind](node) for node in WORKERS):
+            assert process.poll() is None, process.communicate()[0][-6000:]
+            assert time.monotonic() - began < 120
+            time.sleep(0.1)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    left = [node for node in WORKERS if is_faulted(node)]
+    assert len(left) == 1
+    assert left[0] in lab.play("status").output.partition("left")[2]
+    healed = lab.play("recover")
+    assert healed.returncode == 0, healed.output[-6000:]
+    nothing_is_left(lab)
