@@ -1,4 +1,4 @@
-"""A node is lost without a word: that it was, that it was put right, and that the report is true to the cluster.
+"""A node is lost without a word: it is put right, and the report is true to the cluster.
 
 Each run is watched from outside: docker and kubectl see the fault bite, and afterwards nothing of it.
 """
