@@ -288,7 +288,7 @@ def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
     node = report["fault"]["node"]
     assert state(node) == "exited"
     assert "recover.yml" in played.output
-    assert node in lab.play("status").output.partition("left over")[2]
+    assert node in lab.play("status").output.partition("left     ")[2]
     again = lab.play("failover", "-e", "fault_kind=kill", "-e", f"fault_node={node}")
     assert again.returncode != 0
     assert node in again.error
@@ -320,7 +320,7 @@ def test_a_run_that_is_killed_is_put_right(lab: Lab, kind: str) -> None:
         process.communicate(timeout=60)
     left = [node for node in WORKERS if is_faulted(node)]
     assert len(left) == 1
-    assert left[0] in lab.play("status").output.partition("left")[2]
+    assert left[0] in lab.play("status").output.partition("left     ")[2]
     healed = lab.play("recover")
     assert healed.returncode == 0, healed.output[-6000:]
     nothing_is_left(lab)
