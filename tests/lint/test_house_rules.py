@@ -8,10 +8,8 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -53,32 +51,6 @@ def tracked() -> Iterator[Path]:
         path = REPO / os.fsdecode(name)
         if path.is_file() and not path.is_symlink():
             yield path
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def options(role: Path) -> dict[str, Any]:
-    specs: dict[str, Any] = load(role / "meta" / "argument_specs.yml") or {}
-    merged: dict[str, Any] = {}
-    for entry in (specs.get("argument_specs") or {}).values():
-        merged |= entry.get("options") or {}
-    return merged
-
-
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_every_setting_is_a_default_and_is_described(role: Path) -> None:
-    described = options(role)
-    defaults = load(role / "defaults" / "main.yml") or {}
-    assert set(described) == set(defaults), "keys of meta/argument_specs.yml and defaults/main.yml differ"
-    assert [name for name, option in described.items() if not option.get("description")] == []
-    differing = {
-        name: (option["default"], defaults[name])
-        for name, option in described.items()
-        if "default" in option and option["default"] != defaults[name]
-    }
-    assert differing == {}, "described default differs from the one in defaults/main.yml"
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
