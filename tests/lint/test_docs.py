@@ -85,6 +85,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken(page, page.read_text(encoding="utf-8")) == []
 
 
+def test_the_index_names_every_page() -> None:
+    docs = REPO / "docs"
+    found = {
+        (docs / link.partition("#")[0]).resolve() for link in links((docs / "README.md").read_text("utf-8"))
+    }
+    assert [str(page) for page in pages() if docs in page.parents[:2] and page not in found] == [
+        str(docs / "README.md")
+    ]
+
+
 def test_the_index_names_every_role() -> None:
     found = set(links((REPO / "docs" / "README.md").read_text(encoding="utf-8")))
     for role in REPO.glob("roles/*/meta/argument_specs.yml"):
