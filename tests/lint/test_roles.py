@@ -15,6 +15,9 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.block import Block
+from ansible.playbook.task import Task
+from ansible.plugins.loader import action_loader, module_loader
 from ansible.template import Templar, trust_as_template
 from jinja2 import nodes
 
@@ -335,6 +338,39 @@ def test_an_entry_point_describes_every_setting_that_it_reads(role: Path, entry:
     never = NEVER_READ.get((role.name, entry), set())
     described = set(specs(role)[entry].get("options") or {})
     assert read & set(defaults(role)) - described == never
+
+
+# Modules
+
+TASK_FILES = sorted([*REPO.glob("roles/*/tasks/**/*.yml"), *REPO.glob("playbooks/tasks/**/*.yml")])
+PLAY_FILES = sorted(REPO.glob("playbooks/*.yml"))
+
+
+def modules(tasks: list[dict[str, Any]]) -> Iterator[str]:
+    """What each task calls: the one key that is no keyword of tasks."""
+    for task in tasks:
+        if "block" in task:
+            for part in ("block", "rescue", "always"):
+                yield from modules(task.get(part) or [])
+        else:
+            (name,) = set(task) - set(Task.fattributes) - set(Block.fattributes)
+            yield name
+
+
+@pytest.mark.parametrize("path", TASK_FILES + PLAY_FILES, ids=lambda path: str(path.relative_to(REPO)))
+def test_every_module_is_there(path: Path, lookups: None) -> None:
+    content = load(path)
+    tasks = content if path in TASK_FILES else [task for play in content for task in play["tasks"]]
+    called = set(modules(tasks))
+    assert called
+    assert [
+        name
+        for name in called
+        if not any(
+            loader.find_plugin_with_context(name, collection_list=[]).resolved
+            for loader in (module_loader, action_loader)
+        )
+    ] == []
 
 
 # Variables
