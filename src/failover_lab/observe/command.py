@@ -121,6 +121,8 @@ def observe(out: Path, watched: list[Resource], stop: StopCondition) -> int:
             stopping.wait(_LOOK_EVERY_S)
     finally:
         stopping.set()
+        for watch in watches:
+            watch.end()
         log.close()
         _write_status(out, clock, watches, log.written, ended=True)
     log.check()

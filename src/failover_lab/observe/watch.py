@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class Watch(threading.Thread):
         self._known: dict[str, tuple[str, str]] = {}
         self._listed = False
         self._version: str | None = None
+        self._stream: BaseHTTPResponse | None = None
         self.synced = threading.Event()
         self.interruptions = 0
         self.trouble = ""
@@ -68,6 +70,8 @@ class Watch(threading.Thread):
             except ReadTimeoutError:
                 continue
             except (ApiException, HTTPError, OSError, ValueError, KeyError) as error:
+                if self._stop_event.is_set():
+                    return
                 status = error.status if isinstance(error, ApiException) else None
                 if status in {404, 410}:
                     self._version = None
@@ -78,6 +82,16 @@ class Watch(threading.Thread):
                     self._interrupted(error)
                 self._stop_event.wait(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def end(self) -> None:
+        """Wait until it has ended; the stop event is set by then.
+
+        A thread that is still reading while the interpreter goes down may take the whole process with it.
+        """
+        if (stream := self._stream) is not None:
+            with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
+                stream.shutdown()
+        self.join(_CONNECT_S + _SILENCE_S)
 
     def _interrupted(self, error: Exception) -> None:
         self.interruptions += 1
@@ -120,12 +134,17 @@ class Watch(threading.Thread):
         response = self._call(
             watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=_SERVER_SIDE_S
         )
+        self._stream = response
         try:
+            # Whoever sets the event looks for the stream after that.
+            if self._stop_event.is_set():
+                return
             for line in _lines(response):
                 if self._stop_event.is_set():
                     return
                 yield json.loads(line)
         finally:
+            self._stream = None
             response.close()
             response.release_conn()
 

@@ -154,6 +154,8 @@ def observed(api: ApiServer, out: Path) -> list[dict[str, Any]]:
     finally:
         stop_file.touch()
         thread.join(timeout=5)
+    # One that still reads as the interpreter goes down may take the process with it, and its exit status.
+    assert [t.name for t in threading.enumerate() if t.name.startswith("watch-")] == []
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     assert result == [len(lines)]
     assert json.loads((out / "observer.json").read_text())["state"] == "ended"
