@@ -64,7 +64,9 @@ class Bench:
             check=False,
         )
         if done.returncode != 0 and not may_fail:
-            sys.exit(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-3000:]}")
+            # What failed, and not the times of the tasks, which come last.
+            why = done.stdout.partition("[ERROR]")[2].partition("PLAYBOOK RECAP")[0] or done.stdout
+            sys.exit(f"{command[0]} ended with status {done.returncode}:\n{why[-3000:]}")
         return time.monotonic() - began, done.stdout
 
     def command(self, playbook: str, **settings: object) -> list[str | Path]:
