@@ -13,6 +13,9 @@ ARGS ?=
 # cluster had built.
 TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster tests/toolchain)
 
+# Half of these tests' time is waiting. Not for `make test`, whose tests share one lab. ARGS=-n0 for one at a time.
+TWO = -n 2 --dist worksteal
+
 .PHONY: help env lab test lint unit docs bench rounds frontier lock clean
 
 help: ## list the targets
@@ -28,10 +31,10 @@ test: env ## run every test: linters, unit, bad input, and a real cluster of its
 	@pytest $(TEST_DIRS) $(ARGS)
 
 lint: env ## run the linters alone
-	@pytest -q tests/lint $(ARGS)
+	@pytest -q $(TWO) tests/lint $(ARGS)
 
 unit: env ## run the tests that need neither network nor cluster
-	@pytest -q $(wildcard tests/unit tests/bad_input) $(ARGS)
+	@pytest -q $(TWO) $(wildcard tests/unit tests/bad_input) $(ARGS)
 
 docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py
