@@ -15,6 +15,7 @@ from failover_lab.stopping import StopCondition
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from kubernetes.client import ApiClient
 
@@ -32,12 +33,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "observe",
         help="write down what the cluster says about itself",
         description="Watches Nodes, their Leases, the namespace's Pods and EndpointSlices, Events and "
-        "MetalLB's status, and appends each change to events.jsonl. In observer.json the state is "
+        "MetalLB's status, and appends each change to events.jsonl; with --address also to which node this "
+        "machine's own kernel sends what is for the Service. In observer.json the state is "
         "`watching` once everything is listed. Runs until SIGTERM, SIGINT, the stop file, the end of the "
         "parent, or --max-duration.",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--namespace", default="site", help="where the site lives (default site)")
+    parser.add_argument("--address", metavar="IP", help="the Service's address, on a network of this machine")
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
     parser.add_argument("--context", metavar="NAME", help="default: the current one")
     parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
@@ -46,18 +49,25 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def resources(api_client: ApiClient, namespace: str) -> list[Resource]:
+def resources(api_client: ApiClient, namespace: str, nodes: dict[str, str] | None = None) -> list[Resource]:
     """Everything that is watched.
 
     Args:
         api_client: of the ``kubernetes`` package.
         namespace: the site's.
+        nodes: is kept filled with the nodes' own addresses, by their names.
     """
     from functools import partial  # noqa: PLC0415  with the client, which takes a second to import
 
     from kubernetes import client  # noqa: PLC0415
 
     from failover_lab.observe import resources as r  # noqa: PLC0415
+
+    def node(obj: r.Object) -> r.Object:
+        facts = r.node(obj)
+        if nodes is not None and facts["address"]:
+            nodes[obj["metadata"]["name"]] = facts["address"]
+        return facts
 
     core = client.CoreV1Api(api_client)
     leases = partial(client.CoordinationV1Api(api_client).list_namespaced_lease, "kube-node-lease")
@@ -69,7 +79,7 @@ def resources(api_client: ApiClient, namespace: str) -> list[Resource]:
         "servicel2statuses",
     )
     return [
-        r.Resource(r.NODE, core.list_node, r.node),
+        r.Resource(r.NODE, core.list_node, node),
         r.Resource(r.LEASE, leases, r.lease),
         r.Resource(r.SLICE, slices, r.endpoint_slice),
         r.Resource(r.POD, partial(core.list_namespaced_pod, namespace), r.pod),
@@ -94,26 +104,44 @@ def connect(kubeconfig: Path | None, context: str | None) -> ApiClient:
         raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
 
 
-def observe(out: Path, watched: list[Resource], stop: StopCondition) -> int:
+def observe(
+    out: Path,
+    watched: list[Resource],
+    stop: StopCondition,
+    *,
+    address: str | None = None,
+    nodes: Mapping[str, str] | None = None,
+) -> int:
     """Watch until it is time to stop; gives back how many changes were written.
+
+    Args:
+        out: the run's directory.
+        watched: of the cluster.
+        stop: when it is time.
+        address: the Service's, to be followed in this machine's own table; None: not to be followed.
+        nodes: their own addresses, by their names.
 
     Raises:
         UserError: the log cannot be written.
     """
     from failover_lab.observe.log import EventLog  # noqa: PLC0415
+    from failover_lab.observe.neighbour import Neighbour  # noqa: PLC0415
     from failover_lab.observe.watch import Watch  # noqa: PLC0415
 
     clock = instants.shared_clock(out)
     log = EventLog(out, clock)
     stopping = threading.Event()
     watches = [Watch(resource, log, stopping) for resource in watched]
-    for watch in watches:
-        watch.start()
+    threads: list[Watch | Neighbour] = [*watches]
+    if address is not None:
+        threads.append(Neighbour(address, {} if nodes is None else nodes, log, stopping))
+    for thread in threads:
+        thread.start()
     next_status = 0.0
     try:
         while stop.reason() is None:
             log.check()
-            if dead := [watch.name for watch in watches if not watch.is_alive()]:
+            if dead := [thread.name for thread in threads if not thread.is_alive()]:
                 raise UserError(f"{', '.join(dead)} broke down; what it would have seen is missing")
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + _STATUS_EVERY_S
@@ -121,8 +149,8 @@ def observe(out: Path, watched: list[Resource], stop: StopCondition) -> int:
             stopping.wait(_LOOK_EVERY_S)
     finally:
         stopping.set()
-        for watch in watches:
-            watch.end()
+        for thread in threads:
+            thread.end()
         log.close()
         _write_status(out, clock, watches, log.written, ended=True)
     log.check()
@@ -164,7 +192,9 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     try:
         api_client = connect(options.kubeconfig, options.context)
-        written = observe(options.out, resources(api_client, options.namespace), stop)
+        nodes: dict[str, str] = {}
+        watched = resources(api_client, options.namespace, nodes)
+        written = observe(options.out, watched, stop, address=options.address, nodes=nodes)
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.
         with contextlib.suppress(OSError):

@@ -44,7 +44,9 @@ def node(obj: Object) -> Object:
     """Whether the node is ready and may be scheduled to."""
     ready = _condition(obj, "Ready")
     taints = obj.get("spec", {}).get("taints") or []
+    addresses = obj.get("status", {}).get("addresses") or []
     return {
+        "address": next((a.get("address", "") for a in addresses if a.get("type") == "InternalIP"), ""),
         "ready": ready.get("status", "Unknown"),
         "stamped": ready.get("lastTransitionTime"),
         "unschedulable": bool(obj.get("spec", {}).get("unschedulable")),

@@ -146,7 +146,9 @@ def build(data: RunData) -> Report:
     judged = verdict.judge(data, replacements)
     port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
-    measured_s = clocks.measured(data, seen, fault, [group for group, _ in explained])
+    measured_s = clocks.measured(
+        data, seen, fault, [(group, description["cause"]) for group, description in explained]
+    )
     predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {
         "schema_version": 1,

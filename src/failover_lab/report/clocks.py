@@ -18,12 +18,23 @@ if TYPE_CHECKING:
     from failover_lab.report.load import RunData
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
+# The causes of a tail: whoever asked was still sent to a pod that was gone.
+_TO_THE_DEAD = frozenset({"endpoint_dead", "stale_flow"})
 # A difference greater than this share of what was predicted is to be explained.
 WORTH_A_REASON = 0.3
 
 
-def measured(data: RunData, seen: Cluster, fault: Fault, failures: list[Group]) -> dict[str, float | None]:
-    """Seconds from the fault on; None for what was not seen."""
+def measured(
+    data: RunData, seen: Cluster, fault: Fault, failures: list[tuple[Group, str]]
+) -> dict[str, float | None]:
+    """Seconds from the fault on; None for what was not seen.
+
+    Args:
+        data: the run's.
+        seen: the cluster's account.
+        fault: what was done.
+        failures: each group of lost requests with its cause.
+    """
     result: dict[str, float | None] = dict.fromkeys(CLOCKS)
     if fault.at is None:
         return result
@@ -56,7 +67,9 @@ def measured(data: RunData, seen: Cluster, fault: Fault, failures: list[Group]) 
     if on_node and full is not None:
         result["capacity"] = round(full - fault.at, 3)
     if fault.kind in rules.SUDDEN and clean is not None:
-        late = [g.last_due for g in failures if g.last_due > clean]
+        late = [
+            group.last_due for group, cause in failures if cause in _TO_THE_DEAD and group.last_due > clean
+        ]
         if late:
             result["stale_flows"] = round(max(late) - fault.at, 3)
     return result

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.observe import neighbour
 from failover_lab.observe import resources as r
 
 if TYPE_CHECKING:
     from failover_lab.report.load import Change
+
+
+_ANNOUNCING = re.compile(r'announcing from node "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +140,34 @@ def read(changes: list[Change]) -> Cluster:
             state = "gone" if change.change == "DELETED" else _node_state(change.facts)
             if not states or states[-1][1] != state:
                 states.append((change.at, state))
-        elif change.kind == r.ANNOUNCEMENT and change.change != "DELETED":
-            node = change.facts.get("node", "")
-            if node and (not cluster.announcers or cluster.announcers[-1][1] != node):
-                cluster.announcers.append((change.at, node))
+    for at, node in _announcements(changes):
+        if not cluster.announcers or cluster.announcers[-1][1] != node:
+            cluster.announcers.append((at, node))
     return cluster
+
+
+def _announcements(changes: list[Change]) -> list[tuple[float, str]]:
+    """(instant, node) by the best witness that there is.
+
+    The users' own kernel; or else the speakers' events as they come; or else MetalLB's status objects, in
+    which the name of a node that died may stand for long.
+    """
+    seen = [(c.at, c.facts.get("node", "")) for c in changes if c.kind == neighbour.KIND]
+    if any(node for _, node in seen):
+        return [(at, node) for at, node in seen if node]
+    stated = [c for c in changes if c.kind == r.ANNOUNCEMENT and c.change != "DELETED"]
+    spoken = [
+        (c.at, _assigned(c)) for c in changes if c.kind == r.EVENT and c.change in {"ADDED", "MODIFIED"}
+    ]
+    if any(node for _, node in spoken):
+        stated = [c for c in stated if c.change == "LISTED"]
+    told = [(c.at, str(c.facts.get("node", ""))) for c in stated] + spoken
+    return sorted((at, node) for at, node in told if node)
+
+
+def _assigned(change: Change) -> str:
+    """The node that says in an event that it announces now; an empty text if it says something else."""
+    if change.facts.get("reason") != "nodeAssigned":
+        return ""
+    match = _ANNOUNCING.search(change.facts.get("message", ""))
+    return match[1] if match else ""

@@ -330,6 +330,7 @@ def test_what_is_kept_of_each_kind() -> None:
         "status": {"conditions": [{"type": "Other"}, ready]},
     }
     assert resources.node(node) == {
+        "address": "",
         "ready": "True",
         "stamped": "2026-11-23T19:00:00Z",
         "unschedulable": True,

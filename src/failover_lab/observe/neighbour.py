@@ -1,0 +1,102 @@
+"""Which node the Service's address leads to, as this machine's own kernel has it.
+
+Where the users' machine is on the network of the nodes, an address that moves is an entry of its table of
+neighbours (ARP) that changes: the very instant from which requests go elsewhere. The load balancer's own
+account comes later or, where the node died, not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from failover_lab.observe.log import EventLog
+
+KIND = "Neighbour"
+TABLE = Path("/proc/net/arp")
+_LOOK_EVERY_S = 0.05
+# Whose hardware address is not known is asked for it, for so many looks.
+_PATIENCE = 10
+_COMPLETE = 0x2
+_DISCARD_PORT = 9
+
+
+def read(table: Path = TABLE) -> dict[str, str]:
+    """Hardware addresses by IPv4 address; nothing where the kernel does not tell."""
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()[1:]
+    except (OSError, ValueError):
+        return {}
+    rows = [line.split() for line in lines]
+    return {row[0]: row[3] for row in rows if len(row) >= 6 and int(row[2], 16) & _COMPLETE}
+
+
+class Neighbour(threading.Thread):
+    """Follows one address until told to stop; silent where this machine is on another network.
+
+    Args:
+        address: the Service's, IPv4.
+        nodes: the nodes' own addresses by their names; may grow meanwhile.
+        log: where changes go.
+        stop: ends it.
+        table: of the kernel.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        nodes: Mapping[str, str],
+        log: EventLog,
+        stop: threading.Event,
+        *,
+        table: Path = TABLE,
+    ) -> None:
+        """Nothing is looked at yet."""
+        super().__init__(name="watch-Neighbour", daemon=True)
+        self._address = address
+        self._nodes = nodes
+        self._log = log
+        self._stop_event = stop
+        self._table = table
+        self._told: tuple[str, str] | None = None
+        self._unknown = 0
+        self._asked: set[str] = set()
+
+    def run(self) -> None:
+        """Look until the stop event is set."""
+        while not self._stop_event.wait(_LOOK_EVERY_S):
+            self._ask(set(self._nodes.values()) - self._asked)
+            self._look()
+
+    def end(self) -> None:
+        """Wait until it has ended; the stop event is set by then."""
+        self.join()
+
+    def _look(self) -> None:
+        table = read(self._table)
+        hardware = table.get(self._address)
+        if hardware is None or (self._told is not None and hardware == self._told[0]):
+            self._unknown = 0
+            return
+        node = next((name for name, at in dict(self._nodes).items() if table.get(at) == hardware), "")
+        if not node and self._unknown < _PATIENCE:
+            self._unknown += 1
+            self._ask(set(self._nodes.values()))
+            return
+        change = "LISTED" if self._told is None else "MODIFIED"
+        self._told = (hardware, node)
+        self._unknown = 0
+        self._log.add(KIND, change, self._address, {"node": node, "hardware": hardware})
+
+    def _ask(self, addresses: set[str]) -> None:
+        """Have the kernel find out their hardware addresses: an empty datagram to each does."""
+        for address in addresses:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"", (address, _DISCARD_PORT))
+        self._asked |= addresses
