@@ -298,20 +298,34 @@ def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
     nothing_is_left(lab)
 
 
-KINDS = {
-    "kill": lambda node: state(node) == "exited",
-    "freeze": lambda node: state(node) == "paused",
-    "partition": lambda node: is_cut_off(node, "ingress"),
-    "kubelet": lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive",
+def is_tainted(lab: Lab) -> bool:
+    nodes = lab.get("nodes")["items"]
+    return any(TAINT in [taint["key"] for taint in node["spec"].get("taints", [])] for node in nodes)
+
+
+def of_kind(bites: Callable[[str], bool]) -> Callable[[Lab], bool]:
+    return lambda _lab: any(bites(node) for node in WORKERS)
+
+
+MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
+    "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited")),
+    "freeze": (["fault_kind=freeze"], of_kind(lambda node: state(node) == "paused")),
+    "partition": (["fault_kind=partition"], of_kind(lambda node: is_cut_off(node, "ingress"))),
+    "kubelet": (
+        ["fault_kind=kubelet"],
+        of_kind(lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive"),
+    ),
+    "given away": (["fault_kind=freeze", "fault_recovery=watchdog"], is_tainted),
 }
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_a_run_that_is_killed_is_put_right(lab: Lab, kind: str) -> None:
-    process = lab.start("failover", "-e", f"fault_kind={kind}")
+@pytest.mark.parametrize("moment", list(MOMENTS))
+def test_a_run_that_is_killed_is_put_right(lab: Lab, moment: str) -> None:
+    settings, has_come = MOMENTS[moment]
+    process = lab.start("failover", *(word for setting in settings for word in ("-e", setting)))
     began = time.monotonic()
     try:
-        while not any(KINDS[kind](node) for node in WORKERS):
+        while not has_come(lab):
             assert process.poll() is None, process.communicate()[0][-6000:]
             assert time.monotonic() - began < 120
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Who announces the address: the users' own kernel first, the load balancer's words where it does not tell."""
+"""Who announces the address: the users' own kernel first, then the load balancer's own words."""
 
 from __future__ import annotations
 
