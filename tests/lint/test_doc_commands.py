@@ -373,7 +373,7 @@ def test_every_question_of_a_verdict_is_named() -> None:
         ("python -m failover_lab probe --uri x", "--url"),
         ("python -m failover_lab probe --url http://A --out x --speed 9", "--speed"),
         ("python -m failover_lab probe --url http://A --out x --source-port cycle", "is cut short"),
-        ("python -c 'import'", "invalid syntax"),
+        ("python -c 'x ='", "invalid syntax"),
         ("ansible-doc failover_lab.lab.nothing", "no module failover_lab.lab.nothing"),
         ("ansible-doc -t role -r roles nothing", "no role nothing"),
         ("rm -rf /", "rm is neither"),
