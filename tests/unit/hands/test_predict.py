@@ -34,7 +34,7 @@ def test_not_ready_is_grace_less_a_renewal_and_more_a_look() -> None:
 def test_the_orchestrator_alone(kind: str) -> None:
     slow = middles(kind, "automatic", DEFAULT)
     assert slow == {
-        "address": pytest.approx(3),
+        "address": pytest.approx(5.5),
         "endpoints": pytest.approx(47.675),
         "capacity": pytest.approx(47.5 + 300 + 3),
         "stale_flows": None,
@@ -92,7 +92,7 @@ def test_a_slower_watchdog_is_predicted_slower() -> None:
 
 def test_nobody_knows_when_an_operator_comes() -> None:
     found = middles("kill", "manual", FAST)
-    assert found == {"address": 3, "endpoints": None, "capacity": None, "stale_flows": None}
+    assert found == {"address": 5.5, "endpoints": None, "capacity": None, "stale_flows": None}
 
 
 def test_what_is_not_known_is_not_predicted() -> None:
