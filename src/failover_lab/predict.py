@@ -19,8 +19,8 @@ KINDS = ("drain", "kill", "freeze", "partition", "kubelet", "pod")
 RECOVERIES = ("automatic", "watchdog", "manual")
 # With these, the node stops answering its users; of a stopped kubelet nobody notices but the control plane.
 _SILENT = frozenset({"kill", "freeze", "partition"})
-# MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one to
-# two seconds, and given up four seconds later; then another announces the address.
+# MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one
+# to two seconds, and given up four seconds later; then another announces the address.
 _MEMBERLIST_S = (5.0, 6.0)
 # From a change in the cluster until another node's speaker has announced the address.
 _SPEAKER_S = (0.1, 0.6)

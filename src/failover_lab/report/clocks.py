@@ -12,7 +12,7 @@ from failover_lab.report import rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from failover_lab.report.cluster import Cluster, PodLife
+    from failover_lab.report.cluster import Cluster, Endpoint, PodLife
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
@@ -42,14 +42,17 @@ def measured(
     if moved:
         result["address"] = round(moved[0] - fault.at, 3)
     states = [(at, state) for at, state in seen.endpoint_states(fault.at, float("inf")) if at >= fault.at]
-    on_node = [at for at, state in states if any(e.node == fault.node and e.ready for e in state)]
+    # Of a node, everything; where pods alone were killed, those.
+    pods = (
+        {entry["pod"] for entry in (data.play or {}).get("displaced") or []} if fault.kind == "pod" else None
+    )
+
+    def lost_ones(state: list[Endpoint]) -> bool:
+        return any(e.ready and (e.node == fault.node if pods is None else e.pod in pods) for e in state)
+
+    on_node = [at for at, state in states if lost_ones(state)]
     clean = next(
-        (
-            at
-            for at, state in states
-            if not on_node or at > on_node[0]
-            if not any(e.node == fault.node and e.ready for e in state)
-        ),
+        (at for at, state in states if not on_node or at > on_node[0] if not lost_ones(state)),
         None,
     )
     if on_node and clean is not None:

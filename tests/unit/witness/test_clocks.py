@@ -68,3 +68,13 @@ def test_the_address_moved_late(made_up: Any) -> None:
     assert found["clock_reasons"]["address"] == (
         "the speakers gave the node up, and lab announced the address at +4.5\u00a0s"
     )
+
+
+def test_where_one_pod_was_killed_the_others_of_its_node_do_not_count(made_up: Any) -> None:
+    made_up.play["fault"]["kind"] = "pod"
+    made_up.play["displaced"] = made_up.play["displaced"][:1]
+    made_up.endpoints(-20, site_a="ready", site_b="ready", site_c="ready", site_d="ready")
+    made_up.endpoints(0.2, site_b="ready", site_c="ready", site_d="ready")
+    made_up.endpoints(2.4, site_b="ready", site_c="ready", site_d="ready", site_x="ready")
+    found = made_up.content()["clocks_s"]
+    assert (found["endpoints"], found["capacity"]) == (0.2, 2.4)
