@@ -183,15 +183,15 @@ def test_nodes_that_may_not_be_listed(server: Server, lab: cluster.Cluster) -> N
         lab.nodes_if_allowed()
 
 
-def test_who_announces_the_address(server: Server, lab: cluster.Cluster) -> None:
-    assert lab.announcer("ns", "site") is None, "MetalLB is not there"
+def test_who_announces_the_address_by_metallb_s_own_account(server: Server, lab: cluster.Cluster) -> None:
+    assert lab.announcers("ns", "site") == [], "MetalLB is not there"
     rows = [("other", "site", "m01"), ("ns", "else", "m01"), ("ns", "site", "m03")]
     keys = ("serviceNamespace", "serviceName", "node")
     server.known = {
         STATUSES: {"items": [{}, *({"status": dict(zip(keys, row, strict=True))} for row in rows)]}
     }
-    assert lab.announcer("ns", "site") == "m03"
-    assert lab.announcer("ns", "third") is None
+    assert lab.announcers("ns", "site") == ["m03"]
+    assert lab.announcers("ns", "third") == []
 
 
 @pytest.fixture

@@ -64,9 +64,6 @@ class Lab:
     def service(self, _namespace: str, _name: str) -> Object:
         return {"status": {"loadBalancer": {"ingress": self.ingress}}}
 
-    def announcer(self, _namespace: str, _service: str) -> str | None:
-        return self.speaker
-
     def version(self) -> str:
         return "v1.35.1"
 
@@ -75,6 +72,7 @@ class Lab:
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
     monkeypatch.setattr(lab_status, "Cluster", lambda _context, _kubeconfig: made)
+    monkeypatch.setattr(lab_status, "announcer", lambda *_asked: made.speaker)
     return made
 
 

@@ -153,14 +153,17 @@ class Cluster:
         """The API server's version."""
         return str(self._get("/version/")["gitVersion"])
 
-    def announcer(self, namespace: str, service: str) -> str | None:
-        """The node that MetalLB says announces the Service; None if it does not say."""
+    def announcers(self, namespace: str, service: str) -> list[str]:
+        """The nodes that announce the Service, MetalLB says; of nodes that are gone, some stay."""
         found = self._found("/apis/metallb.io/v1beta1/servicel2statuses") or {}
-        for item in of(found, "items", default=[]):
-            status = of(item, "status", default={})
-            if status.get("serviceName") == service and status.get("serviceNamespace") == namespace:
-                return str(status.get("node") or "") or None
-        return None
+        states = [of(item, "status", default={}) for item in of(found, "items", default=[])]
+        return [
+            str(state["node"])
+            for state in states
+            if state.get("serviceName") == service
+            and state.get("serviceNamespace") == namespace
+            and state.get("node")
+        ]
 
 
 def said_in(body: str | bytes | None) -> str:

@@ -153,6 +153,7 @@ overridden:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.failover_lab.lab.plugins.module_utils import engine, timings
 from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
+from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer, internal_address
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -167,14 +168,6 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_
 def row(pod: Object) -> Object:
     """A pod as this module tells of it."""
     return {"pod": name_of(pod), "uid": pod["metadata"]["uid"], "node": of(pod, "spec", "nodeName")}
-
-
-def internal_address(node: Object) -> str:
-    """A node's own address."""
-    for address in of(node, "status", "addresses", default=[]):
-        if address["type"] == "InternalIP":
-            return str(address["address"])
-    return ""
 
 
 def look(asked: Object) -> Object:
@@ -192,12 +185,13 @@ def look(asked: Object) -> Object:
             f"There is no site with an address in {asked['context']}: run "
             f"`ansible-playbook setup.yml -e lab_profile={asked['context']}` first."
         )
+    nodes = cluster.nodes()
     snapshot = rules.Snapshot(
-        nodes=cluster.nodes(),
+        nodes=nodes,
         pods=cluster.pods(),
         deployment=deployment,
         budgets=cluster.budgets(namespace),
-        announcer=cluster.announcer(namespace, asked["service"]),
+        announcer=announcer(cluster, nodes, namespace, service),
         engine=engine.by_name(asked["engine"]),
     )
     wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])

@@ -78,6 +78,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.failover_lab.lab.plugins.module_utils import engine, journal
 from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
+from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -157,11 +158,11 @@ def look(wanted: Object) -> Object:
     if deployment and service:
         ready = of(deployment, "status", "readyReplicas", default=0)
         address = address_of(service)
-        announcer = cluster.announcer(namespace, wanted["service"])
+        announcing = announcer(cluster, nodes, namespace, service)
         lines += [
             f"site     {ready} of {deployment['spec']['replicas']} pods ready",
             f"address  {f'http://{address}' if address else 'none given'}"
-            + (f", announced by {announcer}" if announcer else ""),
+            + (f", announced by {announcing}" if announcing else ""),
             f"image    {deployment['spec']['template']['spec']['containers'][0]['image']}",
         ]
     else:
