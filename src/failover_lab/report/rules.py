@@ -46,6 +46,7 @@ def attribute(group: Group, evidence: Evidence) -> Finding:
     """The cause and the sentence that supports it; ``unexplained`` where nothing does."""
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
         _bad_answer,
+        _moved_away_from,
         _stale_reused,
         _no_endpoint,
         _address_moved,
@@ -120,6 +121,11 @@ def _no_endpoint(group: Group, evidence: Evidence) -> Finding | None:
         why = f": {', '.join(told)} had been told to stop before another was ready" if told else ""
         return "no_endpoint", f"at {_clock(at)} the Service had {what}{why}"
     return None
+
+
+def _moved_away_from(group: Group, evidence: Evidence) -> Finding | None:
+    """A connection that is open when the address moves: its new node knows nothing of it, and resets it."""
+    return _address_moved(group, evidence) if group.first.kind == REUSED else None
 
 
 def _address_moved(group: Group, evidence: Evidence) -> Finding | None:

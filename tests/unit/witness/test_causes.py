@@ -45,6 +45,13 @@ def test_cause_address_moved(made_up: Any) -> None:
     assert made_up.content()["clocks_s"]["address"] == 24.3
 
 
+def test_connections_that_were_open_as_the_address_moved(made_up: Any) -> None:
+    made_up.observed_drain()
+    made_up.change(24.3, "ServiceL2Status", "l2-1", service="site", node="lab")
+    made_up.lose(24.3, 25.1, "reset", kind="reused")
+    assert cause(made_up) == ("address_moved", "the address moved from lab-m02 to lab at 19:00:24.300")
+
+
 def test_cause_no_endpoint(made_up: Any) -> None:
     made_up.observed_drain()
     made_up.change(25.0, "EndpointSlice", "site-1", endpoints=[])
