@@ -11,7 +11,8 @@ ARGS ?=
 
 # Cheap tests first, so that a slip is known before a cluster is made for it. The toolchain last: its proof uses what the
 # cluster had built.
-TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster tests/toolchain)
+TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument tests/browser tests/cluster \
+	tests/toolchain tests/molecule)
 
 # Half of these tests' time is waiting. Not for `make test`, whose tests share one lab. ARGS=-n0 for one at a time.
 TWO = -n 2 --dist worksteal
