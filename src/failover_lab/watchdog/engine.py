@@ -116,6 +116,7 @@ class Engine:
         )  # fmt: skip
         self._absent: type[Exception] = errors.NotFound
         self._name = re.compile(rf"{re.escape(profile)}(-m[0-9]+)?")
+        self._events: Any = None
         try:
             self._client = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **_address())
         except self._errors as error:
@@ -188,6 +189,7 @@ class Engine:
         events = self._ask(
             lambda: self._client.events(decode=True, filters={"type": "container", "event": _NEWS})
         )
+        self._events = events
         try:
             for event in events:
                 name = str(((event.get("Actor") or {}).get("Attributes") or {}).get("name", ""))
@@ -195,6 +197,12 @@ class Engine:
                     yield name
         except self._errors as error:
             raise EngineError(_line(error)) from error
+
+    def hush(self) -> None:
+        """End the news, from another thread than the one that waits for them."""
+        if self._events is not None:
+            with contextlib.suppress(*self._errors, OSError, AttributeError):
+                self._events.close()
 
     def shell(self, name: str, argv: list[str]) -> Shell:
         """Start a program in a node and keep hold of its input and output.

@@ -19,6 +19,8 @@ from failover_lab.watchdog.sights import Container, Look, Pace, Reach, Sight
 
 # After news of a container a look is begun anew; should they come in a flood, one is finished in between.
 _MOST_NEW_BEGINNINGS = 3
+# An end that is asked for takes no time; what does not come is not waited for.
+_END_S = 1.0
 _NEWS_AGAIN_S = 1.0
 
 
@@ -30,6 +32,9 @@ class Watched(Protocol):
 
     def news(self) -> Iterator[str]:
         """As ``Engine.news``."""
+
+    def hush(self) -> None:
+        """As ``Engine.hush``."""
 
     def shell(self, name: str, argv: list[str]) -> Shell:
         """As ``Engine.shell``."""
@@ -200,6 +205,8 @@ class Looker:
         """Stop asking."""
         if self._news is not None:
             self._news.ended.set()
+            self._source.hush()
+            self._news.join(_END_S)
         self.peers.end()
         for task in self._tasks:
             task.cancel()

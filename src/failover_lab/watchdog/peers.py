@@ -184,5 +184,11 @@ class Peers:
         return found
 
     def end(self) -> None:
-        """End all programs."""
+        """End all programs, and wait until nobody listens to them any more.
+
+        A thread that is woken while the interpreter goes down may take the whole process with it.
+        """
+        ended = list(self._peers.values())
         self.keep(())
+        for peer in ended:
+            peer.join(_AGAIN_S + _ON_THE_WAY_S)

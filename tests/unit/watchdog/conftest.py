@@ -244,8 +244,12 @@ class World:
         self._engine()
         mine: queue.Queue[str] = queue.Queue()
         self._news.append(mine)
-        while True:
-            yield mine.get()
+        while name := mine.get():
+            yield name
+
+    def hush(self) -> None:
+        for listener in self._news:
+            listener.put("")
 
     def shell(self, name: str, _argv: list[str]) -> Any:
         self._engine()

@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,35 @@ def test_news_that_are_damaged_end(fake: FakeEngine, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fake, "tell", tell)
     with contextlib.suppress(EngineError):
         assert list(Engine("lab").news()) == []
+
+
+def test_news_can_be_ended_by_whoever_does_not_wait_for_them(
+    fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening, over = threading.Event(), threading.Event()
+
+    def tell(handler: Any, _filters: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.flush()
+        listening.set()
+        over.wait(10)
+        handler.close_connection = True
+
+    monkeypatch.setattr(fake, "tell", tell)
+    engine = Engine("lab")
+    engine.hush()
+    waiting = threading.Thread(target=lambda: list(engine.news()), daemon=True)
+    waiting.start()
+    try:
+        assert listening.wait(5)
+        time.sleep(0.1)  # from the answer's head until it reads
+        engine.hush()
+        waiting.join(5)
+        assert not waiting.is_alive()
+    finally:
+        over.set()
 
 
 def test_a_program_with_its_input_and_output(fake: FakeEngine) -> None:

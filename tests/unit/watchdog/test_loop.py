@@ -36,7 +36,11 @@ def play(world: World, directory: Path, scenario: Scenario, **more: Any) -> Runn
             await scenario(running)
         return running
 
-    return asyncio.run(run())
+    result = asyncio.run(run())
+    # One that is woken as the interpreter goes down may take the process with it, and its exit status.
+    names = [thread.name for thread in threading.enumerate()]
+    assert [name for name in names if name == "news" or name.startswith("peer-")] == []
+    return result
 
 
 async def all_seen(running: Running) -> None:
