@@ -38,8 +38,10 @@ def measured(
     result: dict[str, float | None] = dict.fromkeys(CLOCKS)
     if fault.at is None:
         return result
+    announcing = [node for at, node in seen.announcers if at <= fault.at]
     moved = [at for at, before, _ in seen.moves() if at >= fault.at and before == fault.node]
-    if moved:
+    # A node that did not announce may for a moment as it comes back, before it has found the others.
+    if moved and announcing[-1:] == [fault.node]:
         result["address"] = round(moved[0] - fault.at, 3)
     states = [(at, state) for at, state in seen.endpoint_states(fault.at, float("inf")) if at >= fault.at]
     # Of a node, everything; where pods alone were killed, those.

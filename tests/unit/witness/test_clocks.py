@@ -70,6 +70,12 @@ def test_the_address_moved_late(made_up: Any) -> None:
     )
 
 
+def test_a_node_that_did_not_announce_has_no_clock_of_the_address(made_up: Any) -> None:
+    for at, node in ((-20, "lab"), (30.0, "lab-m02"), (30.05, "lab")):
+        made_up.change(at, "ServiceL2Status", "l2-1", service="site", node=node)
+    assert kill(made_up)["clocks_s"]["address"] is None
+
+
 def test_where_one_pod_was_killed_the_others_of_its_node_do_not_count(made_up: Any) -> None:
     made_up.play["fault"]["kind"] = "pod"
     made_up.play["displaced"] = made_up.play["displaced"][:1]
