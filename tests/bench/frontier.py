@@ -1,8 +1,8 @@
 """How far the damage of a sudden loss can be brought down: ``make frontier`` writes docs/frontier.md.
 
-Kills the node that announces the address, and another one, with each way of detection and recovery, some
-rounds each. What was measured is kept in ``results.json``, so that an interrupted run goes on where it was.
-``--false-alarms`` instead looks whether healthy nodes count as healthy while every core is busy.
+Breaks the node that announces the address, and another one, with each way of detection and recovery, some
+rounds each; then looks whether healthy nodes count as healthy while every core is busy. What was measured is
+kept in ``results.json``, so that an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 import kubernetes
 from tests.bench import frontier_page
 from tests.bench.bench import ROOT, Bench
+from tests.bench.cases import CASES, Case
 
 from failover_lab import instants
 from failover_lab.probe.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
@@ -31,10 +32,6 @@ PROFILE = "failover-lab-frontier"
 RATE = 200
 GRACE_S = 5.0  # of `fast`
 WINDOW_S = 60.0
-# The watchdog and the operator are shown against Kubernetes' own detection, so that what is gained is theirs;
-# with `fast`, the orchestrator would be done before anybody could type.
-DETECTION = {"default": "default", "fast": "fast", "watchdog": "default", "manual": "default"}
-RECOVERY = {"default": "automatic", "fast": "automatic", "watchdog": "watchdog", "manual": "manual"}
 TYPED = re.compile(r"ansible-playbook (recover\.yml[^`'\"]*)")
 
 
@@ -81,7 +78,7 @@ def lost(folder: Path, fault_at: float) -> dict[str, int]:
     return {"failed": sum(record.failed for record in within), "total": len(within)}
 
 
-def failover(bench: Bench, case: str, role: str, seconds: int) -> dict[str, Any]:
+def failover(bench: Bench, case: Case, role: str, seconds: int) -> dict[str, Any]:
     """One run; its report and what it was reported from.
 
     Raises:
@@ -92,10 +89,9 @@ def failover(bench: Bench, case: str, role: str, seconds: int) -> dict[str, Any]
     log = bench.home / "failover.log"
     command = bench.command(
         "failover",
-        fault_kind="kill",
+        fault_kind=case.kind,
         fault_node=role,
-        fault_recovery=RECOVERY[case],
-        fault_node_return="restart",
+        fault_recovery=case.recovery,
         witness_rate=RATE,
         witness_connections="new",
         witness_duration=seconds,
@@ -109,14 +105,14 @@ def failover(bench: Bench, case: str, role: str, seconds: int) -> dict[str, Any]
         assert process.stdout is not None
         for line in process.stdout:
             written.write(line)
-            if RECOVERY[case] == "manual" and not operators and (asked := TYPED.search(line)):
+            if case.recovery == "manual" and not operators and (asked := TYPED.search(line)):
                 operators.append(operator(bench, asked[1].split()))
     for hand in operators:
         hand.wait(timeout=600)
     folder = latest.resolve()
     if folder == before or not (folder / "report.json").exists():
         sys.exit(f"the run made no report; see {log}:\n{log.read_text(encoding='utf-8')[-3000:]}")
-    if RECOVERY[case] == "manual" and not operators:
+    if case.recovery == "manual" and not operators:
         sys.exit(f"the run never said what the operator has to type; see {log}")
     report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return {"report": report, "folder": folder}
@@ -139,11 +135,11 @@ def operator(bench: Bench, words: list[str]) -> subprocess.Popen[bytes]:
 
 def measure(bench: Bench, case: str, role: str, number: int, seconds: int) -> dict[str, Any]:
     """One run, from a lab that is as it should be; the figures that are kept."""
-    bench.play("setup", cluster_failure_detection=DETECTION[case])
-    run = failover(bench, case, role, seconds)
+    bench.play("setup", cluster_failure_detection=CASES[case].detection)
+    run = failover(bench, CASES[case], role, seconds)
     report, fault = run["report"], run["report"]["fault"]
     if (fault["node"] == fault["announcer"]) != (role == "announcer"):
-        sys.exit(f"{role} was asked for, and {fault['node']} killed while {fault['announcer']} announced")
+        sys.exit(f"{role} was asked for, and {fault['node']} broken while {fault['announcer']} announced")
     return {
         "case": case,
         "role": role,
@@ -226,7 +222,7 @@ def false_alarms(bench: Bench, seconds: int) -> dict[str, Any]:
 
 
 def write(results: dict[str, Any], docs: Path) -> None:
-    """Make the page and its chart, once there are runs."""
+    """Make the page, its chart, and the figures behind both, once there are runs."""
     runs = results["runs"]
     if not runs:
         return
@@ -237,17 +233,16 @@ def write(results: dict[str, Any], docs: Path) -> None:
     }
     (docs / "frontier.svg").write_text(frontier_page.chart(runs), encoding="utf-8")
     (docs / "frontier.md").write_text(frontier_page.page(results, "frontier.svg"), encoding="utf-8")
+    (docs / "frontier.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Measure what is not measured yet, and write the page."""
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of each (default: %(default)s)")
+    parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES), help="default: all")
     parser.add_argument(
-        "--cases", nargs="+", choices=list(DETECTION), default=list(DETECTION), help="default: all"
-    )
-    parser.add_argument(
-        "--seconds", type=int, default=180, help="how long users ask at least (default: %(default)s)"
+        "--seconds", type=int, default=90, help="how long users ask at least (default: %(default)s)"
     )
     parser.add_argument(
         "--folder",
@@ -256,10 +251,19 @@ def main() -> None:
         help="where results and reports are kept (default: reports/frontier)",
     )
     parser.add_argument(
-        "--false-alarms", type=int, metavar="S", help="only look for false alarms, for so many seconds"
+        "--false-alarms",
+        type=int,
+        default=600,
+        metavar="S",
+        help="how long to look for false alarms, 0: not at all (default: %(default)s)",
     )
     parser.add_argument("--page", action="store_true", help="only write the page again, from what is kept")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is not measured yet, and write the page."""
+    options = arguments()
     options.folder = options.folder.resolve()
     options.folder.mkdir(parents=True, exist_ok=True)
     results = Results(
@@ -270,28 +274,24 @@ def main() -> None:
         (case, role, number)
         for number in range(1, options.rounds + 1)
         for case in options.cases
-        for role in frontier_page.ROLES
+        for role in CASES[case].roles
         if not results.has(case, role, number)
     ]
-    if options.page:
-        todo = []
-    elif options.false_alarms:
-        todo = []
+    alarms = options.false_alarms > 0 and "false_alarms" not in results.content
+    if not options.page and (todo or alarms):
         try:
-            results.content["false_alarms"] = false_alarms(bench, options.false_alarms)
-            results.keep()
-            print(frontier_page.alarms(results.content["false_alarms"]))
+            for done, (case, role, number) in enumerate(todo):
+                print(f"round {number}, {case}, {role} ({done + 1} of {len(todo)}) …", flush=True)
+                run = measure(bench, case, role, number, options.seconds)
+                results.content["runs"].append(run)
+                results.keep()
+                print(f"  {line(run)}", *run["reasons"], sep="\n  ", flush=True)
+            if alarms:
+                print(f"false alarms, {options.false_alarms / 60:g} minutes …", flush=True)
+                results.content["false_alarms"] = false_alarms(bench, options.false_alarms)
+                results.keep()
+                print(f"  {frontier_page.alarms(results.content['false_alarms'])}")
         finally:
-            bench.play("teardown")
-    try:
-        for case, role, number in todo:
-            print(f"round {number}, {case}, {role} …", flush=True)
-            run = measure(bench, case, role, number, options.seconds)
-            results.content["runs"].append(run)
-            results.keep()
-            print(f"  {line(run)}", *run["reasons"], sep="\n  ", flush=True)
-    finally:
-        if todo:
             bench.play("teardown")
     write(results.content, ROOT / "docs")
 

@@ -7,17 +7,12 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from tests.bench.cases import CASES, ROLES
+
 Run = dict[str, Any]
 Row = dict[str, Any]
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
-ROLES = {"announcer": "the node that announces the address", "other": "another node"}
-CASES = {
-    "default": "Kubernetes' own detection; the orchestrator alone",
-    "fast": "`cluster_failure_detection=fast`; the orchestrator alone",
-    "watchdog": "Kubernetes' own detection; the lab's watchdog",
-    "manual": "Kubernetes' own detection; somebody who types `recover.yml` as soon as the lab asks for it",
-}
 # That read on white as well as on black.
 COLOURS = {"address": "#e0a000", "endpoints": "#d1495b", "capacity": "#2e86ab", "stale_flows": "#8a6fb0"}
 GREY = "#808080"
@@ -59,7 +54,7 @@ def groups(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
 def table(runs: list[Run]) -> list[str]:
     """A row for each case and role, and under it what the settings predict."""
     lines = [
-        "| recovery | killed | runs | address | endpoints | capacity | stale flows | lost in 60 s |",
+        "| case | node | runs | address | endpoints | capacity | stale flows | lost in 60 s |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (case, role), members in groups(runs).items():
@@ -91,7 +86,7 @@ def page(results: dict[str, Any], chart: str) -> str:
     """
     conditions, runs = results["conditions"], results["runs"]
     how = (
-        "A node is killed without a word (`fault_kind=kill`) while users ask the site. Made by "
+        "A node is lost without a word while users ask the site. Made by "
         f"`make frontier` from real runs on {conditions['measured']}: {conditions['nodes']} nodes on "
         f"{conditions['cores']} cores, Kubernetes {conditions['kubernetes']}, {conditions['rate']:g} "
         "requests a second, each on a new connection. Seconds after the fault: medians, and from the least "
@@ -104,7 +99,7 @@ def page(results: dict[str, Any], chart: str) -> str:
     parts = [
         "# The frontier: how long a sudden loss hurts",
         how,
-        "\n".join(f"- **{case}**: {words}." for case, words in CASES.items()),
+        "\n".join(f"- **{name}**: {case.words}." for name, case in CASES.items()),
         f"![the four clocks and the requests lost]({chart})",
         "\n".join(table(runs)),
         nothing,
@@ -126,7 +121,7 @@ def rows(runs: list[Run]) -> tuple[list[Row], list[Row]]:
     names = ("middle", "least", "most")
     clocks, losses = [], []
     for (case, role), members in groups(runs).items():
-        where = {"case": case, "role": f"killed: {ROLES[role]}"}
+        where = {"case": case, "role": ROLES[role]}
         for clock in CLOCKS:
             if found := spread(run["clocks_s"][clock] for run in members):
                 row = where | {"clock": clock} | dict(zip(names, found, strict=True))
@@ -139,16 +134,20 @@ def rows(runs: list[Run]) -> tuple[list[Row], list[Row]]:
 def specification(runs: list[Run]) -> Row:
     """The chart: for both roles the clocks over a logarithmic axis, and below them the losses."""
     clocks, losses = rows(runs)
+    roles = list(ROLES.values())
     # A logarithmic axis has no nought.
     for row in clocks:
         row |= {key: max(row[key], 0.1) for key in ("middle", "least", "most")}
-    roles = [f"killed: {words}" for words in ROLES.values()]
-    case = {
-        "field": "case",
-        "type": "nominal",
-        "scale": {"domain": list(CASES)},
-        "axis": {"title": None, "ticks": False, "domain": False},
-    }
+
+    def case(role: str) -> Row:
+        domain = [name for name, case in CASES.items() if role in {ROLES[key] for key in case.roles}]
+        return {
+            "field": "case",
+            "type": "nominal",
+            "scale": {"domain": domain},
+            "axis": {"title": None, "ticks": False, "domain": False},
+        }
+
     clock = {"field": "clock", "type": "nominal", "scale": {"domain": list(CLOCKS)}}
     colour = {
         "field": "clock",
@@ -179,8 +178,8 @@ def specification(runs: list[Run]) -> Row:
             "title": {"text": role, "anchor": "start"},
             "data": {"values": [row for row in values if row["role"] == role]},
             "width": 640,
-            "height": 190 if look else 90,
-            "encoding": {"y": case},
+            "height": {"step": 48 if look else 22, "for": "position"},
+            "encoding": {"y": case(role)},
             "layer": [
                 {"mark": rule, "encoding": look | ends},
                 {"mark": mark, "encoding": look | {"x": x | {"field": "middle"}}},

@@ -189,9 +189,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def docker(*arguments: str) -> str:
     """What the docker command says."""
-    done = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 
