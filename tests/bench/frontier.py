@@ -149,6 +149,8 @@ def measure(bench: Bench, case: str, role: str, number: int, seconds: int) -> di
         "nodes": len(report["lab"]["nodes"]),
         "clocks_s": report["clocks_s"],
         "predicted_s": report["predicted_s"],
+        "clock_reasons": report["clock_reasons"],
+        "operator_s": report["operator_s"],
         "lost": lost(run["folder"], instants.parse(fault["injected_at"])),
         "passed": report["verdict"]["passed"],
         "reasons": report["verdict"]["reasons"],

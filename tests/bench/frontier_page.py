@@ -32,12 +32,15 @@ def lost_percent(run: Run) -> float | None:
 
 
 def cell(values: Iterable[float | None], unit: str = "") -> str:
-    """Median and range, as they stand in the table."""
-    found = spread(values)
+    """Median and range, as they stand in the table, and of how many runs where not of all."""
+    rows = list(values)
+    found = spread(rows)
     if found is None:
         return NOTHING
     middle, least, most = (f"{value:.1f}{unit}" for value in found)
-    return middle if least == most else f"{middle} ({least} to {most})"
+    seen = sum(value is not None for value in rows)
+    share = "" if seen == len(rows) else f" in {seen} of {len(rows)}"
+    return (middle if least == most else f"{middle} ({least} to {most})") + share
 
 
 def groups(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:

@@ -71,7 +71,7 @@ def test_predictions_stand_below() -> None:
 
 def test_a_clock_that_was_not_seen_is_no_nought() -> None:
     page = frontier_page.page(results(run("fast", "other", 1, None), run("fast", "other", 2, 7.0)), "x.svg")
-    assert row_of(page, "| fast |")[4] == "7.0 s"
+    assert row_of(page, "| fast |")[4] == "7.0 s in 1 of 2"
     page = frontier_page.page(results(run("fast", "other", 1, None)), "x.svg")
     assert row_of(page, "| fast |")[4] == frontier_page.NOTHING
 
