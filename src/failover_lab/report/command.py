@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from failover_lab.arguments import Parser
 
 _LATEST = "latest"
+_BEGAN = re.compile(r"\d{8}T\d{6}Z-")
 
 
 def facts(value: str) -> dict[str, Any]:
@@ -40,7 +42,9 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--facts", type=facts, metavar="JSON", help="write this to run.json first")
     parser.add_argument(
-        "--latest", action="store_true", help=f"let the link `{_LATEST}` beside the directory lead to it"
+        "--latest",
+        action="store_true",
+        help=f"let the link `{_LATEST}` beside the directory lead to it, unless it leads to a newer run's",
     )
     parser.set_defaults(run=run)
 
@@ -83,7 +87,7 @@ def _keep(directory: Path, content: dict[str, Any]) -> None:
 
 
 def point_to(directory: Path) -> None:
-    """Let the link beside the directory lead to it, in one step.
+    """Let the link beside the directory lead to it, in one step; one that leads to a newer run's stays.
 
     Raises:
         UserError: something else has the link's name, or the link cannot be made.
@@ -93,6 +97,14 @@ def point_to(directory: Path) -> None:
     mine = target.with_name(f".{_LATEST}.{os.getpid()}")
     if link.exists() and not link.is_symlink():
         raise UserError(f"{link} is no link; move it away, or leave out --latest")
+    present = link.resolve()
+    # Runs bear the instant at which they began.
+    if (
+        present.is_dir()
+        and all(_BEGAN.match(run.name) for run in (present, target))
+        and present.name > target.name
+    ):
+        return
     try:
         mine.symlink_to(target.name)
         mine.replace(link)

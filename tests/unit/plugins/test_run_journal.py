@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -271,6 +272,47 @@ def test_nothing_is_added_to_another_run_that_lives(path: Path, module: Module, 
     assert "no account of this run" in module("noted", content={}, step="x")["msg"]
     assert module("noted", check=True, content={}, step="x")["failed"]
     assert journal.read(path) == account
+
+
+def test_another_run_that_lives_is_not_closed(path: Path, module: Module, other: int) -> None:
+    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    write(path, account)
+    answer = module("closed")
+    assert answer["failed"]
+    assert f"no account of this run any more: it is that of process {other}" in answer["msg"]
+    assert module("closed", check=True)["failed"]
+    assert journal.read(path) == account
+
+
+def test_whose_an_account_is(path: Path, module: Module, other: int, ended: Object) -> None:
+    assert not module("read")["mine"]
+    module("open")
+    assert module("read")["mine"]
+    for account in (ABOUT | {"pid": other, "started": journal.started(other)}, ended):
+        write(path, account)
+        assert not module("read")["mine"]
+
+
+@pytest.mark.parametrize("state", ["open", "noted", "closed"])
+def test_nobody_writes_between_reading_and_writing(
+    path: Path, module: Module, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    module("open")
+    looked: list[bool] = []
+
+    def read(file: Path) -> Object:
+        number = os.open(path.parent, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            looked.append(True)
+        finally:
+            os.close(number)
+        return journal.read(file)
+
+    monkeypatch.setattr(run_journal, "read", read)
+    assert module(state)["changed"]
+    assert looked == [True]
 
 
 def test_whoever_puts_a_dead_run_right_adds_to_its_account(path: Path, module: Module, ended: Object) -> None:

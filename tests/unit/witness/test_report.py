@@ -428,6 +428,26 @@ def test_facts_and_the_link_to_the_latest(made_up: Any, capsys: pytest.CaptureFi
     assert sorted(path.name for path in directory.parent.iterdir()) == ["latest", "run"]
 
 
+@pytest.mark.parametrize(
+    ("present", "then"),
+    [
+        ("20260101T000001Z-kill", "new"),
+        ("20260101T000002Z-drain", "new"),
+        ("20260101T000003Z-drain", "present"),
+        ("later", "new"),
+        ("20260101T000009Z-gone", "new"),
+    ],
+)
+def test_the_link_does_not_go_back_to_an_older_run(tmp_path: Path, present: str, then: str) -> None:
+    directory = tmp_path / "20260101T000002Z-kill"
+    directory.mkdir()
+    if not present.endswith("-gone"):
+        (tmp_path / present).mkdir()
+    (tmp_path / "latest").symlink_to(present)
+    command.point_to(directory)
+    assert (tmp_path / "latest").readlink() == Path(directory.name if then == "new" else present)
+
+
 def test_a_link_that_cannot_be_made(made_up: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made_up.write()
 

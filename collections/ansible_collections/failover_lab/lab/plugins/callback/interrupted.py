@@ -50,13 +50,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
     def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401 - Ansible's
         """See accounts being opened and closed."""
         arguments = result.result.get("invocation", {}).get("module_args", {})
-        if result.task.action != "failover_lab.lab.run_journal" or arguments.get("state") == "read":
+        if result.task.action != "failover_lab.lab.run_journal":
             return
-        opened = arguments.get("state") == "open" and not arguments.get("_ansible_check_mode")
-        if opened and self._account is None:
+        if arguments.get("state") == "open" and self._account is None:
             self._account = Path(arguments["path"])
             atexit.register(self._put_right)
-        elif not opened:
+        elif arguments.get("state") == "closed":
             self._account = None
 
     def _put_right(self) -> None:

@@ -88,6 +88,10 @@ node:
   description: The node to break.
   type: str
   returned: success
+node_uid:
+  description: The UID of its object; a node that has joined anew has another one.
+  type: str
+  returned: success
 container:
   description: The id of its container; empty where the engine was not asked.
   type: str
@@ -201,6 +205,7 @@ def look(asked: Object) -> Object:
     return {
         "kind": wanted.kind,
         "node": node,
+        "node_uid": chosen["metadata"]["uid"],
         "container": snapshot.engine[node].id if node in snapshot.engine else "",
         "internal_address": internal_address(chosen),
         "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),

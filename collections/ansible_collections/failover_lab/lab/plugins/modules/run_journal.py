@@ -15,6 +15,7 @@ description:
     done. Without an account it does nothing.
   - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind,
     which has to be put right and closed first.
+  - V(noted) and V(closed) refuse an account of another process that lives.
 options:
   path:
     description: The file.
@@ -59,7 +60,11 @@ found:
   type: dict
   returned: success
 alive:
-  description: Whether its process lives.
+  description: Whether it is that of another run, whose process lives.
+  type: bool
+  returned: success
+mine:
+  description: Whether it is that of this run.
   type: bool
   returned: success
 pid:
@@ -68,7 +73,11 @@ pid:
   returned: success
 """
 
+import contextlib
+import fcntl
 import json
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,9 +91,19 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.journal import (
 )
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Between reading an account and writing it nobody else writes one."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Replace the account in one step."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
@@ -109,14 +128,22 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path = Path(module.params["path"])
+    path, state = Path(module.params["path"]), module.params["state"]
+    if state == "open" and not module.check_mode:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with alone(path.parent) if path.parent.is_dir() else contextlib.nullcontext():
+        carry_out(module, path, state)
+
+
+def carry_out(module: AnsibleModule, path: Path, state: str) -> None:
+    """Do what is asked for, and end the module."""
     found = read(path)
     pid = controller()
-    alive = is_alive(found)
     # The number alone says nothing: it may have been another process's before.
+    alive = is_alive(found)
     mine = alive and found["pid"] == pid
     changed = False
-    if module.params["state"] == "open":
+    if state == "open":
         if alive and not mine:
             module.fail_json(
                 msg=f"Another run is going on: {found.get('kind')} of {found.get('node')}, "
@@ -130,19 +157,19 @@ def main() -> None:
         changed = True
         if not module.check_mode:
             write(path, module.params["content"] | {"pid": pid, "started": started(pid)})
-    elif module.params["state"] == "noted":
+    elif state in ("noted", "closed"):
         if alive and not mine:
             module.fail_json(
-                msg=f"{path} is no account of this run any more: it is that of process {found['pid']}."
+                msg=f"{path} is no account of this run any more: it is that of process {found['pid']}, "
+                "which puts right itself what it did."
             )
         changed = bool(found)
         if changed and not module.check_mode:
-            write(path, continued(found, module.params["content"], module.params["step"]))
-    elif module.params["state"] == "closed":
-        changed = bool(found)
-        if changed and not module.check_mode:
-            path.unlink(missing_ok=True)
-    module.exit_json(changed=changed, found=found, alive=alive and not mine, pid=pid)
+            if state == "noted":
+                write(path, continued(found, module.params["content"], module.params["step"]))
+            else:
+                path.unlink(missing_ok=True)
+    module.exit_json(changed=changed, found=found, alive=alive and not mine, mine=mine, pid=pid)
 
 
 if __name__ == "__main__":
