@@ -33,7 +33,7 @@ GIVEN = {
     "omit": None,
     "item": "lab-m02",
     "fault_plan": {"node": "lab-m02"},
-    "cluster_flannel_image": "ghcr.io/flannel-io/flannel:v0.27.4",
+    "toolchain_flannel_image": "ghcr.io/flannel-io/flannel:v0.27.4",
     "load_balancer_pool": "192.168.49.200-192.168.49.250",
     "site_image": IMAGE,
     "site_pull_registry": "registry.example.org",
@@ -205,6 +205,29 @@ def test_metallb(installed: list[dict[str, Any]]) -> None:
     assert {"Deployment", "DaemonSet", "CustomResourceDefinition"} <= {item["kind"] for item in installed}
     for document in installed:
         accept(document)
+
+
+@pytest.mark.parametrize(
+    ("facts", "file"),
+    [
+        ({"toolchain_flannel_image": ""}, None),
+        ({"toolchain_flannel_image": GIVEN["toolchain_flannel_image"]}, "/run/flannel/subnet.env"),
+        ({"toolchain_flannel_image": "", "load_balancer_waits_for": "/run/mine"}, "/run/mine"),
+    ],
+    ids=["kindnet", "flannel", "set"],
+)
+def test_speakers_wait_only_for_a_file_that_there_will_be(
+    metallb: Path, facts: dict[str, str], file: str | None
+) -> None:
+    variables = {"load_balancer_manifest": str(metallb)} | facts
+    found = templated("load_balancer", "{{ __load_balancer_documents }}", **variables)
+    paths = {
+        volume["hostPath"]["path"]
+        for document in found
+        for volume in document.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", [])
+        if "hostPath" in volume
+    }
+    assert paths == ({file} if file else set())
 
 
 def test_own_kinds_of_metallb(installed: list[dict[str, Any]]) -> None:

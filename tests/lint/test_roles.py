@@ -47,6 +47,17 @@ NEVER_READ = {
     ("fault", "recover"): {"fault_run_dir", "fault_kind"},
 }
 
+# Settings that a play gives all the same, where what somebody has set is not meant. A play's `vars` of a role are
+# stronger than the inventory, so that a setting that they name could not be set there.
+GIVEN_BY_A_PLAY = {
+    "witness_url": "the address that the fault's preflight found, which the report names too",
+    **dict.fromkeys(
+        ("witness_event", "witness_first_event", "witness_events", "witness_pods", "witness_since"),
+        "of this step of the run alone",
+    ),
+    "witness_facts": "what the run has found",
+}
+
 
 @functools.cache
 def load(path: Path) -> Any:
@@ -275,6 +286,11 @@ def test_every_entry_point_that_is_applied_is_described_and_takes_what_it_is_giv
         taken = set(specs(role)[entry].get("options") or {})
         wrong = [key for key in given if owner(key) == name and key not in taken]
         assert wrong == [], f"{name}, {entry}: does not take {wrong}"
+
+
+def test_a_play_leaves_settings_to_whoever_sets_them() -> None:
+    given = {name for _, _, variables in PLAYS.applied for name in variables}
+    assert {name for name in given if not name.startswith("__")} == set(GIVEN_BY_A_PLAY)
 
 
 def entry_points_in(text: str, own: str) -> Iterator[tuple[str, str]]:
