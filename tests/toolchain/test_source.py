@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -132,6 +133,27 @@ def test_other_versions_are_not_built(toolchain: Toolchain, tmp_path: Path) -> N
     played.refused("Connection refused", "Kubernetes v1.35.1", "toolchain_source=release")
     assert played.changed == 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_teardown_finds_the_minikube_of_another_version_of_kubernetes(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """The setting of the role cluster is enough; without it, what that role wrote down is."""
+    minikube = tmp_path / "cache" / "release" / "v1.38.1-v1.34.0" / "minikube"
+    minikube.parent.mkdir(parents=True)
+    minikube.touch()
+    state = {"lab_state_dir": str(tmp_path / "state")}
+    closed = settings_for(CLOSED) | state
+    played = toolchain(closed | {"cluster_kubernetes_version": "v1.34.0"}, tasks_from="locate").went_well()
+    assert played.facts["minikube"] == str(minikube)
+    assert Path(played.facts["kubectl"]) == minikube.with_name("kubectl")
+
+    played = toolchain(closed, tasks_from="locate").went_well()
+    assert not Path(played.facts["minikube"]).exists()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "cluster.json").write_text(json.dumps({"start": [str(minikube), "start"]}))
+    played = toolchain(closed, tasks_from="locate").went_well()
+    assert played.facts["minikube"] == str(minikube)
 
 
 def test_no_room_for_a_build(toolchain: Toolchain, tmp_path: Path) -> None:
