@@ -65,6 +65,8 @@ def refuses(lab: Lab, playbook: str, settings: list[str], words: list[str]) -> N
     before = picture(lab)
     played = lab.play(playbook, *[part for setting in settings for part in ("-e", setting)])
     assert played.returncode != 0
+    assert played.output.count("fatal: ") == 1, played.output[-4000:]
+    assert played.changed == 0, played.output[-4000:]
     for word in words:
         assert word in played.error, played.error
     assert "secret-word" not in played.output
