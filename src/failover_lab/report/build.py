@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import __version__, instants
 from failover_lab.probe import marks
 from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
-from failover_lab.report import causes, clocks, cluster, evidence, ports, stats, verdict
+from failover_lab.report import causes, clock_reasons, clocks, cluster, evidence, ports, stats, verdict
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
@@ -146,9 +146,8 @@ def build(data: RunData) -> Report:
     judged = verdict.judge(data, replacements)
     port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
-    measured_s = clocks.measured(
-        data, seen, fault, [(group, description["cause"]) for group, description in explained]
-    )
+    failures = [(group, description["cause"]) for group, description in explained]
+    measured_s = clocks.measured(data, seen, fault, failures)
     predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {
         "schema_version": 1,
@@ -172,7 +171,9 @@ def build(data: RunData) -> Report:
         **_troubles(data),
         "clocks_s": measured_s,
         "predicted_s": predicted_s,
-        "clock_reasons": clocks.reasons(measured_s, predicted_s, data, seen, fault),
+        "clock_reasons": clock_reasons.reasons(
+            clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures)
+        ),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
         "replacements": replacements,

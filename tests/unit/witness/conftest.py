@@ -39,7 +39,8 @@ class MadeUpRun:
     whole: bool = True
     fault_kind: str = "drain"
     scheduling: str = "real_time"
-    marks: list[tuple[float, str]] = field(
+    # Instant, event, and, if there are any, its details.
+    marks: list[tuple[Any, ...]] = field(
         default_factory=lambda: [
             (-2.0, "steady_before"),
             (0.0, "fault_begin"),
@@ -145,7 +146,10 @@ class MadeUpRun:
             "recorded": len(self.rows) if self.whole else None,
         }  # fmt: skip
         (self.directory / "probe.json").write_text(json.dumps(about))
-        lines = [json.dumps({"at": instants.text(ZERO + at), "event": event}) for at, event in self.marks]
+        lines = [
+            json.dumps({"at": instants.text(ZERO + at), "event": event, **(details[0] if details else {})})
+            for at, event, *details in self.marks
+        ]
         (self.directory / "marks.jsonl").write_text("".join(f"{line}\n" for line in lines))
         lines = [
             json.dumps({**change, "at": instants.text(ZERO + change["at"])})
