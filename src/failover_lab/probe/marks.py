@@ -22,6 +22,8 @@ FILE = "marks.jsonl"
 # Marks that the report gives a meaning to; any other name is shown on the timeline as it is.
 STEADY_BEFORE = "steady_before"
 FAULT_BEGIN = "fault_begin"
+# The node is back, and the pods are about to be spread again.
+RETURNED = "returned"
 HEALED = "healed"
 STEADY_AFTER = "steady_after"
 # Nearer than FAULT_BEGIN, after which the means have yet to be started: the instant at which it struck.
@@ -132,7 +134,8 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "mark",
         help="write down that something happens now",
         description="Appends an instant to marks.jsonl in the run's directory and prints it. The report "
-        f"gives a meaning to {STEADY_BEFORE}, {FAULT_BEGIN}, {HEALED}, {STEADY_AFTER} and {ABORTED}.",
+        f"gives a meaning to {STEADY_BEFORE}, {FAULT_BEGIN}, {RETURNED}, {HEALED}, {STEADY_AFTER} and "
+        f"{ABORTED}.",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument(

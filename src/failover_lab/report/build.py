@@ -139,14 +139,14 @@ def build(data: RunData) -> Report:
     nodes: list[str] = lab.get("nodes") or []
     # The instant at which it struck; where nobody could tell that, when it was begun.
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
-    fault = evidence.Fault(told.get("kind"), told.get("node"), struck)
+    fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
     explained = causes.explain(data.records, seen, fault)
     replacements = _replacements(data, fault)
-    judged = verdict.judge(data, replacements)
     port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
+    judged = verdict.judge(data, replacements, seen, failures)
     measured_s = clocks.measured(data, seen, fault, failures)
     predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {

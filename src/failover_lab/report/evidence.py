@@ -25,11 +25,12 @@ _AFTER_S = 3.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done; ``at`` is None where nothing was."""
+    """What was done; ``at`` is None where nothing was, ``back`` where the node was not seen to return."""
 
     kind: str | None
     node: str | None
     at: float | None
+    back: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from failover_lab.report import words
 from failover_lab.report.evidence import WATCH_S
 
 if TYPE_CHECKING:
+    from failover_lab.probe.records import Record
+    from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Evidence
     from failover_lab.report.groups import Group
 
@@ -141,7 +143,8 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
     fault = evidence.fault
     if fault.kind not in SUDDEN or fault.at is None or group.ended < fault.at:
         return None
-    if group.first.outcome not in _NO_ANSWER:
+    # Pods that are listed on the node once it is back live.
+    if group.first.outcome not in _NO_ANSWER or (fault.back is not None and group.began >= fault.back):
         return None
     listed = evidence.cluster.endpoints(group.began)
     dead = sorted({e.pod for e in listed if e.node == fault.node and e.ready})
@@ -158,7 +161,15 @@ def _stale_flow(group: Group, evidence: Evidence) -> Finding | None:
         return None
     if not fault.at <= group.began <= fault.at + _STALE_FLOW_S:
         return None
-    return "stale_flow", f"no endpoint on {fault.node} was left: connections tracked before still led there"
+    gone = f"no endpoint on {fault.node} was left"
+    if fault.back is not None and group.began >= fault.back:
+        gone = f"{fault.node} was back without the pods that it had had"
+    return "stale_flow", f"{gone}: connections tracked before still led there"
+
+
+def is_near_a_move(record: Record, cluster: Cluster) -> bool:
+    """Whether the address moved while this request was under way, or so near that it may be why."""
+    return any(record.due - _MARGIN_S <= at <= record.done + _MARGIN_S for at, _, _ in cluster.moves())
 
 
 def _not_serving_yet(group: Group, evidence: Evidence) -> Finding | None:

@@ -10,11 +10,13 @@ from failover_lab import instants
 from failover_lab.probe import marks
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.probe.priority import REAL_TIME
-from failover_lab.probe.records import Outcome
-from failover_lab.report import ports, stats
+from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, Outcome
+from failover_lab.report import ports, rules, stats
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
+    from failover_lab.report.cluster import Cluster
+    from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
 
 # The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
@@ -209,6 +211,35 @@ def _spread(data: RunData, reasons: list[str]) -> None:
         reasons.append(f"the pods are spread unevenly afterwards: {shares}")
 
 
+def _spreading(data: RunData, seen: Cluster, failures: list[tuple[Group, str]], reasons: list[str]) -> None:
+    """However sudden the fault was, the pods are spread again in peace: that loses nothing."""
+    begin, end = data.mark(marks.RETURNED), data.mark(marks.HEALED)
+    if begin is None:
+        return
+
+    def concerns(record: Record) -> bool:
+        return record.kind == NEW and begin <= record.due and (end is None or record.due < end)
+
+    def is_its_doing(record: Record, cause: str) -> bool:
+        # A node that is back gets the address back from MetalLB, which resets what is being opened just then.
+        if cause == "address_moved":
+            return not rules.is_near_a_move(record, seen)
+        # Where ports come round so soon that a tail was predicted, the fault itself still costs requests.
+        tail = ((data.play or {}).get("predicted_s") or {}).get("stale_flows")
+        return cause != "stale_flow" or tail is None
+
+    asked = sum(concerns(record) and record.outcome not in NOT_SEEN_BY_USERS for record in data.records)
+    lost = sum(
+        concerns(record) and is_its_doing(record, cause)
+        for group, cause in failures
+        for record in group.records
+    )
+    if lost:
+        reasons.append(
+            f"{lost} of {asked} requests on new connections were lost while the pods were spread again"
+        )
+
+
 CHECKS = (
     "run finished",
     "measured",
@@ -220,8 +251,20 @@ CHECKS = (
 )
 
 
-def judge(data: RunData, replacements: list[dict[str, Any]]) -> Judged:
-    """Ask everything that a pass needs."""
+def judge(
+    data: RunData,
+    replacements: list[dict[str, Any]],
+    seen: Cluster,
+    failures: list[tuple[Group, str]],
+) -> Judged:
+    """Ask everything that a pass needs.
+
+    Args:
+        data: the run's.
+        replacements: as in report.json.
+        seen: the cluster's account.
+        failures: each group of lost requests with its cause.
+    """
     checks: dict[str, list[str]] = {name: [] for name in CHECKS}
     finished = checks["run finished"]
     aborts = [mark for mark in data.marks if mark.event == marks.ABORTED]
@@ -237,5 +280,6 @@ def judge(data: RunData, replacements: list[dict[str, Any]]) -> Judged:
     _losses(data, checks["requests answered"])
     _replacements(data, replacements, checks["replacements answered"])
     _spread(data, checks["pods spread"])
+    _spreading(data, seen, failures, checks["pods spread"])
     before, after = _steady_states(data, checks)
     return Judged(checks, before, after, bool(aborts))

@@ -285,6 +285,68 @@ def test_failures_in_a_steady_state(made_up: Any) -> None:
     assert re.search(r"not steady after it: \d+ of \d+ requests failed", said)
 
 
+def returned(made_up: Any) -> None:
+    """A node that was killed is back at 14 s; from then until it is healed, at 22 s, the pods are spread."""
+    made_up.observed_kill()
+    made_up.play["settings"]["max_lost"] = None
+    made_up.marks.append((14.0, "returned"))
+
+
+def test_a_spread_that_loses_requests_is_no_pass(made_up: Any) -> None:
+    returned(made_up)
+    # What the fault cost, and what is lost on connections that were kept open, is not asked.
+    lose(made_up, 0.5, 5.0, "connect_timeout", every=2, took=3.0)
+    lose(made_up, 16.0, 17.0, "reset", kind="reused")
+    assert content(made_up)["verdict"]["passed"]
+    lose(made_up, 13.9, 14.1)
+    lose(made_up, 21.9, 22.1)
+    assert content(made_up)["verdict"]["checks"]["pods spread"] == [
+        "20 of 800 requests on new connections were lost while the pods were spread again"
+    ]
+    # A folder from before that mark says what it always said; and a spread that never ended is asked as well.
+    marks = made_up.marks
+    made_up.marks = [mark for mark in marks if mark[1] != "returned"]
+    assert content(made_up)["verdict"]["passed"]
+    made_up.marks = [mark for mark in marks if mark[1] != "healed"]
+    assert "30 of 2600 requests on new connections were lost while" in reasons(made_up)
+
+
+def test_what_moves_back_with_the_node_is_not_the_spread_s_doing(made_up: Any) -> None:
+    returned(made_up)
+    for at, node in ((-20, "lab-m02"), (5.0, "lab"), (16.0, "lab-m02")):
+        made_up.change(at, "ServiceL2Status", "l2-1", service="site", node=node)
+    lose(made_up, 15.9, 16.2, "reset")
+    found = content(made_up)
+    assert [group["cause"] for group in found["failures"]] == ["address_moved"]
+    assert found["verdict"]["passed"]
+    # What goes on for long after the move began with it, and is something else.
+    lose(made_up, 15.9, 19.0, "reset", every=2)
+    found = content(made_up)
+    assert [group["cause"] for group in found["failures"]] == ["address_moved"]
+    (said,) = found["verdict"]["reasons"]
+    assert said == "50 of 800 requests on new connections were lost while the pods were spread again"
+
+
+def test_a_tail_that_was_predicted_is_not_the_spread_s_doing(made_up: Any) -> None:
+    returned(made_up)
+    lose(made_up, 16.0, 17.0, "connect_timeout", took=3.0)
+    assert content(made_up)["verdict"]["checks"]["pods spread"]
+    made_up.play["predicted_s"] = {"stale_flows": 60.0}
+    found = content(made_up)
+    assert found["verdict"]["passed"]
+    assert [group["cause"] for group in found["failures"]] == ["stale_flow"]
+    assert found["failures"][0]["evidence"].startswith("lab-m02 was back without the pods that it had had: ")
+
+
+def test_pods_that_came_with_the_node_are_not_dead(made_up: Any) -> None:
+    returned(made_up)
+    made_up.endpoints(15.0, site_a="ready", site_c="ready")
+    lose(made_up, 16.0, 16.1)
+    found = content(made_up)
+    assert [group["cause"] for group in found["failures"]] == ["endpoint_refuses"]
+    assert found["clocks_s"]["stale_flows"] is None
+
+
 def test_a_probe_alone_needs_no_play(made_up: Any) -> None:
     made_up.play, made_up.marks = None, []
     found = content(made_up)
