@@ -301,7 +301,6 @@ class Run:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out ``probe``."""
-    settings = settings_from(options)
     told = any(value is not None for value in (options.stop_file, options.parent_pid, options.max_duration))
     stop = StopCondition(
         least_s=options.duration or (0.0 if told else _DURATION_S),
@@ -314,7 +313,7 @@ def run(options: argparse.Namespace) -> int:
     probe = None
     try:
         cycle = options.source_ports == "cycle"
-        probe = Run(settings, options.out, stop, options.progress, cycle_ports=cycle)
+        probe = Run(settings_from(options), options.out, stop, options.progress, cycle_ports=cycle)
         if warning := probe.warning():
             print(warning, flush=True)
         reason = probe.run()
@@ -322,6 +321,7 @@ def run(options: argparse.Namespace) -> int:
         # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.
         if probe is not None or not (options.out / STATUS_FILE).exists():
             with contextlib.suppress(OSError):
+                options.out.mkdir(parents=True, exist_ok=True)
                 files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})
         raise
     # Whoever says when to stop watches it meanwhile, and asks for a report in any case.

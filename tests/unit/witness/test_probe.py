@@ -761,6 +761,12 @@ def test_a_probe_that_cannot_begin_says_why_to_whom_waits(
     assert cli.main(probe) == 2
     assert cli.main(["wait-steady", "--out", str(tmp_path)]) == 2
     assert "has ended: no-such-host.invalid has no address" in capsys.readouterr().err
+    # So does one whose settings contradict each other, before there is a directory.
+    out = tmp_path / "new"
+    settings = ["--url", "http://127.0.0.1:1/", "--duration", "4000", "--max-duration", "3600"]
+    assert cli.main(["probe", "--out", str(out), *settings]) == 2
+    assert cli.main(["wait-steady", "--out", str(out)]) == 2
+    assert "has ended: --max-duration 3600 is less than --duration 4000" in capsys.readouterr().err
     # A second one that may not begin leaves the status of the first alone.
     say_status(tmp_path, instants.shared_clock(tmp_path).now())
     before = (tmp_path / "status.json").read_bytes()
