@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-Role = Callable[..., Any]
+Runner = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,85 @@ Role = Callable[..., Any]
         ("load_balancer", {"load_balancer_provider": "magic"}, ["load_balancer_provider", "metallb, none"]),
         ("fault", {"fault_kind": "explode"}, ["'explode' is not known", "choose one of drain"]),
         ("fault", {"fault_timeout_s": "long"}, ["fault_timeout_s", "int"]),
+        ("fault", {"fault_timeout_s": 0}, ["fault_timeout_s is 0", "1 second or more"]),
+        ("fault", {"fault_operator_timeout_s": 0}, ["fault_operator_timeout_s is 0", "1 second or more"]),
+        ("fault", {"fault_recovery": "prayer"}, ["'prayer' is not known", "automatic, watchdog, manual"]),
+        ("fault", {"fault_node_return": "never"}, ["'never' is not known", "restart, replace, leave"]),
+        (
+            "fault",
+            {"fault_kind": "partition", "fault_partition_direction": "up"},
+            ["'up' is not known", "both, incoming, outgoing"],
+        ),
+        ("fault", {"fault_kind": "pod", "fault_pods": "few"}, ["'few' is not known", "one or all"]),
+        ("fault", {"fault_node": ""}, ["fault_node is empty", "auto, announcer or other"]),
+        ("fault", {"fault_recovery": "watchdog"}, ["fault_kind=drain, after which", "fault_kind=kill"]),
+        (
+            "fault",
+            {"fault_kind": "pod", "fault_recovery": "manual"},
+            ["fault_recovery=manual does not go with fault_kind=pod", "leave it out"],
+        ),
+        (
+            "fault",
+            {"fault_kind": "kubelet", "fault_recovery": "watchdog"},
+            ["fault_recovery=watchdog does not go with fault_kind=kubelet", "fault_recovery=manual"],
+        ),
+        ("fault", {"fault_node_return": "leave"}, ["leave does not go with fault_kind=drain", "kill,"]),
+        (
+            "fault",
+            {"fault_kind": "pod", "fault_node_return": "replace"},
+            ["fault_node_return=replace does not go with fault_kind=pod", "leave it out"],
+        ),
+        (
+            "fault",
+            {"fault_kind": "kubelet", "fault_node_return": "leave"},
+            ["fault_node_return=leave does not go with fault_kind=kubelet", "whose node lives on"],
+        ),
+        (
+            "fault",
+            {"fault_kind": "freeze", "fault_partition_direction": "incoming"},
+            ["incoming does not go with fault_kind=freeze", "fault_kind=partition"],
+        ),
+        (
+            "fault",
+            {"fault_kind": "kill", "fault_pods": "all"},
+            ["fault_pods=all does not go with fault_kind=kill", "fault_kind=pod"],
+        ),
     ],
 )
 def test_refused(
-    run_role: Role, tmp_path: Path, role: str, settings: dict[str, Any], words: list[str]
+    run_role: Runner, tmp_path: Path, role: str, settings: dict[str, Any], words: list[str]
 ) -> None:
     places = {"lab_state_dir": str(tmp_path / "state"), "lab_cache_dir": str(tmp_path / "cache")}
     run_role(role, settings | places, "--check").refused(*words)
     assert not (tmp_path / "state").exists()
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["witness_rate=0"], ["witness_rate is 0", "0.1 to 20000"]),
+        (["witness_rate=20001"], ["witness_rate is 20001", "0.1 to 20000"]),
+        (["witness_rate=nan"], ["witness_rate is nan", "0.1 to 20000"]),
+        (["witness_rate=fast"], ["witness_rate", "float"]),
+        (["witness_connections=old"], ["witness_connections", "new, reused, both"]),
+        (["witness_duration=4000"], ["witness_duration is 4000", "0.1 to 3600", "witness_max_duration_s"]),
+        (["witness_duration=-5"], ["witness_duration is -5", "0.1 to 3600"]),
+        (["witness_duration=0.05"], ["witness_duration is 0.05", "0.1 to 3600"]),
+        (["witness_max_duration_s=0"], ["witness_max_duration_s is 0", "1 to 604800"]),
+        (["witness_steady_s=0"], ["witness_steady_s is 0", "0.1 seconds or more"]),
+        (["witness_steady_s=60"], ["witness_steady_timeout_s is 60", "more than the 60 seconds"]),
+        (["witness_steady_timeout_s=1e6"], ["witness_steady_timeout_s is", "86400 at most"]),
+        (["witness_max_lost=-1"], ["witness_max_lost is -1", "0 requests or more"]),
+        (["witness_max_slowest_ms=-1"], ["witness_max_slowest_ms is -1", "0 (any time will do)"]),
+        (["fault_kind=kill", "witness_steady_s=0.01"], ["witness_steady_s is 0.01"]),
+    ],
+    ids=" ".join,
+)
+def test_the_witness_refuses_before_the_fault_is_looked_at(
+    play: Runner, tmp_path: Path, settings: list[str], words: list[str]
+) -> None:
+    places = ["lab_profile=never-made", f"lab_state_dir={tmp_path / 'state'}", f"lab_reports_dir={tmp_path}"]
+    played = play("failover.yml", *[part for setting in settings + places for part in ("-e", setting)])
+    played.refused(*words)
+    assert not list(tmp_path.iterdir())
