@@ -124,7 +124,11 @@ def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) 
                 "report",
                 witness_facts="{{ facts | combine({'replacements': [{'pod': 'site-a', 'uid': 'a'}]}) }}",
             ),
-            {"ansible.builtin.assert": {"that": ["witness_passed", "witness_summary | length == 5"]}},
+            {
+                "ansible.builtin.assert": {
+                    "that": ["witness_passed", "witness_summary | length == 5", "witness_troubles == []"]
+                }
+            },
         ],
         witness_run_dir=str(run),
         witness_url=url,
@@ -146,6 +150,54 @@ def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) 
     assert json.loads((run / "report.json").read_text())["replacements"][0]["pod"] == "site-a"
     assert run.with_name("latest").readlink() == Path("run")
     assert (run / "summary.txt").read_text().startswith("Passed: ")
+
+
+KILL = """
+import json, os, sys
+os.kill(json.load(open(sys.argv[1] + "/probe.json"))["pid"], 9)
+"""
+
+
+# Context, what happens meanwhile, and what the report says.
+BREAKS: dict[str, tuple[str, list[dict[str, Any]], str]] = {
+    "observer": ("nobody", [], "the observer broke off: no access to the cluster"),
+    "probe": (
+        "fake",
+        [
+            step("steady"),
+            {"ansible.builtin.command": {"argv": [sys.executable, "-c", KILL, "{{ witness_run_dir }}"]}},
+        ],
+        "the probe broke off: status -9",
+    ),
+}
+
+
+@pytest.mark.parametrize("who", BREAKS)
+def test_a_witness_that_broke_off_is_reported(kubeconfig: Path, url: str, tmp_path: Path, who: str) -> None:
+    context, meanwhile, says = BREAKS[who]
+    run = tmp_path / "run"
+    done = play(
+        tmp_path,
+        [
+            step("start"),
+            step("facts", witness_facts=FACTS),
+            *meanwhile,
+            step("mark", witness_event="fault_begin"),
+            step("stop"),
+            step("report", witness_facts="{{ facts | combine({'errors': witness_troubles}) }}"),
+            {"ansible.builtin.assert": {"that": "not witness_passed"}},
+        ],
+        witness_run_dir=str(run),
+        witness_url=url,
+        witness_kubeconfig=str(kubeconfig),
+        witness_context=context,
+        witness_steady_s=0.5,
+        facts=FACTS,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "fatal: " not in done.stdout
+    reasons = json.loads((run / "report.json").read_text())["verdict"]["reasons"]
+    assert [reason for reason in reasons if reason.startswith(says)], reasons
 
 
 def test_the_witness_ends_with_its_play(kubeconfig: Path, url: str, tmp_path: Path) -> None:
