@@ -111,6 +111,23 @@ def test_no_docker_command_at_all(run_role: Role, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("system", "distribution", "words"),
+    [
+        ("Linux", "Fedora", ["this role installs one only on Debian and Ubuntu", "Install Docker"]),
+        ("Darwin", "MacOSX", ["on MacOSX this role neither installs nor starts one", "Start Docker Desktop"]),
+    ],
+)
+def test_missing_where_none_is_installed(
+    run_role: Role, fake_docker: Fake, system: str, distribution: str, words: list[str]
+) -> None:
+    machine = {"system": system, "os_family": distribution, "distribution": distribution}
+    facts = machine | {"distribution_release": "", "user_id": "root", "user_uid": 0}
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+    path = fake_docker(info, status=1)
+    run_role("engine", {"ansible_facts": facts}, "--check", PATH=path, DOCKER_HOST="").refused(*words)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, ["rootless", "runs as root"]),

@@ -65,6 +65,7 @@ def test_the_image_runs_by_the_digest_that_the_registry_holds(lab: Lab) -> None:
     repository = name.partition("/")[2]
     manifest = lab.registry(f"/v2/{repository}/manifests/{digest}")
     assert manifest["schemaVersion"] == 2
+    assert json.loads(lab.ask("/whoami")[0])["image"] == image
 
 
 def test_the_registry_asks_for_a_login_and_its_password_is_kept_close(lab: Lab) -> None:
