@@ -1,0 +1,151 @@
+"""scripts/env.sh: an environment from the locks, each package by its hash, and only if there is need of it.
+
+Its packages are made here, small and without a network; pip and uv are the real ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[3]
+UV = Path(sys.executable).with_name("uv")
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def wheel(folder: Path, name: str, program: str = "") -> str:
+    """Make a package, with a program if wanted; the line by which a lock names it."""
+    plain = name.replace("-", "_")
+    files = {
+        f"{plain}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{plain}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if program:
+        files[f"{plain}-1.0.data/scripts/{name}"] = program
+    record = f"{plain}-1.0.dist-info/RECORD"
+    files[record] = "".join(f"{path},{digest(text)},{len(text)}\n" for path, text in files.items())
+    files[record] += f"{record},,\n"
+    path = folder / f"{plain}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inner, text in files.items():
+            entry = zipfile.ZipInfo(inner)
+            entry.external_attr = 0o100755 << 16
+            archive.writestr(entry, text)
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def digest(text: str) -> str:
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The script and two small locks: a uv that hands on to the real one, and a package."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(REPO / "scripts" / "env.sh", tmp_path / "scripts")
+    (tmp_path / "packages").mkdir()
+    handing_on = f'#!/bin/sh\nexec {UV} "$@"\n'
+    (tmp_path / "requirements-bootstrap.lock").write_text(wheel(tmp_path / "packages", "uv", handing_on))
+    (tmp_path / "requirements.lock").write_text(wheel(tmp_path / "packages", "ansible-core"))
+    return tmp_path
+
+
+@pytest.fixture
+def script(checkout: Path) -> Script:
+    """Run it, with these additions to the environment."""
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        packages = str(checkout / "packages")
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": packages, "PIP_CONFIG_FILE": os.devnull}
+        offline |= {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": packages}
+        offline |= {"UV_CACHE_DIR": str(checkout / "cache"), "PYTHON": sys.executable}
+        return subprocess.run(
+            [checkout / "scripts" / "env.sh"],
+            cwd="/",
+            env=os.environ | offline | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def fake_python(checkout: Path) -> Path:
+    """One that is too old for everything."""
+    path = checkout / "python3.9"
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_an_unsupported_python_is_refused_in_a_sentence(checkout: Path, script: Script) -> None:
+    python = fake_python(checkout)
+    done = script(PYTHON=str(python))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"make env: PYTHON={python} is no Python 3.11, 3.12 or 3.13; name one that is."
+    ]
+    assert not (checkout / ".venv").exists()
+
+
+def test_without_any_python_it_says_what_to_install(checkout: Path, script: Script) -> None:
+    programs = checkout / "bin"
+    programs.mkdir()
+    for program in ("dirname", "cat", "id"):
+        (programs / program).symlink_to(shutil.which(program) or "")
+    done = script(PYTHON="", PATH=str(programs))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "found no python3" in done.stderr
+    assert "apt-get install python3 python3-venv" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def everything(checkout: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in (checkout / ".venv").rglob("*")}
+
+
+def with_another_hash(line: str) -> str:
+    return line.rstrip()[:-8] + "00000000\n"
+
+
+def test_it_is_made_once_and_takes_no_package_by_another_hash(checkout: Path, script: Script) -> None:
+    first = script()
+    assert first.returncode == 0, first.stderr
+    assert ".venv is ready" in first.stdout
+    made = everything(checkout)
+    again = script()
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert everything(checkout) == made
+
+    with (checkout / "requirements.lock").open("a") as lock:
+        lock.write(with_another_hash(wheel(checkout / "packages", "damaged")))
+    refused = script()
+    assert refused.returncode == 1
+    assert "Hash mismatch" in refused.stderr
+    assert "make env: uv could not install requirements.lock" in refused.stderr
+    assert not [path for path in everything(checkout) if "damaged" in path]
+    assert not (checkout / ".venv" / ".complete").exists(), "the next run would take it for whole"
+
+
+def test_uv_itself_is_not_taken_by_another_hash(checkout: Path, script: Script) -> None:
+    lock = checkout / "requirements-bootstrap.lock"
+    lock.write_text(with_another_hash(lock.read_text()))
+    refused = script()
+    assert refused.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+    assert "make env: pip could not install uv" in refused.stderr
+    assert not (checkout / ".venv" / "bin" / "uv").exists()

@@ -1,0 +1,100 @@
+"""scripts/lab.sh: setup, then a drain; the last words are this run's, and the status is its verdict."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[3]
+# Writes down how it was called; the summary and the status are what the test wants.
+FAKE = """#!/bin/sh
+printf '%s\\n' "$*" >>calls
+if [ "$1" = failover.yml ] && [ -e will-report ]; then
+    mkdir -p reports/latest
+    echo 'summary of this run' >reports/latest/summary.txt
+fi
+exit "$(cat "status-$1" 2>/dev/null || echo 0)"
+"""
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The script, and an ansible-playbook that plays nothing."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(REPO / "scripts" / "lab.sh", tmp_path / "scripts")
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "ansible-playbook"
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    (tmp_path / "will-report").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def script(checkout: Path) -> Script:
+    """Run it from elsewhere, with these arguments."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [checkout / "scripts" / "lab.sh", *arguments],
+            cwd="/",
+            env=os.environ | {"PATH": f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    return run
+
+
+def calls(checkout: Path) -> list[str]:
+    return (checkout / "calls").read_text().splitlines()
+
+
+def test_setup_comes_first_and_both_get_the_arguments(checkout: Path, script: Script) -> None:
+    done = script("-e", "cluster_nodes=4", "-v")
+    assert done.returncode == 0, done.stderr
+    assert calls(checkout) == [
+        "setup.yml -e cluster_nodes=4 -v",
+        "failover.yml -e fault_kind=drain -e cluster_nodes=4 -v",
+    ]
+    assert done.stdout.splitlines()[-1] == "summary of this run"
+
+
+def test_without_a_lab_nothing_is_drained(checkout: Path, script: Script) -> None:
+    (checkout / "status-setup.yml").write_text("4")
+    assert script().returncode == 4
+    assert calls(checkout) == ["setup.yml"]
+
+
+def test_a_no_is_its_status_and_is_told_all_the_same(checkout: Path, script: Script) -> None:
+    (checkout / "status-failover.yml").write_text("2")
+    done = script()
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "summary of this run"
+
+
+def test_the_summary_of_an_older_run_is_not_shown(checkout: Path, script: Script) -> None:
+    assert script().returncode == 0
+    # A run that was refused.
+    (checkout / "will-report").unlink()
+    (checkout / "status-failover.yml").write_text("2")
+    done = script()
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+def test_nothing_of_its_own_is_left(checkout: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = checkout / "tmp"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    assert script().returncode == 0
+    assert list(place.iterdir()) == []
