@@ -44,6 +44,19 @@ def test_docker_host_does_not_answer(run_role: Role, host: str) -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", ""])
+def test_teardown_without_an_engine(play: Role, fake_docker: Fake, host: str) -> None:
+    """It neither installs nor starts one."""
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+    played = play(
+        "teardown.yml",
+        *("-e", "lab_profile=never-made"),
+        PATH=fake_docker(info, status=1),
+        DOCKER_HOST=host,
+    )
+    played.refused("Cannot connect", "tart", *([f"DOCKER_HOST={host}", "unset DOCKER_HOST"] if host else []))
+
+
 def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> None:
     played = run_role("engine", {}, DOCKER_HOST="ssh://user@192.0.2.1", PATH=fake_docker(GOOD))
     played.refused("DOCKER_HOST=ssh://user@192.0.2.1", "another machine", "Unset DOCKER_HOST")

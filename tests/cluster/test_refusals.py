@@ -113,7 +113,14 @@ def test_a_budget_that_allows_nothing(lab: Lab) -> None:
         allow_disruptions(lab, 1)
 
 
-def test_an_engine_that_does_not_answer(lab: Lab) -> None:
-    played = lab.play("setup", DOCKER_HOST="tcp://127.0.0.1:1")
+@pytest.mark.parametrize("playbook", ["setup", "teardown"])
+def test_an_engine_that_does_not_answer(lab: Lab, playbook: str) -> None:
+    before = picture(lab)
+    played = lab.play(playbook, DOCKER_HOST="tcp://127.0.0.1:1")
     assert played.returncode != 0
     assert "does not answer" in played.error
+    assert "unset DOCKER_HOST" in played.error
+    assert played.output.count("fatal: ") == 1, played.output[-4000:]
+    assert played.changed == 0
+    assert lab.state.exists()
+    assert picture(lab) == before
