@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,27 +16,50 @@ pytestmark = pytest.mark.cluster
 
 # Begins as the lab's own names do, and yet is not the lab's.
 USERS = f"{PROFILE}s-user"
+KINDS = ("container", "image", "network", "volume")
 
 
 @pytest.fixture
-def users_own() -> Iterator[None]:
-    """A network and a volume of the user's; those of a test run that was killed go first."""
-    kinds = ("network", "volume")
-    for kind in kinds:
-        if USERS in everything(kind):
-            docker(kind, "rm", USERS)
-        docker(kind, "create", USERS)
+def repository(lab: Lab) -> str:
+    """The site's image, without a tag, as this machine names it."""
+    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
+    return f"127.0.0.1:{port}/failover-lab/site"
+
+
+@pytest.fixture
+def users_own(repository: str) -> Iterator[None]:
+    """A network, a volume, a tag beside the lab's, and a container that minikube would take for a node.
+
+    Those of a test run that was killed go first.
+    """
+    tag = f"{repository}:users-own"
+    image = docker("inspect", "--format={{.Image}}", f"{PROFILE}-registry").strip()
+    mark = "--label=created_by.minikube.sigs.k8s.io=true"
+    made = {
+        "container": ("create", f"--name={USERS}", mark, image),
+        "network": ("create", USERS),
+        "volume": ("create", USERS),
+        "image": ("tag", image, tag),
+    }
+    names = {kind: tag if kind == "image" else USERS for kind in made}
+    for kind, command in made.items():
+        if names[kind] in everything(kind):
+            docker(kind, "rm", names[kind])
+        docker(kind, *command)
     yield
-    for kind in kinds:
-        docker(kind, "rm", USERS)
+    for kind, name in names.items():
+        docker(kind, "rm", name)
 
 
-def test_only_what_the_lab_made_goes(lab: Lab, users_own: None) -> None:
-    others = {kind: everything(kind) for kind in ("container", "network", "volume")}
+def test_only_what_the_lab_made_goes(lab: Lab, repository: str, users_own: None) -> None:
+    others = {kind: everything(kind) for kind in KINDS}
+    copy = re.compile(re.escape(repository) + ":[0-9a-f]{20}")
+    assert any(copy.fullmatch(name) for name in others["image"]), "setup left no copy of the image"
     played = lab.play("teardown")
     assert played.returncode == 0, played.output[-4000:]
     for kind, names in others.items():
-        assert everything(kind) == {name for name in names if not is_ours(name)}, kind
+        kept = {name for name in names if not is_ours(name) and not copy.fullmatch(name)}
+        assert everything(kind) == kept, kind
     config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
     assert config["current-context"] == "users-own"
     assert [context["name"] for context in config["contexts"]] == ["users-own"]
@@ -54,6 +78,6 @@ def is_ours(name: str) -> bool:
 
 
 def everything(kind: str) -> set[str]:
-    """The names of all containers, networks or volumes."""
-    column = "{{.Names}}" if kind == "container" else "{{.Name}}"
+    """The names of all containers, networks or volumes, and the tags of all images."""
+    column = {"container": "{{.Names}}", "image": "{{.Repository}}:{{.Tag}}"}.get(kind, "{{.Name}}")
     return set(docker(kind, "ls", *(["--all"] if kind == "container" else []), f"--format={column}").split())
