@@ -7,11 +7,13 @@ interface of the registry itself.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import fcntl
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,13 +21,15 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PROFILE = "failover-lab-test"
+# A second lab, beside it for a while.
+SECOND = f"{PROFILE}-2"
 
 
 @dataclass
@@ -55,12 +59,15 @@ class Lab:
 
     home: Path
     environment: dict[str, str]
+    profile: str = PROFILE
     setups: list[Played] = field(default_factory=list)
+    # The containers' names and ids when the first setup of all was killed.
+    half_made: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
         """Where this lab keeps its secrets and its journal."""
-        return self.home / "state" / "failover-lab" / PROFILE
+        return self.home / "state" / "failover-lab" / self.profile
 
     @property
     def reports(self) -> Path:
@@ -70,7 +77,7 @@ class Lab:
     def command(self, playbook: str, *options: str) -> list[str]:
         """The command line of a play on this lab."""
         program = str(Path(sys.executable).with_name("ansible-playbook"))
-        settings = {"lab_profile": PROFILE, "lab_reports_dir": str(self.reports)}
+        settings = {"lab_profile": self.profile, "lab_reports_dir": str(self.reports)}
         return [program, f"{playbook}.yml", "-e", json.dumps(settings), *options]
 
     def play(self, playbook: str, *options: str, **environment: str) -> Played:
@@ -89,14 +96,16 @@ class Lab:
         )
         return Played(done.returncode, done.stdout, time.monotonic() - began)
 
-    def start(self, playbook: str, *options: str) -> subprocess.Popen[str]:
+    def start(
+        self, playbook: str, *options: str, output: int | IO[str] = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start a play as the leader of a process group of its own."""
         return subprocess.Popen(
             self.command(playbook, *options),
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -109,7 +118,7 @@ class Lab:
         )
         assert found, "setup left no kubectl in the cache"
         done = subprocess.run(
-            [found[-1], "--context", PROFILE, *arguments],
+            [found[-1], "--context", self.profile, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -156,7 +165,7 @@ class Lab:
         Raises:
             urllib.error.HTTPError: it said no.
         """
-        port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
+        port = docker("port", f"{self.profile}-registry", "5000/tcp").rpartition(":")[2].strip()
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
         if login:
             password = (self.state / "registry" / "password").read_text().strip()
@@ -169,10 +178,15 @@ class Lab:
 
 ORDER = [
     "test_setup",
+    "test_apart",
+    "test_image",
+    "test_second_lab",
     "test_refusals",
     "test_drain",
+    "test_drain_fails",
     "test_controls",
     "test_detection",
+    "test_two_at_once",
     "test_sudden",
     "test_teardown",
 ]
@@ -215,8 +229,40 @@ def put_right(result: Lab) -> None:
         check=False,
     )
     assert engine.returncode == 0, engine.stdout[-6000:]
-    gone = result.play("teardown")
-    assert gone.returncode == 0, gone.output[-6000:]
+    second = dataclasses.replace(result, profile=SECOND)
+    for left in [second, result] if second.state.exists() else [result]:
+        gone = left.play("teardown")
+        assert gone.returncode == 0, gone.output[-6000:]
+
+
+def containers_of(profile: str) -> dict[str, str]:
+    """The containers of a profile's nodes, whether they run or not: names and ids; none without an engine."""
+    listing = ["docker", "ps", "--all", "--no-trunc", "--format={{.Names}} {{.ID}}"]
+    if shutil.which(listing[0]) is None:
+        return {}
+    pattern = f"--filter=name=^{profile}(-m[0-9]+)?$"
+    done = subprocess.run([*listing, pattern], capture_output=True, text=True, timeout=60, check=False)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def set_up_and_kill(result: Lab) -> None:
+    """Start a setup, and kill it in the middle of making the cluster: as its second node is there."""
+    log = result.home / "killed-setup.log"
+    with log.open("w") as output:
+        process = result.start("setup", output=output)
+        began = time.monotonic()
+        try:
+            while len(containers_of(PROFILE)) < 2:
+                assert process.poll() is None, log.read_text()[-6000:]
+                assert time.monotonic() - began < 3600, "no second node within an hour"
+                time.sleep(0.2)
+        finally:
+            # One that has ended is nobody's any more.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=60)
+    result.half_made = containers_of(PROFILE)
+    assert not (result.state / "cluster.json").exists(), "setup was further than it should have been"
 
 
 @pytest.fixture(scope="session")
@@ -265,6 +311,7 @@ def lab() -> Iterator[Lab]:
             )
         )
         try:
+            set_up_and_kill(result)
             result.setups.append(result.play("setup"))
             assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
             yield result
