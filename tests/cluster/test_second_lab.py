@@ -1,0 +1,80 @@
+"""Two labs side by side: neither knows of the other, and the end of one is no affair of the other's."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import PROFILE, SECOND, Lab, containers_of, docker
+from .pictures import picture
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def second(lab: Lab) -> Iterator[Lab]:
+    """Another lab, as small as can be; gone afterwards, whatever happens."""
+    result = dataclasses.replace(lab, profile=SECOND)
+    try:
+        played = result.play("setup", "-e", "cluster_nodes=2", "-e", "site_replicas=2")
+        assert played.returncode == 0, played.output[-6000:]
+        yield result
+    finally:
+        gone = result.play("teardown")
+        assert gone.returncode == 0, gone.output[-6000:]
+
+
+def subnet(profile: str) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(
+        json.loads(docker("network", "inspect", profile))[0]["IPAM"]["Config"][0]["Subnet"]
+    )
+
+
+def port(profile: str) -> str:
+    return docker("port", f"{profile}-registry", "5000/tcp").rpartition(":")[2].strip()
+
+
+def contexts(lab: Lab) -> tuple[str, set[str]]:
+    config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
+    return config["current-context"], {context["name"] for context in config["contexts"]}
+
+
+def serves(lab: Lab, nodes: int) -> None:
+    """Every node is ready, and who answers is one of this lab's pods."""
+    found = lab.get("nodes")["items"]
+    ready = [c["status"] for node in found for c in node["status"]["conditions"] if c["type"] == "Ready"]
+    assert ready == ["True"] * nodes
+    who = json.loads(lab.ask("/whoami")[0])
+    assert lab.pods()[who["pod"]][1] == who["node"]
+
+
+@pytest.fixture
+def before(lab: Lab) -> dict[str, str]:
+    """The first lab before there is another one."""
+    return picture(lab)
+
+
+def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab) -> None:
+    assert set(containers_of(SECOND)) == {SECOND, f"{SECOND}-m02"}
+    serves(second, nodes=2)
+    serves(lab, nodes=3)
+    assert second.url() != lab.url()
+    assert not subnet(SECOND).overlaps(subnet(PROFILE))
+    assert port(SECOND) != port(PROFILE)
+    assert contexts(lab) == ("users-own", {"users-own", PROFILE, SECOND})
+
+    gone = second.play("teardown")
+    assert gone.returncode == 0, gone.output[-4000:]
+    assert SECOND not in docker("ps", "--all", "--format={{.Names}}")
+    assert SECOND not in docker("network", "ls", "--format={{.Name}}")
+    assert SECOND not in docker("volume", "ls", "--format={{.Name}}")
+    assert not second.state.exists()
+    assert contexts(lab) == ("users-own", {"users-own", PROFILE})
+    assert picture(lab) == before
+    serves(lab, nodes=3)
