@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
     assert report["verdict"]["passed"] is True
     assert run.name.endswith("-drain")
     assert "Report:" in played.output
+    assert re.search(r"\d+ requests, \d+ failed; waiting for evictions of ", played.output)
 
 
 def test_a_named_node_is_taken(lab: Lab) -> None:

@@ -143,7 +143,7 @@ def of_any(node_is: Callable[[str], bool]) -> Callable[[], bool]:
 def test_kill(lab: Lab) -> None:
     before = lab.pods()
     # Which node announces is the load balancer's choice; the other one is what Kubernetes alone has to mend.
-    _, report = broken(
+    played, report = broken(
         lab,
         *("-e", "fault_kind=kill", "-e", "fault_node=other"),
         bitten=of_any(lambda node: state(node) == "exited"),
@@ -156,6 +156,7 @@ def test_kill(lab: Lab) -> None:
     assert clocks["endpoints"] < clocks["capacity"] < 20, clocks
     assert {group["cause"] for group in report["failures"]} <= {"endpoint_dead", "stale_reused_connection"}
     assert 0 < report["requests"]["failed"] < 0.1 * report["requests"]["total"]
+    assert re.search(r"\d+ requests, \d+ failed; waiting for the replacements$", played.output, re.MULTILINE)
 
 
 def test_kill_with_a_watchdog(lab: Lab) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, timing
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, timing, witness
 
 display = Display()
 
@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "started_at": {"type": "float"},
     "interval_s": {"type": "float", "default": 10.0},
     "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},
+    "run_dir": {"type": "path"},
     "log": {"type": "path"},
     "timeout_s": {"type": "float"},
 }
@@ -66,11 +67,14 @@ class Teller:
             elapsed_s: How long the command has run.
             last: The last line that it wrote to its standard output.
         """
+        so_far = witness.figures(self._arguments.get("run_dir"))
+        waiting = f"{so_far}; waiting for " if so_far else ""
         if self._arguments["relay"] == "lines" and last:
             fresh, self._told = last != self._told, last
-            shown = last if len(last) <= WIDTH else f"{last[: WIDTH - 1]}…"
+            shown = f"{waiting}{self._label}: {last}" if so_far else last
+            shown = shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…"
             return shown if fresh else f"{shown} ({timing.duration(elapsed_s)})"
-        told = f"{self._label}, {timing.duration(self._before_s + elapsed_s)}"
+        told = f"{waiting}{self._label}, {timing.duration(self._before_s + elapsed_s)}"
         left_s = self._left_s(elapsed_s)
         return told if left_s is None else f"{told}, about {timing.about(left_s)} left"
 

@@ -12,6 +12,7 @@ author:
 description:
   - Waits until so many nodes are ready, and each of O(workloads) has all its pods ready.
   - If that takes too long it fails with one message that names what is missing.
+extends_documentation_fragment: failover_lab.lab.waiting
 options:
   context:
     description: The kubectl context of the cluster.
@@ -64,6 +65,7 @@ missing:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -148,6 +150,7 @@ def main() -> None:
             "nodes": {"type": "int", "default": 1},
             "workloads": {"type": "list", "elements": "str", "default": []},
             "timeout_s": {"type": "int", "default": 180},
+            **waiting.ARGUMENTS,
         },
         supports_check_mode=True,
     )

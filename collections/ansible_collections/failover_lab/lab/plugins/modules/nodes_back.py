@@ -14,6 +14,7 @@ description:
     that belong to it (its DaemonSets') are ready. What the API says of a node that was lost may be what was
     true before; and a pod that is put on a node whose routes are not there yet gets no answer out.
   - If that takes too long it fails with one message that names what is missing.
+extends_documentation_fragment: failover_lab.lab.waiting
 options:
   context:
     description: The kubectl context of the cluster.
@@ -73,6 +74,7 @@ import time
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -184,6 +186,7 @@ def main() -> None:
                 },
             },
             "timeout_s": {"type": "int", "default": 180},
+            **waiting.ARGUMENTS,
         },
         supports_check_mode=True,
     )

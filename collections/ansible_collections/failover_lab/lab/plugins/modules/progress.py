@@ -55,6 +55,11 @@ options:
     description:
       - With V(timer), the line says the label, the time, and the estimate.
       - With V(lines), it is the last line that the command wrote to its standard output.
+  run_dir:
+    type: path
+    description:
+      - The folder of a run that is going on. Each line begins with how many requests there were, and how many
+        of them failed.
   log:
     type: path
     description: The file for all that the command says, made anew with its directory.

@@ -15,6 +15,7 @@ description:
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
   - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
     what was true before; and one that was told to stop there never ends.
+extends_documentation_fragment: failover_lab.lab.waiting
 options:
   context:
     description: The kubectl context of the cluster.
@@ -83,6 +84,7 @@ skew:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -305,6 +307,7 @@ def main() -> None:
             "service": {"type": "str", "required": True},
             "without_node": {"type": "str", "default": ""},
             "timeout_s": {"type": "int", "default": 180},
+            **waiting.ARGUMENTS,
         },
         supports_check_mode=True,
     )
