@@ -17,7 +17,12 @@ TEST_DIRS = $(wildcard tests/lint tests/unit tests/bad_input tests/instrument te
 # Half of these tests' time is waiting. Not for `make test`, whose tests share one lab. ARGS=-n0 for one at a time.
 TWO = -n 2 --dist worksteal
 
-.PHONY: help env lab test lint unit docs bench rounds frontier lock clean
+# The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
+PACKAGE_TESTS = $(addprefix tests/unit/,bench drain hands modules watchdog witness)
+# A part of the tests covers a part of the package: not judged where ARGS choose.
+COVER = $(if $(filter-out --junitxml=%,$(ARGS)),,--cov --cov-report=)
+
+.PHONY: help env lab test lint unit cover docs bench rounds frontier lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,13 +34,16 @@ lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
 test: env ## run every test: linters, unit, bad input, and a real cluster of its own
-	@pytest $(TEST_DIRS) $(ARGS)
+	@pytest $(COVER) $(TEST_DIRS) $(ARGS)
 
 lint: env ## run the linters alone
 	@pytest -q $(TWO) tests/lint $(ARGS)
 
 unit: env ## run the tests that need neither network nor cluster
 	@pytest -q $(TWO) $(wildcard tests/unit tests/bad_input) $(ARGS)
+
+cover: env ## run the tests of the package, and say how much of it they cover, branch by branch
+	@pytest -q $(TWO) --cov --cov-report=term $(PACKAGE_TESTS) $(ARGS)
 
 docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py

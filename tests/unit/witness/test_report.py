@@ -546,6 +546,7 @@ def test_the_page_needs_nothing_else(made_up: Any) -> None:
         assert name in page
 
 
+@pytest.mark.no_cover  # it would be counted line by line, and the time with it
 def test_100_000_requests_in_5_s_and_2_mib(made_up: Any) -> None:
     made_up.observed_drain()
     made_up.rate, made_up.reused_rate = 1520.0, 152.0
