@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -171,22 +172,65 @@ def record_file(path: Path, members: list[int]) -> tuple[bytes, set[int]]:
     return content, ends
 
 
+def whole_rows(content: bytes) -> int:
+    """How many rows end before the cut, by zlib alone; the header is none."""
+    found = b""
+    while content:
+        member = zlib.decompressobj(wbits=31)
+        found += member.decompress(content)
+        content = member.unused_data
+    return max(0, found.count(b"\n") - 1)
+
+
 def test_a_record_cut_off_at_any_byte_gives_its_whole_rows(tmp_path: Path) -> None:
     path = tmp_path / records.FILE
     content, ends = record_file(path, [3, 5])
     seen = set()
-    before = 0
     for size in range(len(content) + 1):
         path.write_bytes(content[:size])
         found = RecordFile(path)
         numbers = [record.number for record in found.records()]
-        assert numbers == list(range(1, len(numbers) + 1))
-        assert len(numbers) >= before
-        before = len(numbers)
+        assert numbers == list(range(1, whole_rows(content[:size]) + 1))
         seen.add(len(numbers))
         assert found.cut_off == (size not in ends)
-    assert before == 8
-    assert {0, 3} <= seen
+    assert {0, 3, 8} <= seen
+
+
+@pytest.mark.parametrize(
+    ("cut", "says"),
+    [
+        ("at once", "no request was recorded"),
+        ("in the header", "no request was recorded"),
+        ("in the header's trailer", "no request was recorded"),
+        ("in a row", "the record was cut off before the probe's end"),
+        ("in a trailer", "the record was cut off before the probe's end"),
+    ],
+)
+def test_a_report_of_a_record_that_was_cut_off(
+    cut: str, says: str, made_up: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_up.rate = 20.0
+    directory = made_up.write()
+    path = directory / records.FILE
+    content = path.read_bytes()
+    first = zlib.decompressobj(wbits=31)
+    first.decompress(content)
+    header = len(content) - len(first.unused_data)
+    # A trailer is of eight bytes.
+    size = {
+        "at once": 0,
+        "in the header": header // 2,
+        "in the header's trailer": header - 3,
+        "in a row": (header + len(content)) // 2,
+        "in a trailer": len(content) - 3,
+    }[cut]
+    path.write_bytes(content[:size])
+    assert cli.main(["report", str(directory)]) == 1
+    assert f"not measured: {says}" in capsys.readouterr().out
+    report = json.loads((directory / "report.json").read_text())
+    assert report["requests"]["total"] == whole_rows(content[:size])
+    assert not report["measurement"]["whole_record"]
+    assert "Not measured" in (directory / "report.html").read_text()
 
 
 def test_a_record_that_grows_is_followed(tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ class ApiServer:
         self.script: list[list[Any]] = []
         self.watched_from: list[str] = []
         self.lists = 0
+        # What else there is, one object by its path, and every path that was listed or watched.
+        self.others: dict[str, dict[str, Any]] = {}
+        self.asked: set[tuple[str, str]] = set()
         self.idle = threading.Event()
         outer = self
 
@@ -59,7 +62,8 @@ class ApiServer:
             def do_GET(self) -> None:
                 url = urllib.parse.urlsplit(self.path)
                 query = urllib.parse.parse_qs(url.query)
-                if "servicel2statuses" in url.path:
+                outer.asked.add(("watch" if "watch" in query else "list", url.path))
+                if "servicel2statuses" in url.path and url.path not in outer.others:
                     self.answer(404, {"kind": "Status", "code": 404})
                 elif "watch" in query:
                     outer.watch(self, url.path, query)
@@ -69,7 +73,8 @@ class ApiServer:
                         200, {"metadata": {"resourceVersion": str(outer.version)}, "items": outer.pods}
                     )
                 else:
-                    self.answer(200, {"metadata": {"resourceVersion": "1"}, "items": []})
+                    items = [outer.others[url.path]] if url.path in outer.others else []
+                    self.answer(200, {"metadata": {"resourceVersion": "1"}, "items": items})
 
             def answer(self, code: int, content: dict[str, Any]) -> None:
                 body = json.dumps(content).encode()
@@ -138,8 +143,8 @@ def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def observed(api: ApiServer, out: Path) -> list[dict[str, Any]]:
-    """Observe until the script is over; gives back the log's lines on pods and on the observer itself."""
+def observed(api: ApiServer, out: Path, *, over: Callable[[], object] | None = None) -> list[dict[str, Any]]:
+    """Observe until the script, or something else, is over; gives back the log's lines."""
     stop_file = out / "stop"
     result: list[int] = []
     watched = command.resources(api.client, "site")
@@ -149,7 +154,7 @@ def observed(api: ApiServer, out: Path) -> list[dict[str, Any]]:
     thread.daemon = True
     thread.start()
     try:
-        until(api.idle.is_set)
+        until(over or api.idle.is_set)
         until(lambda: json.loads((out / "observer.json").read_text())["state"] == "watching")
     finally:
         stop_file.touch()
@@ -159,13 +164,40 @@ def observed(api: ApiServer, out: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     assert result == [len(lines)]
     assert json.loads((out / "observer.json").read_text())["state"] == "ended"
-    return [line for line in lines if line["kind"] in {"Pod", "Observer"}]
+    return lines
 
 
 def told(lines: list[dict[str, Any]]) -> list[tuple[str, str, bool]]:
     return [
         (line["change"], line["name"], line.get("relisted", False)) for line in lines if line["kind"] == "Pod"
     ]
+
+
+def test_every_kind_is_listed_and_watched_where_it_is(api: ApiServer, tmp_path: Path) -> None:
+    kinds = {
+        "/api/v1/nodes": "Node",
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases": "Lease",
+        "/apis/discovery.k8s.io/v1/namespaces/site/endpointslices": "EndpointSlice",
+        "/api/v1/namespaces/site/pods": "Pod",
+        "/api/v1/events": "Event",
+        "/apis/metallb.io/v1beta1/servicel2statuses": "ServiceL2Status",
+    }
+    api.others = {
+        path: {
+            "metadata": {"name": f"a-{kind}", "uid": kind, "resourceVersion": "1"},
+            # What makes it of interest: a Node's event, an announcement of this namespace.
+            "involvedObject": {"kind": "Node", "name": "lab"},
+            "status": {"serviceNamespace": "site"},
+        }
+        for path, kind in kinds.items()
+    }
+    api.pods = [api.others["/api/v1/namespaces/site/pods"]]
+    everywhere = {(verb, path) for verb in ("list", "watch") for path in kinds}
+    lines = observed(api, tmp_path, over=lambda: len(api.asked) >= len(everywhere))
+    assert api.asked == everywhere
+    assert sorted((line["kind"], line["change"], line["name"]) for line in lines) == sorted(
+        (kind, "LISTED", f"a-{kind}") for kind in kinds.values()
+    )
 
 
 def test_list_then_changes_with_instants(api: ApiServer, tmp_path: Path) -> None:

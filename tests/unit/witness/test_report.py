@@ -370,6 +370,40 @@ def test_no_request_at_all_is_null_and_not_nought(made_up: Any) -> None:
     assert lines[0] == "Not measured: No request was recorded."
 
 
+def test_an_outage_and_a_degradation(made_up: Any) -> None:
+    # Nothing on a new connection for 0.35 s; and for two seconds, by itself, every tenth.
+    def differ(due: float, kind: str, _number: int) -> dict[str, Any]:
+        hundredth = round(due * 100)
+        lost = 800 <= hundredth < 835 or (1200 <= hundredth < 1400 and hundredth % 10 == 0)
+        return {"outcome": "refused"} if kind == "new" and lost else {}
+
+    made_up.differ = differ
+    found = content(made_up)
+    # Each of the twenty is an outage of its own, to the next request.
+    assert found["outage_s"] == {
+        "longest": pytest.approx(0.35, abs=0.02),
+        "total": pytest.approx(0.35 + 20 * 0.01, abs=0.02),
+    }
+    # From the first of them to the last, 1.9 s later.
+    assert found["degraded_s"] == {
+        "longest": pytest.approx(1.91, abs=0.02),
+        "total": pytest.approx(0.35 + 1.91, abs=0.02),
+    }
+    assert words.sentence(found) == (
+        "Draining lab-m02, which announced the address, lost 55 of 6\u202f600 requests; "
+        "for 0.35\u00a0s at most nothing got through."
+    )
+    lines, _ = command.write(made_up.directory)
+    assert lines[2].endswith("; longest outage 0.35\u00a0s")
+    assert (
+        "here 0.55\u00a0s in all. Time in which some failed: 2.26\u00a0s."
+        in (made_up.directory / "report.html").read_text()
+    )
+    suite = ET.parse(made_up.directory / "junit.xml")  # noqa: S314  our own file
+    figures = {entry.get("name"): entry.get("value") for entry in suite.iter("property")}
+    assert float(figures["outage_longest_s"] or "nan") == found["outage_s"]["longest"]
+
+
 @pytest.mark.usefixtures("no_page")
 def test_how_long_source_ports_rested(made_up: Any, capsys: pytest.CaptureFixture[str]) -> None:
     found = content(made_up)
