@@ -149,6 +149,14 @@ class Lab:
             if node["spec"].get("unschedulable", False)
         ]
 
+    def account(self) -> dict[str, Any]:
+        """What the run that is going on has noted; nothing where there is none."""
+        try:
+            content: dict[str, Any] = json.loads((self.state / "run.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return content
+
     def url(self) -> str:
         """The Service's address."""
         service = self.get("service", "site", "--namespace=site")

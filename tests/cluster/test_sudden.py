@@ -312,34 +312,113 @@ def of_kind(bites: Callable[[str], bool]) -> Callable[[Lab], bool]:
     return lambda _lab: any(bites(node) for node in workers())
 
 
-MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
-    "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited")),
-    "freeze": (["fault_kind=freeze"], of_kind(lambda node: state(node) == "paused")),
-    "partition": (["fault_kind=partition"], of_kind(lambda node: is_cut_off(node, "ingress"))),
+def awaits_operator(lab: Lab) -> bool:
+    return lab.account().get("awaits") == "operator"
+
+
+# The settings, what is waited for, who puts it right, and whether a node is broken at that moment.
+MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
+    "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),
+    "freeze": (["fault_kind=freeze"], of_kind(lambda node: state(node) == "paused"), "recover", True),
+    "partition": (
+        ["fault_kind=partition"],
+        of_kind(lambda node: is_cut_off(node, "ingress")),
+        "failover",
+        True,
+    ),
     "kubelet": (
         ["fault_kind=kubelet"],
         of_kind(lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive"),
+        "recover",
+        True,
     ),
-    "given away": (["fault_kind=freeze", "fault_recovery=watchdog"], is_tainted),
+    "given away": (["fault_kind=freeze", "fault_recovery=watchdog"], is_tainted, "recover", True),
+    "waiting for the operator": (
+        ["fault_kind=kill", "fault_recovery=manual"],
+        awaits_operator,
+        "recover",
+        True,
+    ),
+    # Removed, and none in its place yet.
+    "between two nodes": (
+        ["fault_kind=kill", "fault_node_return=replace"],
+        lambda _lab: len(workers()) == 1,
+        "recover",
+        False,
+    ),
 }
 
 
-@pytest.mark.parametrize("moment", list(MOMENTS))
-def test_a_run_that_is_killed_is_put_right(lab: Lab, moment: str) -> None:
-    settings, has_come = MOMENTS[moment]
+def at(lab: Lab, number: signal.Signals, settings: list[str], has_come: Callable[[Lab], bool]) -> Played:
+    """Run failover.yml with these settings, and send it this signal at the moment; how it ended."""
     process = lab.start("failover", *(word for setting in settings for word in ("-e", setting)))
     began = time.monotonic()
     try:
         while not has_come(lab):
             assert process.poll() is None, process.communicate()[0][-6000:]
-            assert time.monotonic() - began < 120
+            assert time.monotonic() - began < 120, "the moment did not come in 120 s"
             time.sleep(0.1)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
-    left = [node for node in workers() if is_faulted(node)]
-    assert len(left) == 1
-    assert left[0] in lab.play("status").output.partition("left     ")[2]
+        os.killpg(process.pid, number)
+        output = process.communicate(timeout=300)[0]
+    return Played(process.returncode, output, time.monotonic() - began)
+
+
+def is_reported_as_aborted(run: Path) -> None:
+    verdict = json.loads((run / "report.json").read_text())["verdict"]
+    assert verdict["passed"] is False
+    assert verdict["aborted"] is True
+    assert any("aborted" in reason for reason in verdict["reasons"])
+
+
+@pytest.mark.parametrize("moment", list(MOMENTS))
+def test_a_run_that_is_killed_is_put_right(lab: Lab, moment: str) -> None:
+    settings, has_come, healer, breaks = MOMENTS[moment]
+    at(lab, signal.SIGKILL, settings, has_come)
+    run = Path(lab.account()["run_dir"])
+    told = lab.play("status").output.partition("left     ")[2]
+    if breaks:
+        left = [node for node in workers() if is_faulted(node)]
+        assert len(left) == 1
+        assert left[0] in told
+    assert "a run was interrupted" in told
+    healed = lab.play(healer)
+    assert healed.returncode == 0, healed.output[-6000:]
+    nothing_is_left(lab)
+    is_reported_as_aborted(run)
+    assert ((lab.reports / "latest").resolve() == run) is (healer == "recover")
+
+
+def is_steady_before(lab: Lab) -> bool:
+    """The run asks, and nothing has been done yet."""
+    account = lab.account()
+    return bool(account) and (Path(account["run_dir"]) / "status.json").exists() and not account["begun"]
+
+
+INTERRUPTED: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
+    "the steady state before": (["fault_kind=drain"], is_steady_before),
+    "mid-drain": (["fault_kind=drain"], lambda lab: lab.cordoned() != []),
+    "waiting for the operator": (["fault_kind=kill", "fault_recovery=manual"], awaits_operator),
+    "the steady state after": (["fault_kind=drain"], lambda lab: lab.account().get("healed") is True),
+}
+
+
+@pytest.mark.parametrize("moment", list(INTERRUPTED))
+def test_control_c_puts_right_and_reports_at_once(lab: Lab, moment: str) -> None:
+    played = at(lab, signal.SIGINT, *INTERRUPTED[moment])
+    assert played.returncode != 0
+    assert "Interrupted: putting right" in played.output
+    nothing_is_left(lab)
+    run = (lab.reports / "latest").resolve()
+    assert run == max(lab.reports.glob("2*")), "reports/latest leads to an older run"
+    is_reported_as_aborted(run)
+
+
+def test_a_run_killed_in_the_steady_state_after_is_reported(lab: Lab) -> None:
+    at(lab, signal.SIGKILL, ["fault_kind=drain"], lambda lab: lab.account().get("healed") is True)
+    run = Path(lab.account()["run_dir"])
     healed = lab.play("recover")
     assert healed.returncode == 0, healed.output[-6000:]
     nothing_is_left(lab)
+    is_reported_as_aborted(run)
+    assert (lab.reports / "latest").resolve() == run
