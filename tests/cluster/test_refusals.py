@@ -60,10 +60,10 @@ def test_setup_refuses(lab: Lab, settings: list[str], words: list[str]) -> None:
     refuses(lab, "setup", settings, words)
 
 
-def refuses(lab: Lab, playbook: str, settings: list[str], words: list[str]) -> None:
+def refuses(lab: Lab, playbook: str, settings: list[str], words: list[str], **environment: str) -> None:
     """The play fails with these words, once, and the lab is as it was."""
     before = picture(lab)
-    played = lab.play(playbook, *[part for setting in settings for part in ("-e", setting)])
+    played = lab.play(playbook, *[part for setting in settings for part in ("-e", setting)], **environment)
     assert played.returncode != 0
     assert played.output.count("fatal: ") == 1, played.output[-4000:]
     assert played.changed == 0, played.output[-4000:]
@@ -124,3 +124,28 @@ def test_an_engine_that_does_not_answer(lab: Lab, playbook: str) -> None:
     assert played.changed == 0
     assert lab.state.exists()
     assert picture(lab) == before
+
+
+@pytest.mark.parametrize(
+    ("playbook", "settings"),
+    [("failover", ["fault_kind=kill"]), ("recover", [])],
+    ids=["failover", "recover"],
+)
+def test_breaking_and_recovering_need_an_engine(lab: Lab, playbook: str, settings: list[str]) -> None:
+    words = ["The engine at DOCKER_HOST=tcp://127.0.0.1:1 does not answer", "unset DOCKER_HOST"]
+    refuses(lab, playbook, settings, words, DOCKER_HOST="tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("kind", ["drain", "pod"])
+def test_a_paused_node_that_the_cluster_still_takes_for_ready(lab: Lab, kind: str) -> None:
+    node = f"{PROFILE}-m02"
+    docker("pause", node)
+    try:
+        refuses(
+            lab,
+            "failover",
+            [f"fault_kind={kind}", f"fault_node={node}"],
+            [f"{node} is faulted already (its container is paused)", "recover.yml"],
+        )
+    finally:
+        docker("unpause", node)
