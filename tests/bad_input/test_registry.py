@@ -75,21 +75,23 @@ def check(play: Runner, tmp_path: Path) -> Runner:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "words"),
+    ("answer", "words"),
     [
         (
-            401,
-            "unauthorized: incorrect username or password",
+            (401, {"message": "unauthorized: incorrect username or password"}),
             ["refused the login of 'me'", "registry_password"],
         ),
-        (500, "dial tcp: no route for secret-word", ["does not answer", "registry_url", "***"]),
+        (
+            (500, {"message": "dial tcp: no route for secret-word"}),
+            ["does not answer", "registry_url", "***"],
+        ),
     ],
     ids=["wrong password", "silent"],
 )
 def test_refused(
-    check: Runner, engine: Engine, tmp_path: Path, status: int, said: str, words: list[str]
+    check: Runner, engine: Engine, tmp_path: Path, answer: tuple[int, dict[str, str]], words: list[str]
 ) -> None:
-    played = check(engine(status, {"message": said}))
+    played = check(engine(*answer))
     played.refused("registry.example.org", *words)
     assert "secret-word" not in played.output
     assert not (tmp_path / "state").exists()
