@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from ansible_collections.failover_lab.lab.plugins.action import requirements
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPO = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,24 @@ def test_a_module_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.util, "find_spec", lambda name: None if name == "kubernetes" else find_spec(name)
     )
     assert requirements.missing_python() == [f"no Python module kubernetes for {sys.executable}"]
+
+
+def test_two_modules_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    absent = {"docker", "jsonschema"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else find_spec(name))
+    assert requirements.missing_python() == [f"no Python module docker or jsonschema for {sys.executable}"]
+
+
+def test_every_dependency_of_the_project_is_asked_for() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]} - {"ansible"}
+    provided = importlib.metadata.packages_distributions()
+    modules = {
+        module: {canonicalize_name(name) for name in names} & wanted for module, names in provided.items()
+    }
+    assert {name for module in requirements.MODULES for name in modules[module]} == wanted
+    assert [module for module in requirements.MODULES if not modules[module]] == []
 
 
 def test_collections_missing_and_out_of_range(tmp_path: Path) -> None:

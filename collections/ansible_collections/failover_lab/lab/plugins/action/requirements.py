@@ -19,7 +19,7 @@ from ansible.release import __version__ as core_version
 
 CORE = ">=2.19.0"
 PYTHON = ">=3.11.0,<3.14.0"
-MODULES = ("kubernetes", "requests")
+MODULES = ("bcrypt", "docker", "jinja2", "jsonschema", "kubernetes", "requests", "vl_convert", "yaml")
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
 
 USE_MAKE = "run 'make env' and use the ansible-playbook in .venv/bin"
@@ -96,7 +96,7 @@ def missing_python() -> list[str]:
         lacks.append(f"ansible-core {core_version} instead of {CORE.lstrip('>=')} or newer")
     absent = [name for name in MODULES if importlib.util.find_spec(name) is None]
     if absent:
-        lacks.append(f"no Python module {' and '.join(absent)} for {sys.executable}")
+        lacks.append(f"no Python module {' or '.join(absent)} for {sys.executable}")
     return lacks
 
 
