@@ -47,8 +47,8 @@ NEVER_READ = {
     ("fault", "recover"): {"fault_run_dir", "fault_kind"},
 }
 
-# Settings that a play gives all the same, where what somebody has set is not meant. What a play gives to a role
-# is stronger than the inventory, so that a setting among it could not be set there.
+# Settings that a play gives all the same, where what somebody has set is not meant. What a play gives to a
+# role is stronger than the inventory, so that a setting among it could not be set there.
 GIVEN_BY_A_PLAY = {
     "witness_url": "the address that the fault's preflight found, which the report names too",
     **dict.fromkeys(
