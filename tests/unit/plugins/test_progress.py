@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.failover_lab.lab.plugins.action import progress
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import running
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -193,3 +196,22 @@ def test_the_line_counts_the_steps_before() -> None:
 def test_a_long_line_is_cut_to_the_width_of_a_terminal() -> None:
     teller = progress.Teller({"relay": "lines", "started_at": None, "expected_s": None}, "x", begun_at=0.0)
     assert len(teller.line(1, "y" * 500)) == progress.WIDTH
+
+
+def intervals(value: Any) -> list[float]:
+    """All that tasks set as the time between two lines."""
+    if isinstance(value, dict):
+        own = [float(value["interval_s"])] if "interval_s" in value else []
+        return own + [found for item in value.values() for found in intervals(item)]
+    return [found for item in value for found in intervals(item)] if isinstance(value, list) else []
+
+
+def test_nobody_waits_for_more_than_15_s_without_a_line() -> None:
+    tasks = [*REPO.glob("roles/*/tasks/**/*.yml"), *REPO.glob("playbooks/**/*.yml")]
+    found = [interval for path in tasks for interval in intervals(yaml.safe_load(path.read_text()))]
+    assert found, "the search finds them"
+    by_default = [
+        progress.ARGUMENTS["interval_s"]["default"],
+        inspect.signature(running.run).parameters["interval_s"].default,
+    ]
+    assert max(found + by_default) <= 15
