@@ -34,6 +34,7 @@ lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
 test: env ## run every test: linters, unit, bad input, and a real cluster of its own
+	@scripts/browser.sh
 	@pytest $(COVER) $(TEST_DIRS) $(ARGS)
 
 lint: env ## run the linters alone

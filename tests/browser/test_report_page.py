@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,51 +11,15 @@ import pytest
 
 from failover_lab.report import command
 
+from .conftest import CONTRAST, CUT_OFF, LIGHTNESS, opened
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SIZES = {"phone": {"width": 375, "height": 812}, "desktop": {"width": 1280, "height": 800}}
-
-# Whatever the eye would miss: an element beyond the window's edge, or a chart's text beyond the chart's.
-CUT_OFF = """() => {
-  const found = [], wide = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth > wide) found.push('the page scrolls sideways');
-  const seen = e => { const r = e.getBoundingClientRect(); return r.width > 0 && r.height > 0 ? r : null; };
-  for (const element of document.body.querySelectorAll('*')) {
-    const box = seen(element), chart = element.ownerSVGElement;
-    if (!box || element.closest('thead') || (chart && element.tagName !== 'text')) continue;
-    const frame = chart && seen(chart) || { left: 0, right: wide };
-    if (box.right > frame.right + 1 || box.left < frame.left - 1)
-      found.push(`${element.tagName} ${element.textContent.trim().slice(0, 40)}`);
-  }
-  return found;
-}"""
-# WCAG's contrast of the text with the ground it stands on.
-CONTRAST = """selector => {
-  const light = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const element = document.querySelector(selector);
-  let ground = element;
-  while (getComputedStyle(ground).backgroundColor === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
-  const values = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
-  return (Math.max(...values) + 0.05) / (Math.min(...values) + 0.05);
-}"""
-LIGHTNESS = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number).slice(0, 3)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip(f"none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Its sandbox needs rights that a container need not have; the page is our own file.
-        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+A4 = {"width": 718, "height": 1047}  # within margins of 1 cm
+TEXTS = (".lead", ".soft", ".badge", ".cause", "td")
 
 
 def made_up(directory: Path) -> Any:
@@ -113,35 +73,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "report.html"
 
 
-@dataclass
-class Opened:
-    """A page, and everything that went wrong in it."""
-
-    page: Page
-    took_s: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-    asked_for: list[str] = field(default_factory=list)
-
-
-def opened(browser: Browser, path: Path, size: str, scheme: Any = "light") -> Opened:
-    """Open a file and wait until it has been painted."""
-    page = browser.new_page(viewport=SIZES[size], color_scheme=scheme)  # type: ignore[arg-type]
-    result = Opened(page)
-    page.on("console", lambda message: result.wrong.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: result.wrong.append(f"error: {error}"))
-    page.on("request", lambda request: result.asked_for.append(request.url))
-    began = time.monotonic()
-    page.goto(path.as_uri(), wait_until="load")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    result.took_s = time.monotonic() - began
-    result.wrong += page.evaluate(CUT_OFF)
-    return result
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_report_of_100_000_requests(size: str, scheme: str, big: Path, browser: Browser) -> None:
-    seen = opened(browser, big, size, scheme)
+    seen = opened(browser, big.as_uri(), SIZES[size], color_scheme=scheme)
     page = seen.page
     assert seen.wrong == []
     # One file: nothing else is asked for, from the network or the disk.
@@ -151,14 +86,29 @@ def test_a_report_of_100_000_requests(size: str, scheme: str, big: Path, browser
     assert page.locator("figure:visible svg").count() == 1
     ground = page.evaluate(LIGHTNESS)
     assert max(ground) < 60 if scheme == "dark" else min(ground) > 200
-    for text in (".lead", ".soft", ".badge", ".cause", "td"):
+    for text in TEXTS:
+        assert page.evaluate(CONTRAST, text) >= 4.5, text
+    page.close()
+
+
+def test_a_report_on_paper(big: Path, browser: Browser) -> None:
+    # Whoever reads by night prints on white all the same, and the wide drawing: paper is no phone.
+    seen = opened(browser, big.as_uri(), A4, color_scheme="dark")
+    page = seen.page
+    assert max(page.evaluate(LIGHTNESS)) < 60
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(CUT_OFF) == []
+    assert min(page.evaluate(LIGHTNESS)) > 200
+    assert page.locator("figure.wide svg").is_visible()
+    assert not page.locator("figure.narrow svg").is_visible()
+    for text in TEXTS:
         assert page.evaluate(CONTRAST, text) >= 4.5, text
     page.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_report_without_requests(size: str, empty: Path, browser: Browser) -> None:
-    seen = opened(browser, empty, size)
+    seen = opened(browser, empty.as_uri(), SIZES[size])
     assert seen.wrong == []
     assert seen.page.locator(".badge").inner_text() == "Aborted"
     assert seen.page.locator("svg").count() == 0
@@ -180,6 +130,6 @@ def test_what_is_wrong_is_noticed(
 ) -> None:
     path = tmp_path / "harmed.html"
     path.write_text(empty.read_text(encoding="utf-8").replace("</main>", f"{harm}</main>"), encoding="utf-8")
-    seen = opened(browser, path, "phone")
+    seen = opened(browser, path.as_uri(), SIZES["phone"])
     assert found in seen.wrong
     seen.page.close()
