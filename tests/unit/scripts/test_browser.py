@@ -1,4 +1,4 @@
-"""scripts/browser.sh: silent where there is a browser, one line where it installs one, a remedy where it cannot."""
+"""scripts/browser.sh: silent where there is a browser, one line where it installs one, else a remedy."""
 
 from __future__ import annotations
 
