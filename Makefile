@@ -49,9 +49,8 @@ cover: env ## run the tests of the package, and say how much of it they cover, b
 docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py
 
-bench: env ## compare the lab's times with the bare tools' and its probe with vegeta, print ratios
-	@python tests/bench/probe.py
-	@python tests/bench/bench.py $(ARGS)
+bench: env ## compare the lab's times with the bare tools' and its probe with vegeta, and judge both
+	@status=0; python -m tests.bench.probe || status=1; python -m tests.bench.bench $(ARGS) || status=1; exit $$status
 
 rounds: env ## drain every node that may be drained, three times over, and count what was lost
 	@python -m tests.bench.rounds $(ARGS)

@@ -4,6 +4,8 @@ Two comparisons, each in one sitting on one machine, because only the ratio mean
 
 - ``setup.yml`` with warm caches and no cluster, against ``minikube start`` with the same flags;
 - ``failover.yml`` with a drain, against ``kubectl drain`` and a loop of requests that makes the same checks.
+
+Ends with status 1 if the lab misses one of its limits.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,9 +24,16 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from tests.bench.limits import judged
+
 ROOT = Path(__file__).parents[2]
 PROFILE = "failover-lab-bench"
 STEADY_S = 5.0
+# Times what the bare tools take, and seconds.
+MOST_SETUP = 2.0
+MOST_AGAIN_S = 25.0
+MOST_DRAIN = 1.5
+MOST_DRAIN_MORE_S = 10.0  # than the drain by hand, which has two steady states as well
 
 
 class Bench:
@@ -135,8 +145,50 @@ def where_it_goes(output: str) -> dict[str, float]:
     return dict(sorted(seconds.items(), key=lambda row: -row[1]))
 
 
-def main() -> None:
-    """Measure and print."""
+def changed(output: str) -> int:
+    """How many tasks of a play have changed something.
+
+    Raises:
+        ValueError: it printed no recap.
+    """
+    found = re.search(r"\bchanged=(\d+)", output)
+    if found is None:
+        raise ValueError(f"no recap in: {output[-500:]}")
+    return int(found[1])
+
+
+def within_limits(
+    setup: tuple[float, float], again: tuple[float, int], drains: list[tuple[float, float]]
+) -> bool:
+    """Print the figures beside their limits; whether the lab keeps all of them.
+
+    Args:
+        setup: seconds of ``setup.yml``, and of the bare start.
+        again: seconds of a second ``setup.yml``, and how much it changed.
+        drains: seconds of each ``failover.yml``, and of the drain by hand beside it; their median counts.
+    """
+    return all(
+        [
+            judged("setup, times minikube start", setup[0] / setup[1], MOST_SETUP),
+            judged("setup again", again[0], MOST_AGAIN_S, " s"),
+            judged("setup again, tasks that changed", again[1], 0),
+            judged(
+                "failover, times the drain by hand",
+                statistics.median(lab / hand for lab, hand in drains),
+                MOST_DRAIN,
+            ),
+            judged(
+                "failover, longer than by hand by",
+                statistics.median(lab - hand for lab, hand in drains),
+                MOST_DRAIN_MORE_S,
+                " s",
+            ),
+        ]
+    )
+
+
+def main() -> int:
+    """Measure and print; 0 if the lab keeps its limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the drain (default: %(default)s)")
     options = parser.parse_args()
@@ -153,7 +205,7 @@ def main() -> None:
                 bench.play("setup")
                 drains.append((lab_s, bench.drain_by_hand()))
                 bench.play("setup")
-            again_s = bench.play("setup")[0]
+            again_s, again = bench.play("setup")
             bench.run(start[0], "delete", f"--profile={PROFILE}")
             print("minikube start with the same flags …", flush=True)
             bare_s = bench.run(*start)[0]
@@ -166,7 +218,9 @@ def main() -> None:
     print(f"setup again            {again_s:6.1f} s")
     for lab_s, hand_s in drains:
         print(f"failover, kubectl drain{lab_s:6.1f} s  {hand_s:6.1f} s    {lab_s / hand_s:.2f}")
+    print()
+    return 0 if within_limits((setup_s, bare_s), (again_s, changed(again)), drains) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

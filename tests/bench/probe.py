@@ -1,9 +1,10 @@
-"""What the probe itself costs and how well it keeps time, beside vegeta: ``python tests/bench/probe.py``.
+"""What the probe itself costs and how well it keeps time, beside vegeta: ``python -m tests.bench.probe``.
 
 Both send requests on new connections to one server on this machine, in turns; no cluster is needed. Lateness
 is by how much a request began after it was due: the probe records it, vegeta's is reckoned from when an
 attack began, taken as late as its own records allow, which flatters it a little. The probe asks to be
-scheduled in real time where it may, as it does in the lab; vegeta does not.
+scheduled in real time where it may, as it does in the lab; vegeta does not. Ends with status 1 if the probe
+misses one of its limits.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.limits import judged
+
 from failover_lab.probe.records import FILE, RecordFile
 from failover_lab.report.stats import percentile
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENT = ROOT / "tests" / "instrument"
+# What the probe may cost, and how late 1% of its requests may be.
+MOST_CORES = 0.5
+MOST_LATE_P99_MS = 5.0
 
 
 @dataclass
@@ -128,8 +134,18 @@ def measure(rate: int, seconds: int, rounds: int) -> dict[str, list[Measured]]:
     return found
 
 
-def main() -> None:
-    """Measure and print."""
+def within_limits(figures: dict[str, float]) -> bool:
+    """Print the probe's figures beside their limits; whether it keeps all of them."""
+    return all(
+        [
+            judged("probe, cores", figures["cores"], MOST_CORES),
+            judged("probe, 99% late by", figures["late_p99_ms"], MOST_LATE_P99_MS, " ms"),
+        ]
+    )
+
+
+def main() -> int:
+    """Measure and print; 0 if the probe keeps its limits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2000, help="requests/s (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=10, help="of each run (default: %(default)s)")
@@ -153,7 +169,8 @@ def main() -> None:
         print(f"  {key:12} probe {mine:8.3f}   vegeta {theirs:8.3f}   ratio {mine / max(theirs, 1e-9):.2f}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0 if within_limits(figures["probe"]) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

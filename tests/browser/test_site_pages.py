@@ -17,29 +17,31 @@ PAGES = sorted(path.stem for path in HTML.glob("*.html"))
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
 # Each kind of text that a page has: its first of the kind that is visible.
 TEXTS = (
-    "h1",
-    "h2",
-    "main p",
-    ".lead",
-    ".small",
-    "main a",
-    "nav a",
-    "nav a[aria-current]",
-    ".served b",
-    ".button",
-)
-TEXTS += (
-    "footer p",
-    "footer code",
-    "td",
-    "th",
-    "dt",
-    "dd",
-    "pre",
-    "figcaption",
-    ".next a",
-    ".cards p",
-    "select",
+    *(
+        "h1",
+        "h2",
+        "main p",
+        ".lead",
+        ".small",
+        "main a",
+        "nav a",
+        "nav a[aria-current]",
+        ".served b",
+        ".button",
+    ),
+    *(
+        "footer p",
+        "footer code",
+        "td",
+        "th",
+        "dt",
+        "dd",
+        "pre",
+        "figcaption",
+        ".next a",
+        ".cards p",
+        "select",
+    ),
 )
 VISIBLE = "selector => document.querySelector(selector)?.checkVisibility() ?? false"
 # Everything that a keyboard has to reach, in its order, and the one that it has reached, by number.

@@ -16,12 +16,12 @@ NAMES = re.findall(
 )
 
 
-def run(tmp_path: Path, user: int = 0, **commands: str) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, commands: dict[str, str], user: int = 0) -> subprocess.CompletedProcess[str]:
     """On a machine that has the ordinary tools and these commands, and no others."""
     for tool in ("env", "mktemp", "rm", "sh", "tail"):
         (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
     for name, body in (commands | {"id": f"echo {user}"}).items():
-        path = tmp_path / name.replace("_", "-")
+        path = tmp_path / name
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
     return subprocess.run(
@@ -31,7 +31,7 @@ def run(tmp_path: Path, user: int = 0, **commands: str) -> subprocess.CompletedP
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_browser_that_is_there_is_enough(name: str, tmp_path: Path) -> None:
-    done = run(tmp_path, **{name: "exit 9", "apt_get": "exit 9"})
+    done = run(tmp_path, {name: "exit 9", "apt-get": "exit 9"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -44,7 +44,7 @@ def test_the_tests_look_for_the_same() -> None:
 @pytest.mark.parametrize(("user", "sudo"), [(0, {}), (1000, {"sudo": 'exec "$@"'})])
 def test_it_is_installed_and_said_in_one_line(user: int, sudo: dict[str, str], tmp_path: Path) -> None:
     asked = tmp_path / "asked"
-    done = run(tmp_path, user, apt_get=f"echo $* >>{asked}; echo many words", **sudo)
+    done = run(tmp_path, {"apt-get": f"echo $* >>{asked}; echo many words"} | sudo, user)
     assert done.returncode == 0
     assert done.stdout == "make test: installing chromium, in which the pages are tested\n"
     assert done.stderr == ""
@@ -55,12 +55,12 @@ def test_it_is_installed_and_said_in_one_line(user: int, sudo: dict[str, str], t
     ("user", "commands", "why"),
     [
         (0, {}, "no apt-get"),
-        (1000, {"apt_get": "exit 9"}, "neither root nor sudo"),
-        (0, {"apt_get": "echo E: no such package >&2; exit 100"}, "apt-get could not install chromium"),
+        (1000, {"apt-get": "exit 9"}, "neither root nor sudo"),
+        (0, {"apt-get": "echo E: no such package >&2; exit 100"}, "apt-get could not install chromium"),
     ],
 )
 def test_where_it_cannot_be_installed(user: int, commands: dict[str, str], why: str, tmp_path: Path) -> None:
-    done = run(tmp_path, user, **commands)
+    done = run(tmp_path, commands, user)
     # The tests that need one decide what becomes of the run.
     assert done.returncode == 0
     *words, said = done.stderr.splitlines()
