@@ -72,8 +72,11 @@ def unprotected(lab: Lab) -> Iterator[Lab]:
 
 def drained(lab: Lab, *options: str) -> dict[str, Any]:
     """Drain a node; gives back the report, whatever the verdict."""
+    latest = lab.reports / "latest"
+    before = latest.resolve()
     played = lab.play("failover", *options)
-    report: dict[str, Any] = json.loads((lab.reports / "latest" / "report.json").read_text())
+    assert latest.resolve() != before, f"this run made no report: {played.output[-4000:]}"
+    report: dict[str, Any] = json.loads((latest / "report.json").read_text())
     assert (played.returncode == 0) is report["verdict"]["passed"], played.output[-4000:]
     return report
 
@@ -102,14 +105,56 @@ def test_without_the_sleep_before_the_stop(unprotected: Lab) -> None:
     assert main_cause(drained(unprotected)) == "shutdown_race"
 
 
-def test_without_a_graceful_stop(unprotected: Lab) -> None:
-    # Killed at once: its answers break off, and its address is gone before the rules that lead there.
+@pytest.fixture
+def slow_answers(unprotected: Lab) -> Iterator[Lab]:
+    """The same, its answers three seconds long, and told to stop without a sleep before.
+
+    The kubelet grants two seconds even to who is granted none: shorter answers would still be finished.
+    """
+    text = (ROOT / "site" / "nginx.conf").read_text(encoding="utf-8")
+    here = "location = /whoami {"
+    assert here in text
+    path = unprotected.home / "slow.conf"
+    # Each second 220 of an answer's some 770 bytes, the first ones at once.
+    path.write_text(text.replace(here, f"{here}\n            limit_rate 220;"), encoding="utf-8")
+    config_map = ("configmap", "slow", "--namespace=site")
+    unprotected.kubectl("create", *config_map, f"--from-file=nginx.conf={path}")
+    try:
+        patch(
+            unprotected,
+            {"op": "remove", "path": f"{CONTAINER}/lifecycle"},
+            {
+                "op": "add",
+                "path": "/spec/template/spec/volumes/-",
+                "value": {"name": "slow", "configMap": {"name": "slow"}},
+            },
+            {
+                "op": "add",
+                "path": f"{CONTAINER}/volumeMounts/-",
+                "value": {"name": "slow", "mountPath": "/site/nginx.conf", "subPath": "nginx.conf"},
+            },
+        )
+        yield unprotected
+    finally:
+        unprotected.kubectl("delete", *config_map, "--ignore-not-found")
+
+
+def test_without_a_graceful_stop(slow_answers: Lab) -> None:
+    # Given time, the server finishes what it is at work on: only what comes too late for it is lost.
+    graceful = drained(slow_answers)
+    assert 2500 <= graceful["latency_ms"]["p50"] <= 4500
+    assert "ungraceful_stop" not in causes(graceful)
+    # Given none, it is killed in the middle of its answers.
     patch(
-        unprotected,
-        {"op": "remove", "path": f"{CONTAINER}/lifecycle"},
+        slow_answers,
         {"op": "replace", "path": "/spec/template/spec/terminationGracePeriodSeconds", "value": 0},
     )
-    assert main_cause(drained(unprotected)) == "shutdown_race"
+    killed = drained(slow_answers)
+    assert 2500 <= killed["latency_ms"]["p50"] <= 4500
+    assert causes(killed).get("ungraceful_stop", 0) > 0
+    broken = [group for group in killed["failures"] if group["cause"] == "ungraceful_stop"]
+    assert {group["outcome"] for group in broken} <= {"closed_early", "reset"}
+    assert not killed["verdict"]["passed"]
 
 
 def test_without_readiness(unprotected: Lab) -> None:
@@ -241,3 +286,7 @@ def test_one_refusal_in_fifty_is_counted_to_the_last(unprotected: Lab, tmp_path:
     assert refused > 0
     assert report["requests"]["failed"] == refused
     assert causes(report) == {"endpoint_refuses": refused}
+    # Its own estimate holds what is known here.
+    (group,) = report["failures"]
+    assert group["share"]["pod"] is None
+    assert group["share"]["low_95"] <= refused / report["requests"]["total"] <= group["share"]["high_95"]
