@@ -9,14 +9,23 @@ import os
 import re
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .conftest import docker
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Lab
 
 pytestmark = pytest.mark.cluster
+
+
+def observed(run: Path) -> list[dict[str, Any]]:
+    """Every change that the cluster reported during a run."""
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
 
 
 def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
@@ -45,6 +54,20 @@ def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
     # The requests' own words: each replacement was named in an answer.
     answered = {row["pod"] for row in rows if row["outcome"] == "ok"}
     assert {row["pod"] for row in report["replacements"]} <= answered
+    # The cluster's own words: cordoned and free again, each old pod deleted, each new one added.
+    changes = observed(run)
+    kinds = {change["kind"] for change in changes}
+    assert kinds >= {"Node", "Lease", "EndpointSlice", "Pod", "Event", "ServiceL2Status"}
+    cordons = [c.get("unschedulable") for c in changes if c["kind"] == "Node" and c["name"] == node]
+    assert True in cordons
+    assert not cordons[-1]
+    uids = {
+        what: {c.get("uid") for c in changes if (c["kind"], c["change"]) == ("Pod", what)}
+        for what in ("ADDED", "DELETED")
+    }
+    assert {before[name][0] for name in displaced} <= uids["DELETED"]
+    assert fresh <= uids["ADDED"]
+
     assert report["verdict"]["passed"] is True
     assert run.name.endswith("-drain")
     assert "Report:" in played.output
@@ -57,6 +80,47 @@ def test_a_named_node_is_taken(lab: Lab) -> None:
     assert played.returncode == 0, played.output[-6000:]
     report = json.loads((lab.reports / "latest" / "report.json").read_text())
     assert report["fault"]["node"] == carriers[-1]
+
+
+def test_the_node_that_announces_is_taken(lab: Lab) -> None:
+    played = lab.play("failover", "-e", "fault_node=announcer")
+    assert played.returncode == 0, played.output[-6000:]
+    fault = json.loads((lab.reports / "latest" / "report.json").read_text())["fault"]
+    assert fault["announcer"] is not None
+    assert fault["node"] == fault["announcer"]
+
+
+def test_nothing_is_broken_where_the_site_is_not_steady(lab: Lab) -> None:
+    # Every request to one pod is refused, by its node; the kubelet, which asks from within, finds it well.
+    assert lab.play("setup").returncode == 0
+    pod = lab.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"][0]
+    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
+    before = lab.pods()
+    latest = lab.reports / "latest"
+    earlier = latest.resolve()
+    rule = [
+        *("FORWARD", "-d", address, "-p", "tcp", "--dport", "8080", "--syn"),
+        *("-j", "REJECT", "--reject-with", "tcp-reset"),
+    ]
+    docker("exec", node, "iptables", "-I", *rule)
+    try:
+        played = lab.play("failover", "-e", "witness_steady_timeout_s=8")
+    finally:
+        docker("exec", node, "iptables", "-D", *rule)
+    assert played.returncode != 0
+    run = latest.resolve()
+    assert run != earlier, played.output[-4000:]
+    assert not [c for c in observed(run) if c["kind"] == "Node" and c.get("unschedulable")]
+    assert lab.cordoned() == []
+    assert lab.pods() == before
+
+    report = json.loads((run / "report.json").read_text())
+    assert report["fault"]["injected_at"] is None
+    assert report["verdict"]["passed"] is False
+    reasons = [reason for reason in report["verdict"]["reasons"] if "Steady | " in reason]
+    assert reasons, report["verdict"]
+    assert "not steady after 8 s" in reasons[0]
+    assert "no fault was marked" in report["verdict"]["reasons"]
 
 
 def test_a_cordon_of_somebody_else_is_left_alone(lab: Lab) -> None:
