@@ -49,8 +49,9 @@ class Played:
 
     @property
     def error(self) -> str:
-        """What the first failure says, on one line."""
-        return " ".join(self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0].split())
+        """What the first failure says, on one line, and without what YAML makes of quotation marks."""
+        said = self.output.partition("fatal: ")[2].partition("PLAY RECAP")[0]
+        return " ".join(said.replace("''", "'").split())
 
 
 @dataclass

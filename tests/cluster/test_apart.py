@@ -33,6 +33,8 @@ def for_load_balancer(lab: Lab) -> dict[str, Any]:
     return {
         "load_balancer_manifest": str(max(found, key=lambda path: path.stat().st_mtime_ns)),
         "load_balancer_pool": f"{prefix}.200-{prefix}.250",
+        # Of the network between the pods, which the role cannot know by itself.
+        "load_balancer_waits_for": "/run/flannel/subnet.env",
     }
 
 
