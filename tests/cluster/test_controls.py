@@ -43,11 +43,18 @@ def rolled_out(lab: Lab) -> None:
     lab.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=50s")
 
 
-@pytest.fixture
-def unprotected(lab: Lab) -> Iterator[Lab]:
-    """The lab as setup leaves it, and again afterwards, whatever was patched meanwhile."""
+@pytest.fixture(scope="module")
+def protected(lab: Lab) -> Lab:
+    """The lab as setup leaves it; each control leaves it so too."""
     played = lab.play("setup")
     assert played.returncode == 0, played.output[-4000:]
+    return lab
+
+
+@pytest.fixture
+def unprotected(protected: Lab) -> Iterator[Lab]:
+    """The lab as setup leaves it, and again afterwards, whatever was patched meanwhile."""
+    lab = protected
     before = {kind: lab.get(kind, "site", "--namespace=site") for kind in ("deployment", "pdb")}
     yield lab
     for kind, thing in before.items():

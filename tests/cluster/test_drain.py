@@ -85,9 +85,9 @@ def test_the_node_that_announces_is_taken(lab: Lab) -> None:
 def test_nothing_is_broken_where_the_site_is_not_steady(lab: Lab) -> None:
     # Every request to one pod is refused, by its node; the kubelet, which asks from within, finds it well.
     assert lab.play("setup").returncode == 0
-    pod = lab.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"][0]
-    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
     before = lab.pods()
+    pod = lab.get("pod", next(iter(before)), "--namespace=site")
+    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
     latest = lab.reports / "latest"
     earlier = latest.resolve()
     rule = [
