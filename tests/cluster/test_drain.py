@@ -84,7 +84,6 @@ def test_the_node_that_announces_is_taken(lab: Lab) -> None:
 
 def test_nothing_is_broken_where_the_site_is_not_steady(lab: Lab) -> None:
     # Every request to one pod is refused, by its node; the kubelet, which asks from within, finds it well.
-    assert lab.play("setup").returncode == 0
     before = lab.pods()
     pod = lab.get("pod", next(iter(before)), "--namespace=site")
     node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
@@ -132,7 +131,6 @@ def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: L
 
 def kill_in_mid_drain(lab: Lab) -> None:
     """Start a run, and kill it as soon as a node is cordoned."""
-    assert lab.play("setup").returncode == 0
     process = lab.start("failover")
     try:
         deadline = time.monotonic() + 120
@@ -163,7 +161,6 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
 
 
 def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
-    assert lab.play("setup").returncode == 0
     # Long enough for two other plays to come and go.
     first = lab.start("failover", "-e", "witness_steady_s=25")
     try:
