@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 FAST = ("-e", "cluster_failure_detection=fast")
+# A steady state is other tests' matter.
+SHORT = ("-e", "witness_steady_s=2")
 TAINT = "node.kubernetes.io/out-of-service"
 
 
@@ -101,7 +103,7 @@ def broken(
     lab: Lab, *options: str, bitten: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[Played, dict[str, Any]]:
     """Run failover.yml with these options, and see it bite from outside; gives back the report too."""
-    process = lab.start("failover", *options)
+    process = lab.start("failover", *SHORT, *options)
     began = time.monotonic()
     try:
         while not bitten():
@@ -230,7 +232,6 @@ def test_kubelet(lab: Lab) -> None:
 
 @pytest.mark.parametrize("which", ["one", "all"])
 def test_pods_killed_with_no_grace(lab: Lab, which: str) -> None:
-    assert lab.play("setup", *FAST).returncode == 0
     before = lab.pods()
     _, report = broken(
         lab,
@@ -261,7 +262,7 @@ def test_another_node_in_its_place(lab: Lab) -> None:
 
 def test_an_operator_puts_it_right(lab: Lab) -> None:
     before = lab.pods()
-    process = lab.start("failover", "-e", "fault_kind=kill", "-e", "fault_recovery=manual")
+    process = lab.start("failover", *SHORT, "-e", "fault_kind=kill", "-e", "fault_recovery=manual")
     lines: list[str] = []
     try:
         assert process.stdout
