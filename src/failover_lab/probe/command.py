@@ -319,7 +319,8 @@ def run(options: argparse.Namespace) -> int:
         reason = probe.run()
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.
-        if probe is not None or not (options.out / STATUS_FILE).exists():
+        waited_for = options.stop_file is not None or options.out.exists()
+        if probe is not None or (waited_for and not (options.out / STATUS_FILE).exists()):
             with contextlib.suppress(OSError):
                 options.out.mkdir(parents=True, exist_ok=True)
                 files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})

@@ -765,6 +765,8 @@ def test_a_probe_that_cannot_begin_says_why_to_whom_waits(
     out = tmp_path / "new"
     settings = ["--url", "http://127.0.0.1:1/", "--duration", "4000", "--max-duration", "3600"]
     assert cli.main(["probe", "--out", str(out), *settings]) == 2
+    assert not out.exists(), "nobody waits for it, and yet it left something"
+    assert cli.main(["probe", "--out", str(out), "--stop-file", str(out / "stop"), *settings]) == 2
     assert cli.main(["wait-steady", "--out", str(out)]) == 2
     assert "has ended: --max-duration 3600 is less than --duration 4000" in capsys.readouterr().err
     # A second one that may not begin leaves the status of the first alone.
