@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +206,19 @@ def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> N
     assert main_cause(drained(unprotected, "-e", f"fault_node={node}")) == "no_endpoint"
 
 
+def none_is_going(lab: Lab) -> None:
+    """Wait until none of the site's pods is on its way out."""
+    deadline = time.monotonic() + 60
+    while any(
+        "deletionTimestamp" in pod["metadata"] for pod in lab.get("pods", "--namespace=site")["items"]
+    ):
+        assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
+        time.sleep(0.5)
+
+
 def test_without_spare_room_a_drain_is_refused(unprotected: Lab) -> None:
+    # What pods still take that are going would be room for others a moment later.
+    none_is_going(unprotected)
     image = unprotected.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"][
         "containers"
     ][0]

@@ -197,6 +197,13 @@ def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, account: Path)
     ]
 
 
+def test_a_node_that_may_not_announce_yet_is_told_of(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.EXCLUDED_BY: "20260101T000000Z-kill"}
+    assert look(account)["leftovers"] == [
+        "lab-m02 is still kept from announcing the address by the run 20260101T000000Z-kill"
+    ]
+
+
 def test_a_node_that_was_to_be_left_is_told_of(lab: Lab, account: Path) -> None:
     lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.LEFT_BY: "20260101T000000Z-kill"}
     screen = look(account, [{"name": "lab-m02", "id": "2", "state": "exited"}])

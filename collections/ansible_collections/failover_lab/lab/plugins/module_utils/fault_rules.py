@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CORDONED_BY = "failover-lab/cordoned-by"
 # The same, for a node that a run has left dead because it was told to.
 LEFT_BY = "failover-lab/left-by"
+# The same, for a node that was started and may not announce the address yet.
+EXCLUDED_BY = "failover-lab/excluded-by"
 # The package's own, for a node that a watchdog or an operator has given up.
 OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"

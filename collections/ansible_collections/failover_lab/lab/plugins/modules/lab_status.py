@@ -120,6 +120,8 @@ def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, engin
         marks = of(node, "metadata", "annotations", default={})
         if mark := marks.get(rules.CORDONED_BY):
             result.append(f"{name} is still cordoned by the run {mark}")
+        if mark := marks.get(rules.EXCLUDED_BY):
+            result.append(f"{name} is still kept from announcing the address by the run {mark}")
         if rules.OUT_OF_SERVICE_BY in marks:
             result.append(f"{name} is still marked out of service")
         left = f", as the run {marks[rules.LEFT_BY]} was told to leave it" if rules.LEFT_BY in marks else ""
