@@ -209,9 +209,7 @@ def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> N
 def none_is_going(lab: Lab) -> None:
     """Wait until none of the site's pods is on its way out."""
     deadline = time.monotonic() + 60
-    while any(
-        "deletionTimestamp" in pod["metadata"] for pod in lab.get("pods", "--namespace=site")["items"]
-    ):
+    while any("deletionTimestamp" in pod["metadata"] for pod in lab.get("pods", "--namespace=site")["items"]):
         assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
         time.sleep(0.5)
 

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.cluster
 FAST = ("-e", "cluster_failure_detection=fast")
 # A steady state is other tests' matter.
 SHORT = ("-e", "witness_steady_s=2")
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 TAINT = "node.kubernetes.io/out-of-service"
 
 
@@ -83,6 +84,7 @@ def nothing_is_left(lab: Lab) -> None:
         assert taints == [], f"{name} still has {taints}"
         left = [key for key in node["metadata"]["annotations"] if key.startswith("failover-lab/")]
         assert left == [], f"{name} still carries {left}"
+        assert EXCLUDE not in node["metadata"]["labels"], f"{name} may still not announce"
         ready = [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"]
         assert ready == ["True"], f"{name} is not ready"
         assert not is_faulted(name), f"{name} is still faulted"

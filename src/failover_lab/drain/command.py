@@ -1,4 +1,4 @@
-"""``evict``: empty a cordoned node, as a command."""
+"""``evict`` and ``uncordon``: empty a node, and let it take pods again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.drain.cordon import OWNER, cordon, uncordon
 from failover_lab.drain.evict import LOOK_EVERY_S, Drain, progress, reasons
 from failover_lab.errors import UserError
 from failover_lab.kube import Api, RefusedError
@@ -19,22 +20,40 @@ _PROGRESS_EVERY_S = 4.0
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
-    """Add ``evict`` to the command line."""
+    """Add ``evict`` and ``uncordon`` to the command line."""
     parser = commands.add_parser(
         "evict",
         help="evict the pods of a node, disruption budgets respected",
         description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
         "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
         "The last line is JSON: each pod with the seconds until its eviction was granted and until it was "
-        "gone, and how often it was refused. Status 1 where pods are left. Cordon the node first.",
+        "gone, and how often it was refused. Status 1 where pods are left.",
     )
     parser.add_argument("--node", required=True, help="the node's name")
-    parser.add_argument("--context", metavar="NAME", help="default: the current one")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    parser.add_argument(
+        "--cordon-as",
+        metavar="WHO",
+        help=f"cordon the node first, and write WHO to its annotation {OWNER}; default: it is cordoned",
+    )
+    parser.add_argument("--uid", default="", help="the node's, for --cordon-as: refuse another of its name")
+    _add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
     )
     parser.set_defaults(run=run)
+    parser = commands.add_parser(
+        "uncordon",
+        help="uncordon the nodes that evict has cordoned",
+        description=f"Uncordons each node that bears the annotation {OWNER}, and takes that off; prints "
+        "their names. One that somebody else has cordoned stays so.",
+    )
+    _add_cluster(parser)
+    parser.set_defaults(run=run_uncordon)
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--context", metavar="NAME", help="default: the current one")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
 
 
 def carry_out(drain: Drain, timeout_s: float) -> str:
@@ -70,9 +89,19 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out ``evict``."""
-    drain = Drain(Api(options.context, options.kubeconfig), options.node)
+    api = Api(options.context, options.kubeconfig)
+    if options.cordon_as and not cordon(api, options.node, options.uid, options.cordon_as):
+        print(f"{options.node} was cordoned by somebody else, and will stay so", flush=True)
+    drain = Drain(api, options.node)
     why = carry_out(drain, options.timeout)
     if why:
         print(f"after {options.timeout:g} s: {why}")
     print(json.dumps([row.figures() for row in drain.evictions.values()]))
     return 1 if why else 0
+
+
+def run_uncordon(options: argparse.Namespace) -> int:
+    """Carry out ``uncordon``."""
+    for name in uncordon(Api(options.context, options.kubeconfig)):
+        print(name)
+    return 0

@@ -31,7 +31,7 @@ def facts(value: str) -> dict[str, Any]:
 
 
 def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
-    """Add ``report`` to the command line."""
+    """Add ``report`` and ``facts`` to the command line."""
     parser = commands.add_parser(
         "report",
         help="make report.json, junit.xml and report.html from a run's directory",
@@ -47,6 +47,15 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help=f"let the link `{_LATEST}` beside the directory lead to it, unless it leads to a newer run's",
     )
     parser.set_defaults(run=run)
+    parser = commands.add_parser(
+        "facts",
+        help="make a run's directory and write down what is known before it begins",
+        description="Writes run.json, whose shape is run.schema.json; report shows it. Without it a report "
+        "does not say what was broken, and where.",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the run's directory; made if missing")
+    parser.add_argument("facts", type=facts, metavar="JSON", help="what is known")
+    parser.set_defaults(run=run_facts)
 
 
 def write(directory: Path) -> tuple[list[str], bool]:
@@ -122,3 +131,13 @@ def run(options: argparse.Namespace) -> int:
         point_to(options.directory)
     print("\n".join(lines))
     return 0 if passed else 1
+
+
+def run_facts(options: argparse.Namespace) -> int:
+    """Carry out ``facts``."""
+    try:
+        options.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {options.directory}: {error.strerror}") from error
+    _keep(options.directory, options.facts)
+    return 0

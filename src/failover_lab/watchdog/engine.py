@@ -35,6 +35,19 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True)
+class Listed:
+    """One container in the engine's list.
+
+    Attributes:
+        state: in the engine's word, such as ``running``.
+    """
+
+    name: str
+    id: str
+    state: str
+
+
+@dataclass(frozen=True)
 class Inspected:
     """One container by itself.
 
@@ -132,20 +145,27 @@ class Engine:
         except self._errors as error:
             raise EngineError(_line(error)) from error
 
+    def listed(self) -> list[Listed]:
+        """The profile's containers, in whatever state.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        marked = {"label": "created_by.minikube.sigs.k8s.io=true"}
+        return [
+            Listed(name, str(item.get("Id", "")), str(item.get("State", "")))
+            for item in self._ask(lambda: self._client.containers(all=True, filters=marked))
+            for name in (str(n).removeprefix("/") for n in item.get("Names") or [])
+            if self._name.fullmatch(name)
+        ]
+
     def containers(self) -> dict[str, Container]:
         """The state of each of the profile's containers.
 
         Raises:
             EngineError: the engine does not answer.
         """
-        marked = {"label": "created_by.minikube.sigs.k8s.io=true"}
-        listed = self._ask(lambda: self._client.containers(all=True, filters=marked))
-        found = {}
-        for item in listed:
-            for name in (str(n).removeprefix("/") for n in item.get("Names") or []):
-                if self._name.fullmatch(name):
-                    found[name] = _STATES.get(item.get("State", ""), Container.UNKNOWN)
-        return found
+        return {one.name: _STATES.get(one.state, Container.UNKNOWN) for one in self.listed()}
 
     def inspect(self, name: str) -> Inspected:
         """One container, asked by itself.

@@ -59,7 +59,7 @@ def write(path: Path, content: Object | str) -> None:
 @pytest.fixture
 def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Module:
     """Run the module in this process, which then is the play; gives back what it answered."""
-    monkeypatch.setattr(run_journal, "controller", os.getpid)
+    monkeypatch.setattr(journal, "controller", os.getpid)
 
     def run(state: str, *, check: bool = False, **more: Any) -> Object:
         arguments = {"path": str(path), "state": state, "content": ABOUT, "_ansible_check_mode": check} | more
@@ -300,6 +300,8 @@ def test_nobody_writes_between_reading_and_writing(
     module("open")
     looked: list[bool] = []
 
+    reading = journal.read
+
     def read(file: Path) -> Object:
         number = os.open(path.parent, os.O_RDONLY)
         try:
@@ -308,9 +310,9 @@ def test_nobody_writes_between_reading_and_writing(
             looked.append(True)
         finally:
             os.close(number)
-        return journal.read(file)
+        return reading(file)
 
-    monkeypatch.setattr(run_journal, "read", read)
+    monkeypatch.setattr(journal, "read", read)
     assert module(state)["changed"]
     assert looked == [True]
 
@@ -334,3 +336,38 @@ def test_check_mode_adds_nothing(path: Path, module: Module) -> None:
     before = path.read_bytes()
     assert module("noted", check=True, content={}, step="x")["changed"]
     assert path.read_bytes() == before
+
+
+def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
+    """There it needs no process of its own."""
+    account = tmp_path / "state" / "run.json"
+    opened = {"failover_lab.lab.run_journal": {"path": str(account), "state": "open", "content": ABOUT}}
+    read = {"failover_lab.lab.run_journal": {"path": str(account), "state": "read"}, "register": "found"}
+    keep = {
+        "ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": str(tmp_path / "found.json")}
+    }
+    late = {"failover_lab.lab.run_journal": {"path": "/proc/none/x", "state": "open"}, "ignore_errors": True}
+    play = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "connection": "local",
+            "tasks": [opened, read, keep, late],
+        }
+    ]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    with subprocess.Popen(
+        ["ansible-playbook", str(tmp_path / "play.yml")],
+        cwd=Path(__file__).resolve().parents[3],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        output = running.communicate(timeout=60)[0]
+    assert running.returncode == 0, output
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert (found["mine"], found["alive"], found["changed"]) == (True, False, False)
+    assert found["found"]["pid"] == found["pid"] == running.pid
+    assert "/proc/none/x could not be kept" in output
+    # Its process is over now.
+    assert not journal.is_alive(journal.read(account))

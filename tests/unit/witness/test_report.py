@@ -635,3 +635,14 @@ def test_words() -> None:
     verdict = {"aborted": True, "measured": True, "passed": False}
     assert words.heading({"verdict": verdict}) == "Aborted"
     assert words.heading({"verdict": verdict | {"aborted": False, "measured": False}}) == "Not measured"
+
+
+def test_what_is_known_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "reports" / "20260101T000000Z-kill"
+    for known in ({"schema_version": 1}, {"schema_version": 1, "address": "http://192.0.2.1"}):
+        assert cli.main(["facts", str(folder), json.dumps(known)]) == 0
+        assert json.loads((folder / "run.json").read_text(encoding="utf-8")) == known
+    assert cli.main(["facts", "/proc/none/x", "{}"]) == 2
+    assert "cannot make /proc/none/x" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["facts", str(folder), "[]"])

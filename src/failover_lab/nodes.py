@@ -1,0 +1,102 @@
+"""``nodes``: what state each node of a profile is in, as the engine and the node itself say."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.errors import UserError
+from failover_lab.watchdog.engine import Engine, EngineError
+
+if TYPE_CHECKING:
+    from failover_lab import arguments
+
+RUNNING = "running"
+# A node that freezes as it is asked must not hold up everybody else.
+_ANSWER_S = 10.0
+# It waits for a word first: what is written before anybody listens may be lost.
+_QUESTION = r"""
+read -r _
+cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
+printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "half_open_s": %s}\n' \
+  "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
+  "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
+"""
+
+Row = dict[str, Any]
+
+
+def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
+    """What a node that runs says of itself; empty if it does not.
+
+    Args:
+        engine: that has it.
+        name: of the node.
+        interface: whose filters are looked at.
+        preference: the number of the lab's own filters among them.
+    """
+    try:
+        shell = engine.shell(name, ["sh", "-c", _QUESTION, "sh", interface, str(preference)])
+    except EngineError:
+        return {}
+    late = threading.Timer(_ANSWER_S, shell.close)
+    late.start()
+    try:
+        shell.write("now")
+        said = json.loads(next(shell.lines(), "{}"))
+    except (OSError, ValueError):
+        # One that ends just now says nothing; its state says enough.
+        return {}
+    finally:
+        late.cancel()
+        shell.close()
+    return said if isinstance(said, dict) else {}
+
+
+def look(engine: Engine, interface: str, preference: int) -> list[Row]:
+    """A row for each node: ``name``, ``id``, ``state`` in the engine's word.
+
+    Of those that run also ``incoming`` and ``outgoing`` (whether the lab cuts that direction off),
+    ``kubelet`` (systemd's word) and ``half_open_s`` (how long the kernel remembers a connection that was not
+    answered, in seconds).
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    rows: list[Row] = [{"name": one.name, "id": one.id, "state": one.state} for one in engine.listed()]
+    running = [row for row in rows if row["state"] == RUNNING]
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(running))) as threads:
+        answers = threads.map(lambda row: asked(engine, row["name"], interface, preference), running)
+        for row, answer in zip(running, answers, strict=True):
+            row.update(answer)
+    return rows
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``nodes`` to the command line."""
+    parser = commands.add_parser(
+        "nodes",
+        help="say what state the nodes' containers are in, and the nodes themselves",
+        description="Prints a line of JSON for each node of a minikube profile: its container's state, and, "
+        "if it runs, whether the lab cuts it off and whether its kubelet runs.",
+    )
+    parser.add_argument("--profile", required=True, help="the minikube profile")
+    parser.add_argument("--interface", default="eth0", help="of the nodes, default eth0")
+    parser.add_argument(
+        "--preference", type=int, required=True, metavar="N", help="the number of the lab's own filters"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``nodes``."""
+    try:
+        rows = look(Engine(options.profile), options.interface, options.preference)
+    except EngineError as error:
+        raise UserError(f"the container engine does not answer: {error}; `docker info` must work") from error
+    for row in rows:
+        print(json.dumps(row))
+    return 0
