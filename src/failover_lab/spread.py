@@ -69,7 +69,15 @@ def ask(target: Target, timeout_s: float) -> whoami.Identity | None:
     return whoami.identify(body) if response.status == 200 else None
 
 
-def check(target: Target, spread: Spread, *, requests: int, timeout_s: float, pace_s: float = 0.05) -> Spread:
+def check(
+    target: Target,
+    spread: Spread,
+    *,
+    requests: int,
+    timeout_s: float,
+    wait_s: float = 0.0,
+    pace_s: float = 0.05,
+) -> Spread:
     """Send requests until everything expected has answered, or the requests or the time are used up.
 
     Args:
@@ -77,8 +85,12 @@ def check(target: Target, spread: Spread, *, requests: int, timeout_s: float, pa
         spread: what is expected; filled in and given back.
         requests: at most so many, one at a time.
         timeout_s: for one request and for them all.
+        wait_s: what fails before the first answer does not count for so long.
         pace_s: the least time from one failure to the next request.
     """
+    patient_until = time.monotonic() + wait_s
+    while (left := patient_until - time.monotonic()) > 0 and ask(target, min(left, 3.0)) is None:
+        time.sleep(pace_s)
     deadline = time.monotonic() + timeout_s
     while spread.requests < requests and (left := deadline - time.monotonic()) > 0:
         began = time.monotonic()
@@ -119,6 +131,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--timeout", type=arguments.number(0.1, 86400, " s"), default=60.0, metavar="S", help="for all"
     )
+    parser.add_argument(
+        "--wait",
+        type=arguments.number(0, 86400, " s"),
+        default=0.0,
+        metavar="S",
+        help="for the first answer, before which nothing counts (default 0)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
@@ -130,6 +149,7 @@ def run(options: argparse.Namespace) -> int:
         Spread(options.expect_pods, options.expect_nodes),
         requests=options.requests,
         timeout_s=options.timeout,
+        wait_s=options.wait,
     )
     if options.json:
         print(json.dumps(spread.figures()))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from failover_lab import arguments, cli, files, instants
+from failover_lab import arguments, cli, files, instants, spread, whoami
 from failover_lab.errors import UserError
 from failover_lab.probe import command, engine, records, writer
 from failover_lab.probe.records import RecordFile
@@ -422,6 +422,28 @@ def test_check_spread(capsys: pytest.CaptureFixture[str]) -> None:
         port = taken.getsockname()[1]
     assert cli.main(["check-spread", "--url", f"http://127.0.0.1:{port}", "--requests", "2", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["failed"] == 2
+
+
+def test_check_spread_waits_for_a_first_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = whoami.Identity("site-0", "lab")
+    answers: list[whoami.Identity | None] = []
+    monkeypatch.setattr(spread, "ask", lambda *_: answers.pop(0) if answers else who)
+    target = arguments.target("http://192.0.2.1")
+
+    def check(wait_s: float) -> spread.Spread:
+        wanted = spread.Spread(["site-0"], [])
+        return spread.check(target, wanted, requests=4, timeout_s=5, wait_s=wait_s, pace_s=0.001)
+
+    answers += [None, None]
+    assert check(5).failed == 0
+    answers += [None, None]
+    assert check(0).failed == 2
+    # The first answer ends the wait: what fails from then on counts.
+    answers += [None, who, None]
+    assert check(5).failed == 1
+    answers += [None] * 10_000
+    found = check(0.05)
+    assert (found.requests, found.failed) == (4, 4)
 
 
 def test_a_reader_that_goes_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
