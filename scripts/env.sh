@@ -96,6 +96,14 @@ VIRTUAL_ENV=$(pwd)/$venv $venv/bin/uv pip sync --quiet --require-hashes --no-con
 purelib=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 printf '%s/src\n' "$(pwd)" >"$purelib/failover_lab.pth"
 
+# Each of a play's hundred processes would compile what it imports anew where PYTHONDONTWRITEBYTECODE is set, as in many
+# images, or where the user may not write here: a quarter of a setup's time. Of the collections, what Ansible itself
+# imports; their modules travel as source. A file that cannot be compiled says so when it is used.
+echo "make env: compiling what was installed"
+rest="$purelib/ansible_collections"
+$venv/bin/python -m compileall -q -j 0 -x '/(ansible_collections|ansible_test|mypyc|pip|setuptools)/' "$purelib" || true
+$venv/bin/python -m compileall -q -j 0 "$rest/kubernetes" "$rest/community/docker" "$rest/ansible/posix" src || true
+
 printf '%s\n' "$want" >$stamp.part
 mv $stamp.part $stamp
 core=$($venv/bin/python -c 'from importlib.metadata import version; print(version("ansible-core"))')
