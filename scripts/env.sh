@@ -101,8 +101,8 @@ printf '%s/src\n' "$(pwd)" >"$purelib/failover_lab.pth"
 # imports; their modules travel as source. A file that cannot be compiled says so when it is used.
 echo "make env: compiling what was installed"
 rest="$purelib/ansible_collections"
-$venv/bin/python -m compileall -q -j 0 -x '/(ansible_collections|ansible_test|mypyc|pip|setuptools)/' "$purelib" || true
-$venv/bin/python -m compileall -q -j 0 "$rest/kubernetes" "$rest/community/docker" "$rest/ansible/posix" src || true
+$venv/bin/python -m compileall -qq -j 0 -x '/(ansible_collections|ansible_test|mypyc|pip|setuptools)/' "$purelib" || true
+$venv/bin/python -m compileall -qq -j 0 "$rest/kubernetes" "$rest/community/docker" "$rest/ansible/posix" src || true
 
 printf '%s\n' "$want" >$stamp.part
 mv $stamp.part $stamp

@@ -27,6 +27,7 @@ def wheel(folder: Path, name: str, program: str = "") -> str:
     """Make a package, with a program if wanted; the line by which a lock names it."""
     plain = name.replace("-", "_")
     files = {
+        f"{plain}.py": "ANSWER = 42\n",
         f"{plain}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
         f"{plain}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -112,6 +113,15 @@ def test_without_any_python_it_says_what_to_install(checkout: Path, script: Scri
     assert "found no python3" in done.stderr
     assert "apt-get install python3 python3-venv" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_what_was_installed_is_compiled_whatever_the_environment_says(checkout: Path, script: Script) -> None:
+    done = script(PYTHONDONTWRITEBYTECODE="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (
+        len(list((checkout / ".venv").glob("lib/python3*/site-packages/__pycache__/ansible_core.*.pyc"))) == 1
+    )
 
 
 def everything(checkout: Path) -> dict[str, int]:
