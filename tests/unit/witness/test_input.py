@@ -446,6 +446,18 @@ def test_check_spread_waits_for_a_first_answer_alone(monkeypatch: pytest.MonkeyP
     assert (found.requests, found.failed) == (4, 4)
 
 
+def test_check_spread_gives_the_nodes_time_to_learn_of_all_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
+
+    def answer(*_: object) -> whoami.Identity:
+        return whoami.Identity("site-0" if time.monotonic() < began + 1.5 else "site-1", "lab")
+
+    monkeypatch.setattr(spread, "ask", answer)
+    wanted = spread.Spread(["site-0", "site-1"], ["lab"])
+    target = arguments.target("http://192.0.2.1")
+    assert spread.check(target, wanted, requests=300, timeout_s=10).complete
+
+
 def test_a_reader_that_goes_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_options: object) -> int:
         raise BrokenPipeError
