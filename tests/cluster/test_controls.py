@@ -6,9 +6,7 @@ A witness that reports no loss proves nothing unless it reports one where there 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PROFILE, ROOT, docker
+from .conftest import PROFILE, ROOT
+from .planted import agrees, planted
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -274,35 +273,8 @@ def mebibytes(quantity: str) -> float:
 
 
 def test_one_refusal_in_fifty_is_counted_to_the_last(unprotected: Lab, tmp_path: Path) -> None:
-    # The node itself counts how many it refused.
-    pod = unprotected.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"][0]
-    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
-    rule = [
-        *("FORWARD", "-d", address, "-p", "tcp", "--dport", "8080", "--syn"),
-        *("-m", "statistic", "--mode", "random", "--probability", "0.02"),
-        *("-j", "REJECT", "--reject-with", "tcp-reset"),
-    ]
-    program = [sys.executable, "-m", "failover_lab"]
-    environment = unprotected.environment | {"PYTHONPATH": str(ROOT / "src")}
-    docker("exec", node, "iptables", "-I", *rule)
-    try:
-        observer = subprocess.Popen(
-            [*program, "observe", f"--out={tmp_path}", f"--context={PROFILE}", "--max-duration=30"],
-            env=environment,
-        )
-        url = f"{unprotected.url()}/whoami"
-        settings = [f"--url={url}", "--rate=200", "--connections=new", "--duration=20", f"--out={tmp_path}"]
-        subprocess.run([*program, "probe", *settings], env=environment, check=True, timeout=60)
-        observer.terminate()
-        observer.wait(timeout=20)
-        rows = docker("exec", node, "iptables", "-nvxL", "FORWARD").splitlines()
-    finally:
-        docker("exec", node, "iptables", "-D", *rule)
-    refused = next(int(row.split()[0]) for row in rows if "statistic" in row and address in row)
-    subprocess.run([*program, "report", tmp_path], env=os.environ | environment, check=False, timeout=60)
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert refused > 0
-    assert report["requests"]["failed"] == refused
+    refused, report = planted(unprotected, tmp_path)
+    agrees(refused, report)
     assert causes(report) == {"endpoint_refuses": refused}
     # Its own estimate holds what is known here.
     (group,) = report["failures"]

@@ -354,7 +354,7 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
 
 def at(lab: Lab, number: signal.Signals, settings: list[str], has_come: Callable[[Lab], bool]) -> Played:
     """Run failover.yml with these settings, and send it this signal at the moment; how it ended."""
-    process = lab.start("failover", *(word for setting in settings for word in ("-e", setting)))
+    process = lab.start("failover", *SHORT, *(word for setting in settings for word in ("-e", setting)))
     began = time.monotonic()
     try:
         while not has_come(lab):

@@ -32,7 +32,7 @@ PAGES = sorted(
 # Commands that are not the repository's own, which a reader has or is told to get.
 OTHERS = {
     *(".", "cd", "cp", "export", "git", "ls", "python"),
-    *("ansible-vault", "curl", "docker", "kubectl", "minikube", "ssh"),
+    *("ansible-vault", "curl", "docker", "kubectl", "minikube", "molecule", "ssh"),
 }
 ROLES = sorted(path.parents[1].name for path in REPO.glob("roles/*/meta/argument_specs.yml"))
 PREFIXES = (*ROLES, "lab", "teardown")

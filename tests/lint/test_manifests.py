@@ -18,8 +18,7 @@ import kubernetes_validate
 import kubernetes_validate.utils
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from tests import role_variables
 
 pytestmark = pytest.mark.usefixtures("lookups")
 
@@ -49,22 +48,9 @@ def load(path: Path) -> Any:
 VERSION = load(REPO / "roles/cluster/defaults/main.yml")["cluster_kubernetes_version"].lstrip("v")
 
 
-def trusted(value: Any) -> Any:
-    """The same value, its strings allowed to be templates, as in a role's own files."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
-
-
 def templated(role: str, value: Any, **more: Any) -> Any:
     """A value as a role would see it with its defaults and with what is given."""
-    variables: dict[str, Any] = {}
-    for part in ("defaults", "vars"):
-        variables |= trusted(load(REPO / "roles" / role / part / "main.yml"))
-    variables |= {"role_path": str(REPO / "roles" / role)} | GIVEN | more
-    return Templar(loader=DataLoader(), variables=variables).template(trusted(value))
+    return role_variables.templated(role, value, **GIVEN | more)
 
 
 def templates() -> list[Path]:
@@ -80,7 +66,7 @@ def templates() -> list[Path]:
 def tasks(value: Any) -> Iterator[dict[str, Any]]:
     """All tasks below a value, however deep, that apply something."""
     if isinstance(value, dict):
-        if "kubernetes.core.k8s" in value:
+        if "definition" in value.get("kubernetes.core.k8s", {}):
             yield value["kubernetes.core.k8s"]
         value = list(value.values())
     if isinstance(value, list):

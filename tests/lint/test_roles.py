@@ -18,8 +18,9 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.block import Block
 from ansible.playbook.task import Task
 from ansible.plugins.loader import action_loader, module_loader
-from ansible.template import Templar, trust_as_template
+from ansible.template import Templar
 from jinja2 import nodes
+from tests.role_variables import trusted
 
 REPO = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in REPO.glob("roles/*/tasks"))
@@ -217,15 +218,6 @@ def test_a_setting_is_the_same_at_every_entry_point(role: Path, entry: str) -> N
     merged = options(role)
     own = specs(role)[entry].get("options") or {}
     assert {name: option for name, option in own.items() if option != merged[name]} == {}
-
-
-def trusted(value: Any) -> Any:
-    """The same value, its strings allowed to be templates, as in a role's own files."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
 
 
 @each_entry

@@ -10,8 +10,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from tests.role_variables import templated
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/site"
 TEMPLATES = sorted(path.name for path in (ROLE / "templates").glob("*.j2"))
@@ -25,31 +24,14 @@ LOGIN = {
 NEAREST_VERSION = "1.35"
 
 
-def trusted(value: Any) -> Any:
-    """The same value, its strings allowed to be templates, as in a role's own files."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
-
-
-def variables(**settings: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for part in ("defaults", "vars"):
-        found |= trusted(yaml.safe_load((ROLE / part / "main.yml").read_text()))
-    return found | GIVEN | settings
-
-
 def render(name: str, **settings: Any) -> dict[str, Any]:
-    templar = Templar(loader=DataLoader(), variables=variables(**settings))
-    text = templar.template(trust_as_template((ROLE / "templates" / name).read_text()))
+    text = templated("site", (ROLE / "templates" / name).read_text(), **GIVEN | settings)
     return dict(yaml.safe_load(str(text)))
 
 
 def problems(**settings: Any) -> list[str]:
-    templar = Templar(loader=DataLoader(), variables=variables(**settings))
-    return [str(item["remedy"]) for item in templar.template(trust_as_template("{{ __site_problems }}"))]
+    found = templated("site", "{{ __site_problems }}", **GIVEN | settings)
+    return [str(item["remedy"]) for item in found]
 
 
 def test_all_templates_are_applied() -> None:

@@ -6,32 +6,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from tests.role_variables import templated
 
 REPO = Path(__file__).resolve().parents[3]
 TAG = "0123456789abcdef0123"
-
-
-def trusted(value: Any) -> Any:
-    """The same value, its strings allowed to be templates, as in a role's own files."""
-    if isinstance(value, dict):
-        return {key: trusted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
-
-
-def templated(role: str, value: Any, **settings: Any) -> Any:
-    """A value as a role would see it with its defaults and some settings."""
-    variables: dict[str, Any] = {}
-    for part in ("defaults", "vars"):
-        variables |= trusted(yaml.safe_load((REPO / "roles" / role / part / "main.yml").read_text()))
-    return Templar(loader=DataLoader(), variables=variables | settings).template(trusted(value))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,176 @@
+"""On a cluster that the lab did not make site, drain, pod, witness and report work; nothing else changes.
+
+minikube alone starts it, with the images that are there already; then nothing of the lab asks the engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from .conftest import PROFILE, ROOT, Lab, docker
+
+if TYPE_CHECKING:
+    from .conftest import Played
+
+pytestmark = pytest.mark.cluster
+
+BARE = f"{PROFILE}-bare"
+EXISTING = ("-e", "cluster_provider=existing")
+# With an engine that nobody is to ask.
+NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+
+
+def start_flags(lab: Lab) -> list[str]:
+    """How the first lab's own cluster was started, for one of two nodes and another name."""
+    words: list[str] = json.loads((lab.state / "cluster.json").read_text())["start"]
+    ours = ("--profile=", "--nodes=")
+    return [*(w for w in words if not w.startswith(ours)), f"--profile={BARE}", "--nodes=2"]
+
+
+def minikube(lab: Lab, *words: str) -> None:
+    home = {"MINIKUBE_HOME": lab.environment["XDG_DATA_HOME"] + "/failover-lab/.minikube"}
+    done = subprocess.run(
+        words, env=lab.environment | home, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def give_addresses(bare: Lab) -> None:
+    """MetalLB, as anybody may have it."""
+    network = json.loads(docker("network", "inspect", BARE))[0]["IPAM"]["Config"][0]
+    prefix = network["Subnet"].rpartition(".")[0]
+    manifests = sorted(Path(bare.environment["LAB_CACHE"]).glob("manifests/metallb-*.yaml"))
+    settings = {
+        "load_balancer_pool": f"{prefix}.200-{prefix}.250",
+        "load_balancer_manifest": str(manifests[-1]),
+    }
+    there = {"K8S_AUTH_CONTEXT": BARE, "K8S_AUTH_KUBECONFIG": bare.environment["KUBECONFIG"]}
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible"),
+            "lab",
+            "--module-name=ansible.builtin.include_role",
+            "--args=name=load_balancer",
+            "-e",
+            json.dumps(settings),
+        ],
+        cwd=ROOT,
+        env=bare.environment | there,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.fixture(scope="module")
+def bare(lab: Lab) -> Iterator[Lab]:
+    """The cluster, with MetalLB, and within reach of the registry; gone afterwards."""
+    result = dataclasses.replace(lab, profile=BARE)
+    flags = start_flags(lab)
+    try:
+        minikube(lab, *flags)
+        docker("network", "connect", BARE, f"{PROFILE}-registry")
+        give_addresses(result)
+        yield result
+    finally:
+        subprocess.run(
+            ["docker", "network", "disconnect", "--force", BARE, f"{PROFILE}-registry"],
+            capture_output=True,
+            timeout=60,
+            check=False,  # it may not have come so far
+        )
+        minikube(lab, flags[0], "delete", f"--profile={BARE}")
+
+
+@pytest.fixture(scope="module")
+def image(lab: Lab) -> tuple[str, ...]:
+    """The site's image, and how to pull it."""
+    spec = lab.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"]
+    settings = {
+        "site_image": spec["containers"][0]["image"],
+        "site_replicas": 3,
+        "site_pull_registry": f"{PROFILE}-registry:5000",
+        "site_pull_username": "lab",
+        "site_pull_password": (lab.state / "registry" / "password").read_text().strip(),
+    }
+    path = lab.home / "existing.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(settings))
+    return (*EXISTING, "-e", f"@{path}")
+
+
+def objects(bare: Lab) -> dict[str, Any]:
+    """What the lab must not touch: the specs of the nodes and of every workload outside the site."""
+    found = {f"Node/{n['metadata']['name']}": n["spec"] for n in bare.get("nodes")["items"]}
+    for item in bare.get("deployments,daemonsets,configmaps", "--all-namespaces")["items"]:
+        meta = item["metadata"]
+        if meta["namespace"] != "site":
+            name = f"{item['kind']}/{meta['namespace']}/{meta['name']}"
+            found[name] = item.get("spec") or item.get("data")
+    return found
+
+
+def report_of(played: Played, bare: Lab) -> Any:
+    assert played.returncode == 0, played.output[-6000:]
+    return json.loads((bare.reports / "latest" / "report.json").read_text())
+
+
+def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, image: tuple[str, ...]) -> None:
+    before = objects(bare)
+    played = bare.play("setup", *image, **NO_ENGINE)
+    assert played.returncode == 0, played.output[-6000:]
+    assert len(bare.pods()) == 3
+    again = bare.play("setup", *image, **NO_ENGINE)
+    assert again.changed == 0, again.output[-4000:]
+
+    pods = bare.pods()
+    drain = report_of(bare.play("failover", *EXISTING, **NO_ENGINE), bare)
+    assert drain["requests"]["failed"] == 0
+    assert drain["lab"]["minikube"] is None
+    assert {row["uid"] for row in drain["replacements"]}.isdisjoint(uid for uid, _ in pods.values())
+    assert bare.cordoned() == []
+
+    killed = report_of(bare.play("failover", *EXISTING, "-e", "fault_kind=pod", **NO_ENGINE), bare)
+    assert len(killed["displaced"]) == 1
+    assert all(row["answers"] > 0 for row in killed["replacements"])
+
+    for kind in ("kill", "kubelet"):
+        refused = bare.play("failover", *EXISTING, "-e", f"fault_kind={kind}", **NO_ENGINE)
+        assert refused.returncode != 0
+        assert f"fault_kind={kind} needs a driver" in refused.error
+    assert objects(bare) == before
+
+    screen = bare.play("status", *EXISTING, **NO_ENGINE)
+    assert "3 of 3 pods ready" in screen.output
+    gone = bare.play("teardown", *EXISTING, **NO_ENGINE)
+    assert gone.returncode == 0, gone.output[-4000:]
+    assert "site" not in [item["metadata"]["name"] for item in bare.get("namespaces")["items"]]
+    assert objects(bare) == before
+    assert bare.play("teardown", *EXISTING, **NO_ENGINE).changed == 0
+
+
+def test_a_context_that_is_none_is_refused(lab: Lab) -> None:
+    config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
+    assert "nobody" not in {context["name"] for context in config["contexts"]}
+    refused = dataclasses.replace(lab, profile="nobody").play("setup", *EXISTING, **NO_ENGINE)
+    assert refused.returncode != 0
+    assert "the context nobody" in refused.error
+    assert "get-contexts" in refused.error
+
+
+def test_what_would_change_its_nodes_is_refused(lab: Lab) -> None:
+    refused = lab.play("setup", *EXISTING, "-e", "cluster_failure_detection=fast")
+    assert refused.returncode != 0
+    assert "which the lab does not do to a cluster that it did not make" in refused.error

@@ -1,0 +1,321 @@
+"""One thing is broken on purpose, and whoever judges the lab goes red and names it.
+
+The judges are molecule's: molecule/default/verify.yml for the lab, molecule/drain/verify.yml for a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .conftest import PROFILE, ROOT, docker
+from .planted import agrees, planted
+
+if TYPE_CHECKING:
+    from .conftest import Lab
+
+pytestmark = pytest.mark.cluster
+
+SITE = "--namespace=site"
+POOLS = "--namespace=metallb-system"
+CONTAINER = "/spec/template/spec/containers/0"
+
+
+def judged(lab: Lab, scenario: str, folder: Path) -> str:
+    """What the scenario's judge says: the name of the task that failed; empty if all is well."""
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            f"molecule/{scenario}/verify.yml",
+            "-e",
+            json.dumps({"lab_profile": lab.profile, "reports": str(lab.reports), "evidence": str(folder)}),
+        ],
+        cwd=ROOT,
+        env=lab.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode == 0:
+        return ""
+    assert "pods" in {path.stem for path in folder.iterdir()}, f"no evidence was kept: {done.stdout[-3000:]}"
+    words = re.findall(r"msg: (?:>-\n|'|\")?\s*(.*?): .*?What the cluster says", done.stdout, re.DOTALL)
+    assert words, done.stdout[-3000:]
+    return " ".join(words[-1].split())
+
+
+def patched(lab: Lab, what: str, change: str, back: str, namespace: str = SITE) -> Iterator[None]:
+    lab.kubectl("patch", *what.split(), namespace, "--type=json", f"--patch={change}")
+    try:
+        yield
+    finally:
+        lab.kubectl("patch", *what.split(), namespace, "--type=json", f"--patch={back}")
+
+
+def rolled_out(lab: Lab) -> None:
+    lab.kubectl("rollout", "status", "deployment/site", SITE, "--timeout=50s")
+    deadline = time.monotonic() + 60
+    while any("deletionTimestamp" in pod["metadata"] for pod in lab.get("pods", SITE)["items"]):
+        assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def selector(lab: Lab) -> Iterator[None]:
+    """The Service's selector fits no pod."""
+    path = "/spec/selector/app.kubernetes.io~1name"
+    change = '[{"op": "replace", "path": "%s", "value": "%s"}]'
+    yield from patched(lab, "service site", change % (path, "nobody"), change % (path, "site"))
+
+
+@contextlib.contextmanager
+def readiness(lab: Lab) -> Iterator[None]:
+    """What readiness asks for does not exist."""
+    path = f"{CONTAINER}/readinessProbe/httpGet/path"
+    before = lab.get("deployment", "site", SITE)["spec"]["template"]["spec"]["containers"][0]
+    change = '[{"op": "replace", "path": "%s", "value": "%s"}]'
+    good = before["readinessProbe"]["httpGet"]["path"]
+    yield from patched(lab, "deployment site", change % (path, "/nothing"), change % (path, good))
+    rolled_out(lab)
+
+
+@contextlib.contextmanager
+def replicas(lab: Lab) -> Iterator[None]:
+    """There is one replica."""
+    lab.kubectl("scale", "deployment/site", SITE, "--replicas=1")
+    try:
+        yield
+    finally:
+        lab.kubectl("scale", "deployment/site", SITE, "--replicas=4")
+        rolled_out(lab)
+
+
+@contextlib.contextmanager
+def cordon(lab: Lab) -> Iterator[None]:
+    """A cordon was left behind."""
+    lab.kubectl("cordon", f"{PROFILE}-m02")
+    try:
+        yield
+    finally:
+        lab.kubectl("uncordon", f"{PROFILE}-m02")
+
+
+@contextlib.contextmanager
+def pull_secret(lab: Lab) -> Iterator[None]:
+    """What the nodes pull with is gone."""
+    pod = lab.get("pods", SITE)["items"][0]
+    name = pod["spec"]["imagePullSecrets"][0]["name"]
+    secret = lab.get("secret", name, SITE)
+    lab.kubectl("delete", "secret", name, SITE)
+    try:
+        yield
+    finally:
+        secret["metadata"] = {key: secret["metadata"][key] for key in ("name", "namespace")}
+        path = lab.home / "secret.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(secret))
+        lab.kubectl("create", f"--filename={path}")
+        path.unlink()
+
+
+@contextlib.contextmanager
+def pool(lab: Lab) -> Iterator[None]:
+    """The load balancer has no addresses, and the Service none."""
+    found = lab.get("ipaddresspools.metallb.io", POOLS)["items"][0]
+    name = found["metadata"]["name"]
+    lab.kubectl("delete", "ipaddresspools.metallb.io", name, POOLS)
+    try:
+        yield
+    finally:
+        found["metadata"] = {key: found["metadata"][key] for key in ("name", "namespace")}
+        found.pop("status", None)
+        path = lab.home / "pool.json"
+        path.write_text(json.dumps(found))
+        lab.kubectl("create", f"--filename={path}")
+        deadline = time.monotonic() + 60
+        while not lab.get("service", "site", SITE)["status"]["loadBalancer"].get("ingress"):
+            assert time.monotonic() < deadline, "no address again within 60 s"
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def other_image(lab: Lab) -> Iterator[None]:
+    """The pods run another image of the registry, made of another style sheet."""
+    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
+    before = lab.get("deployment", "site", SITE)["spec"]["template"]["spec"]["containers"][0]["image"]
+    repository = before.partition("@")[0].partition("/")[2]
+    local = f"127.0.0.1:{port}/{repository}"
+    context = lab.home / "sabotage"
+    context.mkdir(exist_ok=True)
+    (context / "style.css").write_text("/* nothing */\n")
+    login = ("--config", str(lab.state / "docker"))
+    docker(*login, "pull", f"{local}@{before.partition('@')[2]}")
+    (context / "Dockerfile").write_text(
+        f"FROM {local}@{before.partition('@')[2]}\nCOPY style.css /site/html/assets/style.css\n"
+    )
+    docker("build", "--quiet", f"--tag={local}:sabotage", str(context))
+    docker(*login, "push", "--quiet", f"{local}:sabotage")
+    digest = docker("image", "inspect", "--format={{index .RepoDigests 0}}", f"{local}:sabotage")
+    image = f"{before.partition('@')[0]}@{digest.strip().partition('@')[2]}"
+    docker("image", "rm", f"{local}:sabotage")
+    lab.kubectl("set", "image", "deployment/site", f"site={image}", SITE)
+    try:
+        rolled_out(lab)
+        yield
+    finally:
+        lab.kubectl("set", "image", "deployment/site", f"site={before}", SITE)
+        rolled_out(lab)
+
+
+@contextlib.contextmanager
+def page(lab: Lab) -> Iterator[None]:
+    """One of the pages is missing."""
+    text = (ROOT / "site" / "nginx.conf").read_text(encoding="utf-8")
+    here = "location = /whoami {"
+    assert here in text
+    path = lab.home / "nginx.conf"
+    path.write_text(
+        text.replace(here, f"location = /about {{ return 404; }}\n        {here}"), encoding="utf-8"
+    )
+    lab.kubectl("create", "configmap", "sabotage", SITE, f"--from-file=nginx.conf={path}")
+    volume = {"name": "sabotage", "configMap": {"name": "sabotage"}}
+    mount = {"name": "sabotage", "mountPath": "/site/nginx.conf", "subPath": "nginx.conf"}
+    try:
+        add = [
+            {"op": "add", "path": "/spec/template/spec/volumes/-", "value": volume},
+            {"op": "add", "path": f"{CONTAINER}/volumeMounts/-", "value": mount},
+        ]
+        lab.kubectl("patch", "deployment", "site", SITE, "--type=json", f"--patch={json.dumps(add)}")
+        rolled_out(lab)
+        yield
+    finally:
+        lab.kubectl("rollout", "undo", "deployment/site", SITE)
+        rolled_out(lab)
+        lab.kubectl("delete", "configmap", "sabotage", SITE)
+
+
+@contextlib.contextmanager
+def paused(_lab: Lab) -> Iterator[None]:
+    """A node is paused, and the cluster does not know it yet."""
+    docker("pause", f"{PROFILE}-m02")
+    try:
+        yield
+    finally:
+        docker("unpause", f"{PROFILE}-m02")
+
+
+@contextlib.contextmanager
+def registry(_lab: Lab) -> Iterator[None]:
+    """The registry has ended."""
+    docker("stop", "--time=1", f"{PROFILE}-registry")
+    try:
+        yield
+    finally:
+        docker("start", f"{PROFILE}-registry")
+
+
+SABOTAGE: dict[str, tuple[Callable[[Lab], AbstractContextManager[None]], str]] = {
+    "selector": (selector, "The Service leads to the site's pods"),
+    "readiness": (readiness, "Four pods are ready, some on each node"),
+    "replicas": (replicas, "Four pods are ready, some on each node"),
+    "cordon": (cordon, "No node is cordoned"),
+    "pull secret": (pull_secret, "What the nodes pull with is there"),
+    "pool": (pool, "The load balancer has addresses, and has given one"),
+    "image": (other_image, "What is served is what site/ holds"),
+    "page": (page, "The pages that it leads to"),
+    "paused": (paused, "Every node is ready, and runs in the engine"),
+    "registry": (registry, "Where the registry listens"),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(lab: Lab) -> Lab:
+    """The lab as setup leaves it."""
+    played = lab.play("setup")
+    assert played.returncode == 0, played.output[-4000:]
+    return lab
+
+
+def test_a_sound_lab_is_called_sound(sound: Lab, tmp_path: Path) -> None:
+    assert judged(sound, "default", tmp_path) == ""
+
+
+@pytest.mark.parametrize("what", list(SABOTAGE))
+def test_what_is_broken_is_named(sound: Lab, tmp_path: Path, what: str) -> None:
+    sabotage, name = SABOTAGE[what]
+    with sabotage(sound):
+        assert judged(sound, "default", tmp_path) == name
+
+
+def test_what_was_broken_is_mended(sound: Lab, tmp_path: Path) -> None:
+    assert judged(sound, "default", tmp_path) == ""
+
+
+@pytest.fixture(scope="module")
+def run(sound: Lab) -> Path:
+    """The folder of a drain that passed."""
+    played = sound.play("failover", "-e", "witness_steady_s=2")
+    assert played.returncode == 0, played.output[-4000:]
+    return (sound.reports / "latest").resolve()
+
+
+@contextlib.contextmanager
+def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
+    before = path.read_text()
+    path.write_text(change(before))
+    assert path.read_text() != before
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def test_a_true_report_is_called_true(sound: Lab, run: Path, tmp_path: Path) -> None:
+    assert run.exists()
+    assert judged(sound, "drain", tmp_path) == ""
+
+
+def test_a_report_with_a_false_count_is_named(sound: Lab, run: Path, tmp_path: Path) -> None:
+    report = json.loads((run / "report.json").read_text())
+    total = report["requests"]["total"]
+    with changed(
+        run / "report.json", lambda text: text.replace(f'"total": {total}', f'"total": {total + 1}', 1)
+    ):
+        assert judged(sound, "drain", tmp_path) == "After | The report counts them so"
+
+
+def test_a_report_that_calls_an_old_pod_a_replacement_is_named(sound: Lab, run: Path, tmp_path: Path) -> None:
+    report = json.loads((run / "report.json").read_text())
+    old, new = report["displaced"][0]["uid"], report["replacements"][0]["uid"]
+    with changed(run / "report.json", lambda text: text.replace(new, old)):
+        assert judged(sound, "drain", tmp_path) == (
+            "After | The replacements are pods that were not there before, and answered"
+        )
+
+
+def test_a_witness_that_always_says_ok_is_named(sound: Lab, tmp_path: Path) -> None:
+    """The kernel that refused its requests counted them too."""
+    blind = tmp_path / "src"
+    shutil.copytree(ROOT / "src", blind)
+    engine = blind / "failover_lab" / "probe" / "engine.py"
+    here = "        assert e.outcome is not None  # noqa: S101\n        pod, node"
+    assert here in engine.read_text()
+    engine.write_text(engine.read_text().replace(here, f"        e.outcome = type(e.outcome)('ok')\n{here}"))
+    (tmp_path / "run").mkdir()
+    refused, report = planted(sound, tmp_path / "run", blind)
+    with pytest.raises(AssertionError, match=f"the node refused {refused} connections, the witness saw 0"):
+        agrees(refused, report)

@@ -1,0 +1,35 @@
+"""A role's settings and variables, templated without a play."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROLES = Path(__file__).parents[1] / "roles"
+
+
+def trusted(value: Any) -> Any:
+    """The same value, its strings allowed to be templates, as in a role's own files."""
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def variables(role: str, **settings: Any) -> dict[str, Any]:
+    """A role's defaults and variables, and over them what somebody has set."""
+    found: dict[str, Any] = {}
+    for part in ("defaults", "vars"):
+        path = ROLES / role / part / "main.yml"
+        found |= trusted(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    return found | {"role_path": str(ROLES / role)} | settings
+
+
+def templated(role: str, value: Any, **settings: Any) -> Any:
+    """A value as a role would see it."""
+    return Templar(loader=DataLoader(), variables=variables(role, **settings)).template(trusted(value))
