@@ -142,6 +142,9 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     assert {row["uid"] for row in drain["replacements"]}.isdisjoint(uid for uid, _ in pods.values())
     assert bare.cordoned() == []
 
+    # With two nodes all pods are on the other one now.
+    played = bare.play("setup", *image, **NO_ENGINE)
+    assert played.returncode == 0, played.output[-6000:]
     killed = report_of(bare.play("failover", *EXISTING, "-e", "fault_kind=pod", **NO_ENGINE), bare)
     assert len(killed["displaced"]) == 1
     assert all(row["answers"] > 0 for row in killed["replacements"])
