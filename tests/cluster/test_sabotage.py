@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -53,9 +52,9 @@ def judged(lab: Lab, scenario: str, folder: Path) -> str:
     if done.returncode == 0:
         return ""
     assert "pods" in {path.stem for path in folder.iterdir()}, f"no evidence was kept: {done.stdout[-3000:]}"
-    words = re.findall(r"msg: (?:>-\n|'|\")?\s*(.*?): .*?What the cluster says", done.stdout, re.DOTALL)
-    assert words, done.stdout[-3000:]
-    return " ".join(words[-1].split())
+    name, _, why = (folder / "failed.txt").read_text().partition("\n")
+    print(f"{name}: {why}")
+    return name
 
 
 def patched(lab: Lab, what: str, change: str, back: str, namespace: str = SITE) -> Iterator[None]:
