@@ -368,6 +368,12 @@ def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert (found["mine"], found["alive"], found["changed"]) == (True, False, False)
     assert found["found"]["pid"] == found["pid"] == running.pid
+    assert found["invocation"]["module_args"] == {
+        "path": str(account),
+        "state": "read",
+        "content": {},
+        "step": "",
+    }
     assert "/proc/none/x could not be kept" in output
     # Its process is over now.
     assert not journal.is_alive(journal.read(account))

@@ -30,15 +30,14 @@ class ActionModule(Normal):
             result: dict[str, Any] = super().run(tmp, task_vars)
             return result
         _, wanted = self.validate_argument_spec(argument_spec=journal.ARGUMENTS)
+        path = Path(os.path.expandvars(wanted["path"])).expanduser()
+        # By this the callback `interrupted` sees an account being opened, as in a module's result.
+        told = {"invocation": {"module_args": wanted | {"path": str(path)}}}
         try:
-            return journal.keep(
-                Path(os.path.expandvars(wanted["path"])).expanduser(),
-                wanted["state"],
-                wanted["content"],
-                wanted["step"],
-                check_mode=self._task.check_mode,
+            return told | journal.keep(
+                path, wanted["state"], wanted["content"], wanted["step"], check_mode=self._task.check_mode
             )
         except journal.Refusal as refusal:
-            return {"failed": True, "msg": str(refusal)}
+            return told | {"failed": True, "msg": str(refusal)}
         except OSError as error:
-            return {"failed": True, "msg": f"The account {wanted['path']} could not be kept: {error}."}
+            return told | {"failed": True, "msg": f"The account {path} could not be kept: {error}."}
