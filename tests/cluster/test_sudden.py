@@ -417,8 +417,8 @@ INTERRUPTED: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
 
 @pytest.mark.parametrize("moment", list(INTERRUPTED))
 def test_control_c_puts_right_and_reports_at_once(lab: Lab, moment: str) -> None:
-    # Into a task that takes its time, each of these. Between two, one Ctrl-C in ten is lost: Python passes over what
-    # is raised in a handler of its own for a fork, and Ansible forks for every task.
+    # Into a task that takes its time. Between two, one Ctrl-C in ten is lost: Python passes over
+    # what is raised in a handler of its own for a fork, and Ansible forks for every task.
     played = at(lab, signal.SIGINT, *INTERRUPTED[moment], settle_s=1.0)
     assert played.returncode != 0
     assert "Interrupted: putting right" in played.output
