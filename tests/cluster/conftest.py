@@ -142,6 +142,19 @@ class Lab:
             if "deletionTimestamp" not in pod["metadata"]
         }
 
+    def rolled_out(self) -> None:
+        """Wait until the site's Deployment is rolled out."""
+        self.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=50s")
+
+    def settled(self) -> None:
+        """Wait until none of the site's pods is on its way out."""
+        deadline = time.monotonic() + 60
+        while any(
+            "deletionTimestamp" in pod["metadata"] for pod in self.get("pods", "--namespace=site")["items"]
+        ):
+            assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
+            time.sleep(0.5)
+
     def cordoned(self) -> list[str]:
         """The nodes that take no pods."""
         return [

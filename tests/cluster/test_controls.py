@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +35,7 @@ def patch(lab: Lab, *operations: dict[str, Any]) -> None:
         *("patch", "deployment", "site", "--namespace=site", "--type=json"),
         f"--patch={json.dumps(operations)}",
     )
-    rolled_out(lab)
-
-
-def rolled_out(lab: Lab) -> None:
-    lab.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=50s")
+    lab.rolled_out()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +61,7 @@ def unprotected(protected: Lab) -> Iterator[Lab]:
         path = lab.home / f"{kind}.json"
         path.write_text(json.dumps(thing))
         lab.kubectl("create", f"--filename={path}")
-    rolled_out(lab)
+    lab.rolled_out()
     # What was asked of nobody is remembered for two minutes, and would be asked of nobody again.
     for node in (PROFILE, f"{PROFILE}-m02", f"{PROFILE}-m03"):
         subprocess.run(
@@ -190,7 +185,7 @@ def on_one_node(lab: Lab) -> str:
         lab.kubectl(
             "delete", "pods", "--namespace=site", "--selector=app.kubernetes.io/name=site", "--wait=true"
         )
-        rolled_out(lab)
+        lab.rolled_out()
     finally:
         lab.kubectl("uncordon", *others)
     assert {node for _, node in lab.pods().values()} == {worker}
@@ -205,17 +200,9 @@ def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> N
     assert main_cause(drained(unprotected, "-e", f"fault_node={node}")) == "no_endpoint"
 
 
-def none_is_going(lab: Lab) -> None:
-    """Wait until none of the site's pods is on its way out."""
-    deadline = time.monotonic() + 60
-    while any("deletionTimestamp" in pod["metadata"] for pod in lab.get("pods", "--namespace=site")["items"]):
-        assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
-        time.sleep(0.5)
-
-
 def test_without_spare_room_a_drain_is_refused(unprotected: Lab) -> None:
     # What pods still take that are going would be room for others a moment later.
-    none_is_going(unprotected)
+    unprotected.settled()
     image = unprotected.get("deployment", "site", "--namespace=site")["spec"]["template"]["spec"][
         "containers"
     ][0]

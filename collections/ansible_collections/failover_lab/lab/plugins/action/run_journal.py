@@ -5,7 +5,6 @@ A run opens, reads and continues its account a dozen times; each process takes a
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ class ActionModule(Normal):
             result: dict[str, Any] = super().run(tmp, task_vars)
             return result
         _, wanted = self.validate_argument_spec(argument_spec=journal.ARGUMENTS)
-        path = Path(os.path.expandvars(wanted["path"])).expanduser()
+        path = Path(wanted["path"])
         # By this the callback `interrupted` sees an account being opened, as in a module's result.
         told = {"invocation": {"module_args": wanted | {"path": str(path)}}}
         try:
