@@ -232,27 +232,28 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
-def put_right(result: Lab) -> None:
-    """Remove what a killed test run has left: its containers outlive it, and the machine."""
-    if not (result.home / "data").exists():
-        return
-    # Without a running engine nobody knows what there is to remove.
-    engine = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible"),
-            "lab",
-            "--module-name=ansible.builtin.include_role",
-            "--args=name=engine",
-        ],
+def apply_role(name: str, environment: dict[str, str], *options: str) -> None:
+    """Apply one role, without a playbook."""
+    program = Path(sys.executable).with_name("ansible")
+    done = subprocess.run(
+        [program, "lab", "--module-name=ansible.builtin.include_role", f"--args=name={name}", *options],
         cwd=ROOT,
-        env=result.environment,
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
-    assert engine.returncode == 0, engine.stdout[-6000:]
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def put_right(result: Lab) -> None:
+    """Remove what a killed test run has left: its containers outlive it, and the machine."""
+    if not (result.home / "data").exists():
+        return
+    # Without a running engine nobody knows what there is to remove.
+    apply_role("engine", result.environment)
     second = dataclasses.replace(result, profile=SECOND)
     for left in [second, result] if second.state.exists() else [result]:
         gone = left.play("teardown")

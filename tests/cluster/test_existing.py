@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from .conftest import PROFILE, ROOT, Lab, docker
+from .conftest import PROFILE, Lab, apply_role, docker
 
 if TYPE_CHECKING:
     from .conftest import Played
@@ -54,24 +53,7 @@ def give_addresses(bare: Lab) -> None:
         "load_balancer_manifest": str(manifests[-1]),
     }
     there = {"K8S_AUTH_CONTEXT": BARE, "K8S_AUTH_KUBECONFIG": bare.environment["KUBECONFIG"]}
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible"),
-            "lab",
-            "--module-name=ansible.builtin.include_role",
-            "--args=name=load_balancer",
-            "-e",
-            json.dumps(settings),
-        ],
-        cwd=ROOT,
-        env=bare.environment | there,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+    apply_role("load_balancer", bare.environment | there, "-e", json.dumps(settings))
 
 
 @pytest.fixture(scope="module")
