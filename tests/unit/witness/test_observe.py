@@ -143,6 +143,13 @@ def until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def status(out: Path) -> dict[str, Any]:
+    """What the observer says of itself; nothing before it first did."""
+    path = out / "observer.json"
+    said: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return said
+
+
 def observed(api: ApiServer, out: Path, *, over: Callable[[], object] | None = None) -> list[dict[str, Any]]:
     """Observe until the script, or something else, is over; gives back the log's lines."""
     stop_file = out / "stop"
@@ -155,7 +162,8 @@ def observed(api: ApiServer, out: Path, *, over: Callable[[], object] | None = N
     thread.start()
     try:
         until(over or api.idle.is_set)
-        until(lambda: json.loads((out / "observer.json").read_text())["state"] == "watching")
+        # The watches begin before it says so.
+        until(lambda: status(out).get("state") == "watching")
     finally:
         stop_file.touch()
         thread.join(timeout=5)
@@ -163,7 +171,7 @@ def observed(api: ApiServer, out: Path, *, over: Callable[[], object] | None = N
     assert [t.name for t in threading.enumerate() if t.name.startswith("watch-")] == []
     lines = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     assert result == [len(lines)]
-    assert json.loads((out / "observer.json").read_text())["state"] == "ended"
+    assert status(out)["state"] == "ended"
     return lines
 
 
@@ -293,13 +301,9 @@ def test_what_cannot_be_listed_is_named_with_its_reason(tmp_path: Path) -> None:
     )
     observing.start()
 
-    def status() -> Any:
-        path = tmp_path / "observer.json"
-        return json.loads(path.read_text()) if path.exists() else {}
-
     try:
-        until(lambda: status().get("trouble"))
-        found = status()
+        until(lambda: status(tmp_path).get("trouble"))
+        found = status(tmp_path)
     finally:
         stop.touch()
         observing.join(timeout=5)
@@ -347,7 +351,7 @@ def test_the_command(
     assert capsys.readouterr().out == "1 changes written; stopped: the hard bound of 0.3 s\n"
     assert cli.main([*base, "--out", str(tmp_path / "run"), "--context", "other"]) == 2
     assert "no access to the cluster" in capsys.readouterr().err
-    said = json.loads((tmp_path / "run" / "observer.json").read_text())
+    said = status(tmp_path / "run")
     assert said["state"] == "ended"
     assert said["trouble"].startswith("no access to the cluster")
     assert cli.main([*base, "--out", "/proc/none/x"]) == 2
