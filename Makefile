@@ -15,7 +15,7 @@ QUICK_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
 TWO = -n 2 --dist worksteal
 
 # Those that measure, and those that share one lab. The toolchain late: its proof uses what the cluster had built.
-LAB_TESTS = $(wildcard tests/instrument tests/browser tests/cluster tests/toolchain tests/molecule)
+LAB_TESTS = $(wildcard tests/pythons tests/instrument tests/browser tests/cluster tests/toolchain tests/molecule)
 
 # What ARGS choose may be in one half of the tests alone: that nothing was chosen is pytest's status 5.
 SOME = $(if $(ARGS),|| [ $$? -eq 5 ])

@@ -81,8 +81,19 @@ class Lab:
         settings = {"lab_profile": self.profile, "lab_reports_dir": str(self.reports)}
         return [program, f"{playbook}.yml", "-e", json.dumps(settings), *options]
 
+    @property
+    def played(self) -> Path:
+        """Where it is written down what was played: a list of words in each line."""
+        return self.home / "played.jsonl"
+
+    def note(self, playbook: str, options: tuple[str, ...]) -> None:
+        """Write down what is played."""
+        with self.played.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(["ansible-playbook", f"{playbook}.yml", *options]) + "\n")
+
     def play(self, playbook: str, *options: str, **environment: str) -> Played:
         """Run a play to its end."""
+        self.note(playbook, options)
         began = time.monotonic()
         done = subprocess.run(
             self.command(playbook, *options),
@@ -101,6 +112,7 @@ class Lab:
         self, playbook: str, *options: str, output: int | IO[str] = subprocess.PIPE
     ) -> subprocess.Popen[str]:
         """Start a play as the leader of a process group of its own."""
+        self.note(playbook, options)
         return subprocess.Popen(
             self.command(playbook, *options),
             cwd=ROOT,
@@ -181,14 +193,17 @@ class Lab:
         with urllib.request.urlopen(self.url() + path, timeout=5) as answer:  # noqa: S310 - our own cluster
             return answer.read().decode(), {key.lower(): value for key, value in answer.headers.items()}
 
+    def registry_port(self) -> int:
+        """Where the lab's own registry listens, on loopback."""
+        return int(docker("port", f"{self.profile}-registry", "5000/tcp").rpartition(":")[2])
+
     def registry(self, path: str, *, login: bool = True) -> Any:
         """Ask the lab's own registry.
 
         Raises:
             urllib.error.HTTPError: it said no.
         """
-        port = docker("port", f"{self.profile}-registry", "5000/tcp").rpartition(":")[2].strip()
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+        request = urllib.request.Request(f"http://127.0.0.1:{self.registry_port()}{path}")
         if login:
             password = (self.state / "registry" / "password").read_text().strip()
             request.add_header(
@@ -212,6 +227,7 @@ ORDER = [
     "test_detection",
     "test_two_at_once",
     "test_sudden",
+    "test_documented",
     "test_teardown",
 ]
 

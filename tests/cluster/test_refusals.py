@@ -75,11 +75,14 @@ def refuses(lab: Lab, playbook: str, settings: list[str], words: list[str], **en
 
 
 def test_a_wrong_password_for_a_real_registry_applies_nothing(lab: Lab) -> None:
-    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
     refuses(
         lab,
         "setup",
-        [f"registry_url=127.0.0.1:{port}", "registry_username=lab", "registry_password=secret-word"],
+        [
+            f"registry_url=127.0.0.1:{lab.registry_port()}",
+            "registry_username=lab",
+            "registry_password=secret-word",
+        ],
         ["refused the login of 'lab'", "registry_username and registry_password"],
     )
 

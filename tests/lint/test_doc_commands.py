@@ -11,28 +11,22 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.pages import PAGES, blocks, commands_of, spans, typed
 
 from failover_lab import cli, predict
 from failover_lab.report import verdict, words
 
 REPO = Path(__file__).resolve().parents[2]
 PLUGINS = REPO / "collections/ansible_collections/failover_lab/lab/plugins"
-PAGES = sorted(
-    page
-    for page in [*REPO.glob("*.md"), *REPO.glob("docs/**/*.md"), *REPO.glob("roles/*/README.md")]
-    # Made from the argument specs; another test compares them.
-    if page.parent != REPO / "docs" / "roles"
-)
 # Commands that are not the repository's own, which a reader has or is told to get.
 OTHERS = {
     *(".", "cd", "cp", "export", "git", "ls", "python"),
-    *("ansible-vault", "curl", "docker", "kubectl", "minikube", "molecule", "ssh"),
+    *("ansible-vault", "curl", "docker", "install", "kubectl", "minikube", "molecule", "ssh", "sudo"),
 }
 ROLES = sorted(path.parents[1].name for path in REPO.glob("roles/*/meta/argument_specs.yml"))
 PREFIXES = (*ROLES, "lab", "teardown")
@@ -43,49 +37,6 @@ PLACEHOLDER = re.compile(r"…|\b[A-Z]{4,}\b")
 
 class UnknownError(Exception):
     """What there is not, in words."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page."""
-
-    language: str
-    text: str
-
-
-def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a page, indented ones as well."""
-    found = re.findall(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
-    return [
-        Block(language, re.sub(rf"^{indent}", "", inner, flags=re.MULTILINE))
-        for indent, language, inner in found
-    ]
-
-
-def spans(text: str) -> list[str]:
-    """The words of code within the prose."""
-    prose = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return [span.replace("\n", " ") for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose)]
-
-
-def commands_of(line: str) -> Iterator[list[str]]:
-    """The commands of a shell line, one after the other, without assignments before them and redirections."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
-    lexer.whitespace_split = True
-    command: list[str] = []
-    skip = False
-    for word in lexer:
-        if set(word) <= set("<>"):
-            skip = True
-        elif set(word) <= set("&|;"):
-            yield command
-            command = []
-        elif skip:
-            skip = False
-        elif command or not re.fullmatch(r"[A-Za-z_]+=.*", word):
-            command.append(word)
-    if command:
-        yield command
 
 
 @functools.cache
@@ -250,9 +201,8 @@ Loader.add_constructor("!vault", lambda *_: "…")
 
 
 def wrong_in_console(text: str) -> list[str]:
-    lines = text.replace("\\\n", " ").splitlines()
-    typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    return wrong_commands(typed) if typed else ["a console block in which nothing is typed (after '$ ')"]
+    lines = typed(text)
+    return wrong_commands(lines) if lines else ["a console block in which nothing is typed (after '$ ')"]
 
 
 def wrong_commands(lines: list[str]) -> list[str]:

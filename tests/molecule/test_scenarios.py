@@ -32,7 +32,7 @@ def molecule(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_scenarios() -> None:
-    assert {"default", *SHARING, "engine", "image", "registry", "toolchain"} <= set(SCENARIOS)
+    assert {"default", *SHARING, "alternative", "engine", "image", "registry", "toolchain"} <= set(SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", ALONE)
