@@ -1,4 +1,4 @@
-"""The lab under another Python, which brings another Ansible: its plugins, modules and roles do the same there."""
+"""Under another Python, which brings another Ansible, the plugins, modules and roles do the same."""
 
 from __future__ import annotations
 
