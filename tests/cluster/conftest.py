@@ -7,6 +7,7 @@ interface of the registry itself.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -246,6 +247,21 @@ def docker(*arguments: str) -> str:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def paused(lab: Lab, node: str) -> Iterator[None]:
+    """A node stands still; afterwards the cluster, too, takes it for well."""
+    docker("pause", node)
+    try:
+        yield
+    finally:
+        docker("unpause", node)
+        # At its next look its kubelet may find that the runtime was silent for too long, and call the node
+        # not ready until the look after that. It looks every ten seconds.
+        time.sleep(11)
+        lab.kubectl("wait", "--for=condition=Ready", f"node/{node}", "--timeout=50s")
+        lab.rolled_out()
 
 
 def apply_role(name: str, environment: dict[str, str], *options: str) -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .conftest import PROFILE, Lab, docker
+from .conftest import PROFILE, Lab, docker, paused
 
 pytestmark = pytest.mark.cluster
 
@@ -139,16 +139,13 @@ def test_breaking_and_recovering_need_an_engine(lab: Lab, playbook: str, setting
     refuses(lab, playbook, settings, words, DOCKER_HOST="tcp://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("kind", ["drain", "pod"])
-def test_a_paused_node_that_the_cluster_still_takes_for_ready(lab: Lab, kind: str) -> None:
+def test_a_paused_node_that_the_cluster_still_takes_for_ready(lab: Lab) -> None:
     node = f"{PROFILE}-m02"
-    docker("pause", node)
-    try:
-        refuses(
-            lab,
-            "failover",
-            [f"fault_kind={kind}", f"fault_node={node}"],
-            [f"{node} is faulted already (its container is paused)", "recover.yml"],
-        )
-    finally:
-        docker("unpause", node)
+    with paused(lab, node):
+        for kind in ("drain", "pod"):
+            refuses(
+                lab,
+                "failover",
+                [f"fault_kind={kind}", f"fault_node={node}"],
+                [f"{node} is faulted already (its container is paused)", "recover.yml"],
+            )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import PROFILE, ROOT, docker
+from .conftest import PROFILE, ROOT, docker, paused
 from .planted import agrees, planted
 
 if TYPE_CHECKING:
@@ -206,16 +206,6 @@ def page(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def paused(_lab: Lab) -> Iterator[None]:
-    """A node is paused, and the cluster does not know it yet."""
-    docker("pause", f"{PROFILE}-m02")
-    try:
-        yield
-    finally:
-        docker("unpause", f"{PROFILE}-m02")
-
-
-@contextlib.contextmanager
 def registry(_lab: Lab) -> Iterator[None]:
     """The registry has ended."""
     docker("stop", "--time=1", f"{PROFILE}-registry")
@@ -227,14 +217,14 @@ def registry(_lab: Lab) -> Iterator[None]:
 
 SABOTAGE: dict[str, tuple[Callable[[Lab], AbstractContextManager[None]], str]] = {
     "selector": (selector, "The Service leads to the site's pods"),
-    "readiness": (readiness, "Four pods are ready, some on each node"),
-    "replicas": (replicas, "Four pods are ready, some on each node"),
+    "readiness": (readiness, "As many pods as there should be are ready, some on each node"),
+    "replicas": (replicas, "As many pods as there should be are ready, some on each node"),
     "cordon": (cordon, "No node is cordoned"),
     "pull secret": (pull_secret, "What the nodes pull with is there"),
     "pool": (pool, "The load balancer has addresses, and has given one"),
-    "image": (other_image, "What is served is what site/ holds"),
+    "image": (other_image, "What is served beside them is what the folder holds"),
     "page": (page, "The pages that it leads to"),
-    "paused": (paused, "Every node is ready, and runs in the engine"),
+    "paused": (lambda lab: paused(lab, f"{PROFILE}-m02"), "Every node is ready, and runs in the engine"),
     "registry": (registry, "Where the registry listens"),
 }
 
