@@ -21,7 +21,7 @@ LAB_TESTS = $(wildcard tests/pythons tests/instrument tests/browser tests/cluste
 SOME = $(if $(ARGS),|| [ $$? -eq 5 ])
 
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
-PACKAGE_TESTS = $(addprefix tests/unit/,bench drain hands modules watchdog witness)
+PACKAGE_TESTS = $(addprefix tests/unit/,bench cluster drain hands modules watchdog witness)
 # A part of the tests covers a part of the package: not judged where ARGS choose.
 COVER = $(if $(filter-out --junitxml=%,$(ARGS)),,--cov --cov-report=)
 
