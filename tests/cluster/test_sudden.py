@@ -374,6 +374,8 @@ def at(
     finally:
         os.killpg(process.pid, number)
         output = process.communicate(timeout=300)[0]
+        # For whoever has to find out why a test failed.
+        print(output[-12000:])
     return Played(process.returncode, output, time.monotonic() - began)
 
 
