@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import http.client
 import json
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments, whoami
+from failover_lab.probe.ports import Ports
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 
 
 _KNOWN_PACE_S = 0.01
+# Of the witness, unless it is told otherwise.
+_RATE = 200.0
+
+
+def rested_ports(family: int, avoid: int, now: float) -> Ports:
+    """Source ports from which the witness has not asked for long, and will not for as long.
+
+    A node that was lost leaves half-open connections behind: for two minutes the kernels send whoever asks
+    from the same port again to a pod that is gone. The witness goes round all ports, so the rested ones are
+    half a round away from where it is.
+
+    Args:
+        family: of the sockets.
+        avoid: the server's own port.
+        now: the time in seconds.
+    """
+    half_a_round_s = Ports(family, _RATE, avoid, now).rest_s / 2
+    return Ports(family, _RATE, avoid, now + half_a_round_s)
 
 
 @dataclass
@@ -58,18 +78,54 @@ class Spread:
         }
 
 
-def ask(target: Target, timeout_s: float) -> whoami.Identity | None:
-    """One GET on a connection of its own; None where no good answer came."""
-    connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
-    try:
-        connection.request("GET", target.path, headers={"Connection": "close", "Host": target.authority})
-        response = connection.getresponse()
-        body = response.read(65536)
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    return whoami.identify(body) if response.status == 200 else None
+class Asker:
+    """Asks who answers, each time on a connection of its own."""
+
+    def __init__(self, target: Target) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            target: where the requests go.
+        """
+        self._target = target
+        self._ports: dict[int, Ports] = {}
+
+    def _connected(self, timeout_s: float) -> socket.socket:
+        """A new connection.
+
+        Raises:
+            OSError: there is none.
+        """
+        target = self._target
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            target.host, target.port, type=socket.SOCK_STREAM
+        )[0]
+        if family not in self._ports:
+            self._ports[family] = rested_ports(family, target.port, time.time())
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout_s)
+            self._ports[family].bind(sock)
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def ask(self, timeout_s: float) -> whoami.Identity | None:
+        """One GET; None where no good answer came."""
+        target = self._target
+        connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
+        try:
+            connection.sock = self._connected(timeout_s)
+            connection.request("GET", target.path, headers={"Connection": "close", "Host": target.authority})
+            response = connection.getresponse()
+            body = response.read(65536)
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return whoami.identify(body) if response.status == 200 else None
 
 
 def check(
@@ -93,13 +149,14 @@ def check(
 
     An answer of a pod that has answered before is followed by a short pause.
     """
+    ask = Asker(target).ask
     patient_until = time.monotonic() + wait_s
-    while (left := patient_until - time.monotonic()) > 0 and ask(target, min(left, 3.0)) is None:
+    while (left := patient_until - time.monotonic()) > 0 and ask(min(left, 3.0)) is None:
         time.sleep(pace_s)
     deadline = time.monotonic() + timeout_s
     while spread.requests < requests and (left := deadline - time.monotonic()) > 0:
         began = time.monotonic()
-        who = ask(target, min(left, 5.0))
+        who = ask(min(left, 5.0))
         spread.requests += 1
         if who is None:
             spread.failed += 1

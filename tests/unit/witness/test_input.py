@@ -19,6 +19,7 @@ import pytest
 from failover_lab import arguments, cli, files, instants, spread, whoami
 from failover_lab.errors import UserError
 from failover_lab.probe import command, engine, records, writer
+from failover_lab.probe.ports import Ports
 from failover_lab.probe.records import RecordFile
 from failover_lab.report import command as report_command
 
@@ -427,7 +428,7 @@ def test_check_spread(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_spread_waits_for_a_first_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     who = whoami.Identity("site-0", "lab")
     answers: list[whoami.Identity | None] = []
-    monkeypatch.setattr(spread, "ask", lambda *_: answers.pop(0) if answers else who)
+    monkeypatch.setattr(spread.Asker, "ask", lambda *_: answers.pop(0) if answers else who)
     target = arguments.target("http://192.0.2.1")
 
     def check(wait_s: float) -> spread.Spread:
@@ -446,13 +447,25 @@ def test_check_spread_waits_for_a_first_answer_alone(monkeypatch: pytest.MonkeyP
     assert (found.requests, found.failed) == (4, 4)
 
 
+@pytest.mark.parametrize("now", [0.0, 1000.0, 1_790_000_000.0])
+def test_check_spread_asks_from_ports_that_the_witness_does_not_use_for_two_minutes(now: float) -> None:
+    def bound(ports: Ports) -> int:
+        with socket.socket() as sock:
+            return ports.bind(sock)
+
+    witness = bound(Ports(socket.AF_INET, 200.0, 80, now))
+    mine = bound(spread.rested_ports(socket.AF_INET, 80, now))
+    steps = abs(mine - witness)
+    assert min(steps, 64512 - steps) / 200.0 > 120
+
+
 def test_check_spread_gives_the_nodes_time_to_learn_of_all_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
 
     def answer(*_: object) -> whoami.Identity:
         return whoami.Identity("site-0" if time.monotonic() < began + 1.5 else "site-1", "lab")
 
-    monkeypatch.setattr(spread, "ask", answer)
+    monkeypatch.setattr(spread.Asker, "ask", answer)
     wanted = spread.Spread(["site-0", "site-1"], ["lab"])
     target = arguments.target("http://192.0.2.1")
     assert spread.check(target, wanted, requests=300, timeout_s=10).complete
