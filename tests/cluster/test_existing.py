@@ -74,6 +74,8 @@ def bare(lab: Lab) -> Iterator[Lab]:
             check=False,  # it may not have come so far
         )
         minikube(lab, flags[0], "delete", f"--profile={BARE}")
+        # minikube leaves the network of several nodes behind.
+        docker("network", "rm", "--force", BARE)
 
 
 @pytest.fixture(scope="module")
