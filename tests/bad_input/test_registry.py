@@ -85,8 +85,12 @@ def check(play: Runner, tmp_path: Path) -> Runner:
             (500, {"message": "dial tcp: no route for secret-word"}),
             ["does not answer", "registry_url", "***"],
         ),
+        (
+            (500, {"message": "tls: failed to verify certificate: x509: signed by unknown authority"}),
+            ["does not trust the certificate", "/etc/docker/certs.d/registry.example.org/ca.crt"],
+        ),
     ],
-    ids=["wrong password", "silent"],
+    ids=["wrong password", "silent", "of an unknown authority"],
 )
 def test_refused(
     check: Runner, engine: Engine, tmp_path: Path, answer: tuple[int, dict[str, str]], words: list[str]
