@@ -75,13 +75,24 @@ def _by_a_flaky_endpoint(
     for group, finding in found:
         same = flaky.get((group.first.kind, group.first.outcome))
         if same is not None and finding[0] in {"shutdown_race", "not_serving_yet"}:
-            often = len(same.records) / evidence.requests(same.first.kind, same.began, same.last_due)
+            often = _how_often(same, group, evidence)
             asked = evidence.requests(group.first.kind, group.began - WATCH_S, group.last_due + WATCH_S)
             if stats.at_least(len(group.records), asked, often) > _BY_CHANCE:
                 result.append((group, (REFUSES, "")))
                 continue
         result.append((group, finding))
     return result
+
+
+def _how_often(same: Group, group: Group, evidence: Evidence) -> float:
+    """How large a part a flaky endpoint refused from its first refusal to its last, and as far as a group.
+
+    What it refused for a moment, long before or after, it would not have gone on refusing.
+    """
+    begin, end = min(same.began, group.began), max(same.last_due, group.last_due)
+    kind = same.first.kind
+    others = evidence.requests(kind, begin, end) - evidence.requests(kind, group.began, group.last_due)
+    return len(same.records) / max(others, len(same.records))
 
 
 def _share(group: Group, evidence: Evidence) -> dict[str, Any] | None:

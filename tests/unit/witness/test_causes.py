@@ -351,6 +351,18 @@ def test_long_after_the_list_is_without_a_pod_nothing_new_goes_there(made_up: An
     assert cause(made_up)[0] == "endpoint_refuses"
 
 
+def test_what_refused_for_a_moment_long_before_would_not_have_gone_on(made_up: Any) -> None:
+    four_pods(made_up)
+    start(made_up, "site-x", 0.6, 1.5)
+    made_up.pods_at = lambda at: ["site-c", "site-d"] + ["site-x"] * (at > 8.5)
+    made_up.lose(-6.0, -5.0, "refused", every=4)
+    made_up.lose(1.5, 8.5, "refused", every=4)
+    assert by_cause(made_up) == {
+        "endpoint_refuses": pytest.approx(25, abs=2),
+        "not_serving_yet": pytest.approx(175, abs=3),
+    }
+
+
 def test_a_slow_start_explains_nothing_but_its_own_time(made_up: Any) -> None:
     four_pods(made_up)
     start(made_up, "site-x", 24.0, 25.0)
