@@ -7,6 +7,7 @@ import re
 import sys
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from failover_lab import instants
@@ -55,6 +56,17 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return result
 
     return convert
+
+
+def add_cluster(parser: argparse.ArgumentParser, *, context: str = "default: the current one") -> None:
+    """Add the options that say which cluster is meant.
+
+    Args:
+        parser: of a subcommand.
+        context: what the help says of the context.
+    """
+    parser.add_argument("--context", metavar="NAME", help=context)
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
 
 
 def names(value: str) -> list[str]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
@@ -20,6 +19,8 @@ from failover_lab.watchdog.engine import Engine, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+
+    from failover_lab.watchdog.engine import Shell
 
 # Answers each line with where kube-proxy's rules for a Service lead: addresses with ports. A line without
 # "known" is the answer of a node that has no such rules of any Service: another kind of proxy.
@@ -35,19 +36,6 @@ done
 _POLL_S = 0.5
 
 Found = dict[str, set[str] | None]
-
-
-class Asked(Protocol):
-    """A program that runs in a node: :class:`failover_lab.watchdog.engine.Shell`."""
-
-    def write(self, line: str) -> None:
-        """Send it a line."""
-
-    def lines(self) -> Iterator[str]:
-        """What it says."""
-
-    def close(self) -> None:
-        """Let go of it."""
 
 
 def leads_to(answer: str) -> set[str] | None:
@@ -79,7 +67,7 @@ def stale(wanted: set[str], found: Found) -> list[str]:
     ]
 
 
-def ask(shells: dict[str, tuple[Asked, Iterator[str]]]) -> Found:
+def ask(shells: dict[str, tuple[Shell, Iterator[str]]]) -> Found:
     """Where the rules of each node lead, asked of all at once.
 
     Raises:
@@ -114,7 +102,7 @@ def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse
     path = f"/apis/discovery.k8s.io/v1/namespaces/{options.namespace}/endpointslices"
     selector = f"kubernetes.io/service-name={options.service}"
     with ExitStack() as stack:
-        shells: dict[str, tuple[Asked, Iterator[str]]] = {}
+        shells: dict[str, tuple[Shell, Iterator[str]]] = {}
         for name in nodes:
             shell = engine.shell(
                 name, ["sh", "-c", _QUESTION, "sh", f"{options.namespace}/{options.service}"]
@@ -143,8 +131,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--service", required=True)
-    parser.add_argument("--context", help="by default the current one")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE")
+    arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(0, 86400, " s"), default=60.0, metavar="S", help="default 60"
     )

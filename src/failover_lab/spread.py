@@ -36,8 +36,9 @@ def rested_ports(family: int, avoid: int, now: float) -> Ports:
         avoid: the server's own port.
         now: the time in seconds.
     """
-    half_a_round_s = Ports(family, _RATE, avoid, now).rest_s / 2
-    return Ports(family, _RATE, avoid, now + half_a_round_s)
+    ports = Ports(family, _RATE, avoid, now)
+    ports.go_half_round()
+    return ports
 
 
 @dataclass

@@ -8,11 +8,11 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.children import output_of
 
 from .conftest import ROOT, docker
 
@@ -33,21 +33,7 @@ def make_lab(lab: Lab) -> str:
     """What the README begins with, on the lab that there is: setup again, then a drain; what it said."""
     # Not of the announcer: a node that was drained carries nothing, and the next test drains that one.
     arguments = f"-e lab_profile={lab.profile} -e lab_reports_dir={lab.reports} -e fault_node=other"
-    # What this make hands on to its own children is no affair of that one.
-    environment = {name: value for name, value in lab.environment.items() if not name.startswith("MAKE")}
-    done = subprocess.run(
-        ["make", "lab", f"ARGS={arguments}"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+    return output_of("make", "lab", f"ARGS={arguments}", cwd=ROOT, environment=lab.environment)
 
 
 def test_a_drain_is_proven_by_uid(lab: Lab) -> None:

@@ -152,10 +152,9 @@ def pool(lab: Lab) -> Iterator[None]:
 @contextlib.contextmanager
 def other_image(lab: Lab) -> Iterator[None]:
     """The pods run another image of the registry, made of another style sheet."""
-    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
     before = lab.get("deployment", "site", SITE)["spec"]["template"]["spec"]["containers"][0]["image"]
     repository = before.partition("@")[0].partition("/")[2]
-    local = f"127.0.0.1:{port}/{repository}"
+    local = f"127.0.0.1:{lab.registry_port()}/{repository}"
     context = lab.home / "sabotage"
     context.mkdir(exist_ok=True)
     (context / "style.css").write_text("/* nothing */\n")

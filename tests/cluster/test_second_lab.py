@@ -36,10 +36,6 @@ def subnet(profile: str) -> ipaddress.IPv4Network:
     )
 
 
-def port(profile: str) -> str:
-    return docker("port", f"{profile}-registry", "5000/tcp").rpartition(":")[2].strip()
-
-
 def contexts(lab: Lab) -> tuple[str, set[str]]:
     config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
     return config["current-context"], {context["name"] for context in config["contexts"]}
@@ -66,7 +62,7 @@ def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab) ->
     serves(lab, nodes=3)
     assert second.url() != lab.url()
     assert not subnet(SECOND).overlaps(subnet(PROFILE))
-    assert port(SECOND) != port(PROFILE)
+    assert second.registry_port() != lab.registry_port()
     assert contexts(lab) == ("users-own", {"users-own", PROFILE, SECOND})
 
     gone = second.play("teardown")

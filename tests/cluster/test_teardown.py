@@ -22,8 +22,7 @@ KINDS = ("container", "image", "network", "volume")
 @pytest.fixture
 def repository(lab: Lab) -> str:
     """The site's image, without a tag, as this machine names it."""
-    port = docker("port", f"{PROFILE}-registry", "5000/tcp").rpartition(":")[2].strip()
-    return f"127.0.0.1:{port}/failover-lab/site"
+    return f"127.0.0.1:{lab.registry_port()}/failover-lab/site"
 
 
 @pytest.fixture

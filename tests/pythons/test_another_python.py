@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.children import output_of
 
 ROOT = Path(__file__).parents[2]
 # Python 3.11 has the last Ansible that it can have; all newer ones share another.
@@ -34,26 +35,14 @@ def interpreter() -> Path | None:
 
 
 def run(directory: Path, *command: str | Path) -> str:
-    """Run a command in a checkout, without what its caller's environment or make hands on; what it said."""
+    """Run a command in a checkout, without what its caller's environment hands on; what it said."""
     mine = str(Path(sys.executable).parent)
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("MAKE", "PYTEST_", "COV_", "VIRTUAL_ENV"))
+        if not name.startswith(("PYTEST_", "COV_", "VIRTUAL_ENV"))
     } | {"PATH": os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != mine)}
-    done = subprocess.run(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+    return output_of(*command, cwd=directory, environment=environment)
 
 
 def ansible(checkout: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
@@ -36,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help=f"cordon the node first, and write WHO to its annotation {OWNER}; default: it is cordoned",
     )
     parser.add_argument("--uid", default="", help="the node's, for --cordon-as: refuse another of its name")
-    _add_cluster(parser)
+    arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
     )
@@ -47,13 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         description=f"Uncordons each node that bears the annotation {OWNER}, and takes that off; prints "
         "their names. One that somebody else has cordoned stays so.",
     )
-    _add_cluster(parser)
+    arguments.add_cluster(parser)
     parser.set_defaults(run=run_uncordon)
-
-
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--context", metavar="NAME", help="default: the current one")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
 
 
 def carry_out(drain: Drain, timeout_s: float) -> str:

@@ -8,7 +8,6 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
@@ -105,8 +104,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("pods", nargs="+", type=pod, metavar="NAME=UID")
     parser.add_argument("--namespace", required=True)
-    parser.add_argument("--context", metavar="NAME", help="default: the current one")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(1, 3600, " s"), default=60.0, metavar="S", help="default 60"
     )

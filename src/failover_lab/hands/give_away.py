@@ -8,6 +8,7 @@ import concurrent.futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.probe import marks
 from failover_lab.watchdog.cluster import ApiError, member
@@ -15,7 +16,6 @@ from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Container
 
 if TYPE_CHECKING:
-    from failover_lab import arguments
     from failover_lab.watchdog.act import Outcome
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.engine import Engine
@@ -108,8 +108,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("--node", required=True, help="the node's name")
     parser.add_argument("--profile", required=True, help="of minikube")
-    parser.add_argument("--context", metavar="NAME", help="of kubectl; default: that of the profile's name")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    arguments.add_cluster(parser, context="of kubectl; default: that of the profile's name")
     parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="default: the lab's own")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a run's directory, for marks")

@@ -70,6 +70,10 @@ class Ports:
         self._next = int(now * rate) % len(self._ports)
         self.rest_s = len(self._ports) / rate
 
+    def go_half_round(self) -> None:
+        """Go on where whoever goes round at the same rate is not for as long as can be, before or after."""
+        self._next = (self._next + len(self._ports) // 2) % len(self._ports)
+
     def bind(self, sock: socket.socket) -> int:
         """Give the socket the next port that is free; 0 where the system has to choose one.
 

@@ -60,8 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     seconds = arguments.number
     parser.add_argument("--profile", type=_profile, default="failover-lab", help="default failover-lab")
-    parser.add_argument("--context", metavar="NAME", help="of kubectl; default: that of the profile's name")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+    arguments.add_cluster(parser, context="of kubectl; default: that of the profile's name")
     parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
     parser.add_argument(
         "--clear-flows", action="store_true", help="clear other nodes' flows to the dead pods"
