@@ -82,6 +82,14 @@ def check(play: Runner, tmp_path: Path) -> Runner:
             ["refused the login of 'me'", "registry_password"],
         ),
         (
+            (500, {"message": "denied: requested access to the resource is denied"}),
+            ["refused the login of 'me'", "registry_password"],
+        ),
+        (
+            (500, {"message": "dial tcp 192.0.2.1:40123: connect: permission denied"}),
+            ["does not answer", "registry_url"],
+        ),
+        (
             (500, {"message": "dial tcp: no route for secret-word"}),
             ["does not answer", "registry_url", "***"],
         ),
@@ -90,7 +98,7 @@ def check(play: Runner, tmp_path: Path) -> Runner:
             ["does not trust the certificate", "/etc/docker/certs.d/registry.example.org/ca.crt"],
         ),
     ],
-    ids=["wrong password", "silent", "of an unknown authority"],
+    ids=["wrong password", "no access", "401 in a port", "silent", "of an unknown authority"],
 )
 def test_refused(
     check: Runner, engine: Engine, tmp_path: Path, answer: tuple[int, dict[str, str]], words: list[str]
