@@ -22,10 +22,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from . import detection
 
 ROOT = Path(__file__).parents[2]
 PROFILE = "failover-lab-test"
@@ -225,9 +228,10 @@ ORDER = [
     "test_drain_fails",
     "test_controls",
     "test_sabotage",
-    "test_detection",
     "test_two_at_once",
+    "test_detection",
     "test_sudden",
+    "test_slower",
     "test_documented",
     "test_teardown",
 ]
@@ -379,3 +383,11 @@ def lab() -> Iterator[Lab]:
             assert gone.returncode == 0, gone.output[-6000:]
             # The reports stay until the next run: they tell what a test that failed has seen.
             shutil.rmtree(home / "data")
+
+
+@pytest.fixture(scope="session")
+def faster(lab: Lab) -> detection.Change:
+    """A dead node is noticed after five seconds from now on; how the lab came to that."""
+    from . import detection
+
+    return detection.change(lab, *detection.FAST)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PROFILE, ROOT
+from .conftest import PROFILE
 from .planted import agrees, planted
+from .web_server import CONTAINER, WHO, configured
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -28,7 +29,6 @@ SLOW_START = (
     "read -r up _ </proc/uptime; end=$((${up%.*} + 7)); "
     'while [ "${up%.*}" -lt "$end" ]; do read -r up _ </proc/uptime; done; exec /site/entrypoint.sh'
 )
-CONTAINER = "/spec/template/spec/containers/0"
 
 
 def patch(lab: Lab, *operations: dict[str, Any]) -> None:
@@ -127,32 +127,10 @@ def slow_answers(unprotected: Lab) -> Iterator[Lab]:
 
     The kubelet grants two seconds even to who is granted none: shorter answers would still be finished.
     """
-    text = (ROOT / "site" / "nginx.conf").read_text(encoding="utf-8")
-    here = "location = /whoami {"
-    assert here in text
-    path = unprotected.home / "slow.conf"
     # Each second 220 of an answer's some 770 bytes, the first ones at once.
-    path.write_text(text.replace(here, f"{here}\n            limit_rate 220;"), encoding="utf-8")
-    config_map = ("configmap", "slow", "--namespace=site")
-    unprotected.kubectl("create", *config_map, f"--from-file=nginx.conf={path}")
-    try:
-        patch(
-            unprotected,
-            {"op": "remove", "path": f"{CONTAINER}/lifecycle"},
-            {
-                "op": "add",
-                "path": "/spec/template/spec/volumes/-",
-                "value": {"name": "slow", "configMap": {"name": "slow"}},
-            },
-            {
-                "op": "add",
-                "path": f"{CONTAINER}/volumeMounts/-",
-                "value": {"name": "slow", "mountPath": "/site/nginx.conf", "subPath": "nginx.conf"},
-            },
-        )
+    with configured(unprotected, "slow", f"{WHO}\n            limit_rate 220;") as mounted:
+        patch(unprotected, {"op": "remove", "path": f"{CONTAINER}/lifecycle"}, *mounted)
         yield unprotected
-    finally:
-        unprotected.kubectl("delete", *config_map, "--ignore-not-found")
 
 
 def test_without_a_graceful_stop(slow_answers: Lab) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from .conftest import PROFILE, ROOT, docker, paused
 from .planted import agrees, planted
+from .web_server import CONTAINER, WHO, configured
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -28,7 +29,6 @@ pytestmark = pytest.mark.cluster
 
 SITE = "--namespace=site"
 POOLS = "--namespace=metallb-system"
-CONTAINER = "/spec/template/spec/containers/0"
 
 
 def judged(lab: Lab, scenario: str, folder: Path) -> str:
@@ -180,28 +180,15 @@ def other_image(lab: Lab) -> Iterator[None]:
 @contextlib.contextmanager
 def page(lab: Lab) -> Iterator[None]:
     """One of the pages is missing."""
-    text = (ROOT / "site" / "nginx.conf").read_text(encoding="utf-8")
-    here = "location = /whoami {"
-    assert here in text
-    path = lab.home / "nginx.conf"
-    path.write_text(
-        text.replace(here, f"location = /about {{ return 404; }}\n        {here}"), encoding="utf-8"
-    )
-    lab.kubectl("create", "configmap", "sabotage", SITE, f"--from-file=nginx.conf={path}")
-    volume = {"name": "sabotage", "configMap": {"name": "sabotage"}}
-    mount = {"name": "sabotage", "mountPath": "/site/nginx.conf", "subPath": "nginx.conf"}
-    try:
-        add = [
-            {"op": "add", "path": "/spec/template/spec/volumes/-", "value": volume},
-            {"op": "add", "path": f"{CONTAINER}/volumeMounts/-", "value": mount},
-        ]
-        lab.kubectl("patch", "deployment", "site", SITE, "--type=json", f"--patch={json.dumps(add)}")
-        rolled_out(lab)
-        yield
-    finally:
-        lab.kubectl("rollout", "undo", "deployment/site", SITE)
-        rolled_out(lab)
-        lab.kubectl("delete", "configmap", "sabotage", SITE)
+    missing = f"location = /about {{ return 404; }}\n        {WHO}"
+    with configured(lab, "sabotage", missing) as mounted:
+        lab.kubectl("patch", "deployment", "site", SITE, "--type=json", f"--patch={json.dumps(mounted)}")
+        try:
+            rolled_out(lab)
+            yield
+        finally:
+            lab.kubectl("rollout", "undo", "deployment/site", SITE)
+            rolled_out(lab)
 
 
 @contextlib.contextmanager
@@ -228,35 +215,27 @@ SABOTAGE: dict[str, tuple[Callable[[Lab], AbstractContextManager[None]], str]] =
 }
 
 
-@pytest.fixture(scope="module")
-def sound(lab: Lab) -> Lab:
-    """The lab as setup leaves it."""
-    played = lab.play("setup")
-    assert played.returncode == 0, played.output[-4000:]
-    return lab
-
-
-def test_a_sound_lab_is_called_sound(sound: Lab, tmp_path: Path) -> None:
-    assert judged(sound, "default", tmp_path) == ""
+def test_a_sound_lab_is_called_sound(lab: Lab, tmp_path: Path) -> None:
+    assert judged(lab, "default", tmp_path) == ""
 
 
 @pytest.mark.parametrize("what", list(SABOTAGE))
-def test_what_is_broken_is_named(sound: Lab, tmp_path: Path, what: str) -> None:
+def test_what_is_broken_is_named(lab: Lab, tmp_path: Path, what: str) -> None:
     sabotage, name = SABOTAGE[what]
-    with sabotage(sound):
-        assert judged(sound, "default", tmp_path) == name
+    with sabotage(lab):
+        assert judged(lab, "default", tmp_path) == name
 
 
-def test_what_was_broken_is_mended(sound: Lab, tmp_path: Path) -> None:
-    assert judged(sound, "default", tmp_path) == ""
+def test_what_was_broken_is_mended(lab: Lab, tmp_path: Path) -> None:
+    assert judged(lab, "default", tmp_path) == ""
 
 
 @pytest.fixture(scope="module")
-def run(sound: Lab) -> Path:
+def run(lab: Lab) -> Path:
     """The folder of a drain that passed."""
-    played = sound.play("failover", "-e", "witness_steady_s=2")
+    played = lab.play("failover", "-e", "witness_steady_s=2")
     assert played.returncode == 0, played.output[-4000:]
-    return (sound.reports / "latest").resolve()
+    return (lab.reports / "latest").resolve()
 
 
 @contextlib.contextmanager
@@ -270,30 +249,30 @@ def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
         path.write_text(before)
 
 
-def test_a_true_report_is_called_true(sound: Lab, run: Path, tmp_path: Path) -> None:
+def test_a_true_report_is_called_true(lab: Lab, run: Path, tmp_path: Path) -> None:
     assert run.exists()
-    assert judged(sound, "drain", tmp_path) == ""
+    assert judged(lab, "drain", tmp_path) == ""
 
 
-def test_a_report_with_a_false_count_is_named(sound: Lab, run: Path, tmp_path: Path) -> None:
+def test_a_report_with_a_false_count_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     total = report["requests"]["total"]
     with changed(
         run / "report.json", lambda text: text.replace(f'"total": {total}', f'"total": {total + 1}', 1)
     ):
-        assert judged(sound, "drain", tmp_path) == "After | The report counts them so"
+        assert judged(lab, "drain", tmp_path) == "After | The report counts them so"
 
 
-def test_a_report_that_calls_an_old_pod_a_replacement_is_named(sound: Lab, run: Path, tmp_path: Path) -> None:
+def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     old, new = report["displaced"][0]["uid"], report["replacements"][0]["uid"]
     with changed(run / "report.json", lambda text: text.replace(new, old)):
-        assert judged(sound, "drain", tmp_path) == (
+        assert judged(lab, "drain", tmp_path) == (
             "After | The replacements are pods that were not there before, and answered"
         )
 
 
-def test_a_witness_that_always_says_ok_is_named(sound: Lab, tmp_path: Path) -> None:
+def test_a_witness_that_always_says_ok_is_named(lab: Lab, tmp_path: Path) -> None:
     """The kernel that refused its requests counted them too."""
     blind = tmp_path / "src"
     shutil.copytree(ROOT / "src", blind)
@@ -302,6 +281,6 @@ def test_a_witness_that_always_says_ok_is_named(sound: Lab, tmp_path: Path) -> N
     assert here in engine.read_text()
     engine.write_text(engine.read_text().replace(here, f"        e.outcome = type(e.outcome)('ok')\n{here}"))
     (tmp_path / "run").mkdir()
-    refused, report = planted(sound, tmp_path / "run", blind)
+    refused, report = planted(lab, tmp_path / "run", blind)
     with pytest.raises(AssertionError, match=f"the node refused {refused} connections, the witness saw 0"):
         agrees(refused, report)

@@ -11,34 +11,24 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .conftest import PROFILE, Played, docker
+from .detection import FAST
 
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
 
-FAST = ("-e", "cluster_failure_detection=fast")
 # A steady state is other tests' matter.
 SHORT = ("-e", "witness_steady_s=2")
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 TAINT = "node.kubernetes.io/out-of-service"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fast(lab: Lab) -> Iterator[None]:
-    """A dead node is noticed after five seconds while these tests run."""
-    played = lab.play("setup", *FAST)
-    assert played.returncode == 0, played.output[-6000:]
-    yield
-    played = lab.play("setup")
-    assert played.returncode == 0, played.output[-6000:]
 
 
 def workers() -> list[str]:

@@ -1,0 +1,115 @@
+"""How fast a dead node is noticed: what is set for it and where, and how users fare while it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .conftest import PROFILE, docker
+
+if TYPE_CHECKING:
+    from .conftest import Lab, Played
+
+FAST = ("-e", "cluster_failure_detection=fast")
+MANIFEST = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
+KUBELET_FILE = "/var/lib/kubelet/config.yaml"
+EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setup that changed it.
+
+    Attributes:
+        played: the setup.
+        before: every file that is touched, as it was.
+        wrong: what users met meanwhile.
+        looked_dead: the nodes that were declared not ready meanwhile.
+    """
+
+    played: Played
+    before: dict[str, str]
+    wrong: list[str]
+    looked_dead: list[str]
+
+
+def change(lab: Lab, *options: str) -> Change:
+    """Change it on the living lab, while users ask."""
+    before, dead = files(lab), declared_dead(lab)
+    with users(lab) as wrong:
+        played = lab.play("setup", *options)
+    assert played.returncode == 0, played.output[-6000:]
+    return Change(played, before, wrong, since(dead, lab))
+
+
+def names(lab: Lab) -> list[str]:
+    """The nodes."""
+    return sorted(node["metadata"]["name"] for node in lab.get("nodes")["items"])
+
+
+def leases(lab: Lab) -> dict[str, Any]:
+    """What each node's sign of life is."""
+    items = lab.get("leases", "--namespace=kube-node-lease")["items"]
+    return {item["metadata"]["name"]: item["spec"] for item in items}
+
+
+def flags(lab: Lab) -> list[str]:
+    """What the controller manager was told of it."""
+    pods = lab.get("pods", "--namespace=kube-system", "--selector=component=kube-controller-manager")["items"]
+    return [word for pod in pods for word in pod["spec"]["containers"][0]["command"] if "monitor" in word]
+
+
+def declared_dead(lab: Lab) -> dict[str, int]:
+    """How often each node was declared not ready, as far as the cluster remembers."""
+    items = lab.get("events", "--namespace=default", "--field-selector=reason=NodeNotReady")["items"]
+    return {item["metadata"]["uid"]: item.get("count") or 1 for item in items}
+
+
+def since(before: dict[str, int], lab: Lab) -> list[str]:
+    """What was declared more often than it had been."""
+    return [uid for uid, count in declared_dead(lab).items() if count > before.get(uid, 0)]
+
+
+def files(lab: Lab) -> dict[str, str]:
+    """Every file that is touched, and what lies beside the manifests."""
+    found = {node: docker("exec", node, "cat", KUBELET_FILE) for node in names(lab)}
+    found["manifest"] = docker("exec", PROFILE, "cat", MANIFEST)
+    found["manifests"] = docker("exec", PROFILE, "ls", "-A", "/etc/kubernetes", "/etc/kubernetes/manifests")
+    joining = lab.get("configmap", "kubelet-config", "--namespace=kube-system")
+    return found | {"joining": joining["data"]["kubelet"]}
+
+
+def within(seconds: float, what: Callable[[], bool]) -> float:
+    """Wait until it is so; how long that took."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def users(lab: Lab) -> Iterator[list[str]]:
+    """Twenty requests a second on new connections meanwhile; what went wrong with them."""
+    url, wrong, over = lab.url() + "/whoami", list[str](), threading.Event()
+
+    def ask() -> None:
+        while not over.wait(EVERY_S):
+            try:
+                with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - our own cluster
+                    answer.read()
+            except OSError as error:
+                wrong.append(f"{time.time():.1f}: {error}")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        over.set()
+        thread.join()
