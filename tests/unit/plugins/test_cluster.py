@@ -117,6 +117,20 @@ def test_address(ingress: list[Object], address: str) -> None:
     assert cluster.address_of({}) == ""
 
 
+@pytest.mark.parametrize(
+    ("ip", "ports", "url"),
+    [
+        ("10.0.0.9", [80], "http://10.0.0.9"),
+        ("10.0.0.9", [8080, 80], "http://10.0.0.9:8080"),
+        ("fd00::9", [8080], "http://[fd00::9]:8080"),
+        ("", [80], ""),
+    ],
+)
+def test_where_users_find_it(ip: str, ports: list[int], url: str) -> None:
+    spec = {"ports": [{"port": port} for port in ports]}
+    assert cluster.url_of({"spec": spec, "status": {"loadBalancer": {"ingress": [{"ip": ip}]}}}) == url
+
+
 def test_a_pod_about_to_go_is_not_ready() -> None:
     assert cluster.is_ready(POD)
     assert not cluster.is_ready(POD | {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})

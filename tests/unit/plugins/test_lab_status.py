@@ -62,7 +62,7 @@ class Lab:
         return self.the_deployment
 
     def service(self, _namespace: str, _name: str) -> Object:
-        return {"status": {"loadBalancer": {"ingress": self.ingress}}}
+        return {"spec": {"ports": [{"port": 8080}]}, "status": {"loadBalancer": {"ingress": self.ingress}}}
 
     def version(self) -> str:
         return "v1.35.1"
@@ -110,7 +110,7 @@ def test_the_whole_screen(lab: Lab, account: Path) -> None:
             "lab-m02  Ready, cordoned         -",
             "lab-m03  not ready               site-b (not ready)",
             "site     2 of 4 pods ready",
-            "address  http://192.0.2.9, announced by lab-m02",
+            "address  http://192.0.2.9:8080, announced by lab-m02",
             f"image    {IMAGE}",
         ],
         "leftovers": [],

@@ -57,6 +57,16 @@ def address_of(service: Object) -> str:
     return ""
 
 
+def url_of(service: Object) -> str:
+    """Where users find it, on its first port; empty without an address."""
+    address, ports = address_of(service), of(service, "spec", "ports", default=[])
+    if not address:
+        return ""
+    port = ports[0]["port"] if ports else 80
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}" if port == 80 else f"http://{host}:{port}"
+
+
 class Cluster:
     """One context of a kubeconfig. Every method but the first may raise what the client raises.
 

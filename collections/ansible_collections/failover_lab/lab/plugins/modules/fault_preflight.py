@@ -112,6 +112,10 @@ address:
   description: The Service's address.
   type: str
   returned: success
+url:
+  description: The same as a URL, on the Service's first port.
+  type: str
+  returned: success
 kubernetes:
   description: The version of the API server.
   type: str
@@ -165,6 +169,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     guarded,
     is_schedulable,
     of,
+    url_of,
 )
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
 
@@ -211,6 +216,7 @@ def look(asked: Object) -> Object:
         "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
         "announcer": snapshot.announcer,
         "address": address_of(service),
+        "url": url_of(service),
         "kubernetes": version,
         "nodes": [name_of(item) for item in snapshot.nodes],
         "eligible_nodes": [

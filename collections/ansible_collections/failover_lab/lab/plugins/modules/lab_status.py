@@ -82,10 +82,10 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import 
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
-    address_of,
     guarded,
     is_ready,
     of,
+    url_of,
 )
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
 
@@ -159,11 +159,10 @@ def look(wanted: Object) -> Object:
     lines += [node_line(node, snapshot, width) for node in nodes]
     if deployment and service:
         ready = of(deployment, "status", "readyReplicas", default=0)
-        address = address_of(service)
         announcing = announcer(cluster, nodes, namespace, service)
         lines += [
             f"site     {ready} of {deployment['spec']['replicas']} pods ready",
-            f"address  {f'http://{address}' if address else 'none given'}"
+            f"address  {url_of(service) or 'none given'}"
             + (f", announced by {announcing}" if announcing else ""),
             f"image    {deployment['spec']['template']['spec']['containers'][0]['image']}",
         ]

@@ -64,6 +64,10 @@ address:
   description: The IP address or host name of the Service; empty if it has none (in check mode).
   type: str
   returned: success
+url:
+  description: The same as a URL, on the Service's first port; empty as well without an address.
+  type: str
+  returned: success
 pods:
   description: The ready pods of the newest template, by name. Each has C(name), C(uid) and C(node).
   type: list
@@ -93,6 +97,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     is_ready,
     is_schedulable,
     of,
+    url_of,
 )
 
 # Waiting does not help against these.
@@ -224,7 +229,7 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
         raise Absent(absent("Service", wanted["service"], wanted))
     pods = cluster.pods_of(deployment)
     address = address_of(service)
-    state = {"pods": pods, "address": address}
+    state = {"pods": pods, "address": address, "url": url_of(service)}
     if wanted["without_node"]:
         lack = missing_elsewhere(deployment, pods, wanted["without_node"])
         state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") != wanted["without_node"]]
@@ -263,6 +268,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
     nodes = eligible(cluster.nodes_if_allowed())
     return {
         "address": state["address"],
+        "url": state["url"],
         "pods": [
             {
                 "name": pod["metadata"]["name"],
@@ -287,7 +293,7 @@ def watch(wanted: Object, *, check_mode: bool) -> Object:
         state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"])
     except Absent as absence:
         if check_mode:
-            return {"address": "", "pods": [], "nodes": [], "skew": 0}
+            return {"address": "", "url": "", "pods": [], "nodes": [], "skew": 0}
         return {"msg": str(absence)}
     if lack is None or check_mode:
         return result_of(cluster, state)
