@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,3 +62,15 @@ def test_a_node_of_it_is_lost(whole: subprocess.CompletedProcess[str], scenario:
         pytest.skip("there is no whole lab to break")
     done = molecule("test", f"--scenario-name={scenario}")
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_what_the_cluster_says_of_a_failure_is_kept(whole: subprocess.CompletedProcess[str]) -> None:
+    if whole.returncode != 0:
+        pytest.skip("there is no whole lab to fail in")
+    evidence = ROOT / "reports" / "molecule" / "drain"
+    shutil.rmtree(evidence, ignore_errors=True)
+    done = molecule("test", "--scenario-name=drain", "--", "--extra-vars=fault_kind=nonsense")
+    assert done.returncode != 0
+    assert "nonsense" in done.stdout
+    assert "Name:             site-" in (evidence / "pods.txt").read_text()
+    assert (evidence / "events.txt").read_text().count("\n") > 3
