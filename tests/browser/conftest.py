@@ -47,6 +47,7 @@ CONTRAST = """selector => {
   const values = [painted(['white', ...grounds]), painted([getComputedStyle(element).color])];
   return (Math.max(...values) + 0.05) / (Math.min(...values) + 0.05);
 }"""
+VISIBLE = "selector => document.querySelector(selector)?.checkVisibility() ?? false"
 LIGHTNESS = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number).slice(0, 3)"
 
 
