@@ -212,6 +212,20 @@ def test_a_report_of_a_sudden_loss(size: str, sudden: Path, browser: Browser) ->
     seen.page.close()
 
 
+def test_how_it_was_measured_opens_by_the_keyboard(empty: Path, browser: Browser) -> None:
+    seen = opened(browser, empty.as_uri(), SIZES["desktop"])
+    summary, told = seen.page.locator("summary"), seen.page.locator("details p").first
+    # There is nothing else on the page to reach.
+    seen.page.keyboard.press("Tab")
+    assert summary.evaluate("element => element === document.activeElement")
+    assert summary.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+    assert told.is_visible()
+    for visible in (False, True):
+        seen.page.keyboard.press("Enter")
+        assert told.is_visible() is visible
+    seen.page.close()
+
+
 @pytest.mark.parametrize(
     ("harm", "found"),
     [
