@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# As in scripts/browser.sh.
+# As in scripts/test_tools.sh.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # Whatever the eye would miss: an element beyond the window's edge, or a chart's text beyond the chart's.
