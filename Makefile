@@ -37,7 +37,7 @@ lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
 test: env ## run every test: linters, unit, bad input, and a real cluster of its own
-	@scripts/browser.sh
+	@scripts/test_tools.sh
 	@pytest -q $(TWO) $(COVER) $(QUICK_TESTS) $(ARGS) $(SOME)
 	@pytest $(LAB_TESTS) $(ARGS) $(SOME)
 

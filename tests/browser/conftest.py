@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# As in scripts/browser.sh.
+# As in scripts/test_tools.sh.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # Whatever the eye would miss: an element beyond the window's edge, or a chart's text beyond the chart's.
@@ -47,6 +47,7 @@ CONTRAST = """selector => {
   const values = [painted(['white', ...grounds]), painted([getComputedStyle(element).color])];
   return (Math.max(...values) + 0.05) / (Math.min(...values) + 0.05);
 }"""
+VISIBLE = "selector => document.querySelector(selector)?.checkVisibility() ?? false"
 LIGHTNESS = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number).slice(0, 3)"
 
 

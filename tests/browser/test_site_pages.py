@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import CONTRAST, CUT_OFF, LIGHTNESS, opened
+from .conftest import CONTRAST, CUT_OFF, LIGHTNESS, VISIBLE, opened
 from .standin import HTML, NODE, POD, running
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ TEXTS = (
         "select",
     ),
 )
-VISIBLE = "selector => document.querySelector(selector)?.checkVisibility() ?? false"
 # Everything that a keyboard has to reach, in its order, and the one that it has reached, by number.
 REACHABLE = """() => {
   window.reachable = [...document.querySelectorAll('a[href], button, input, select, [tabindex="0"]')]
