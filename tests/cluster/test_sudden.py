@@ -53,6 +53,15 @@ def is_cut_off(node: str, direction: str) -> bool:
     return "pref 3713" in within_node(node, "tc", "filter", "show", "dev", "eth0", direction)
 
 
+def seen_cut_off() -> Callable[[], bool]:
+    """Whether a node has been cut off since now. Each looks by itself: a second later it may be ended."""
+    script = "until tc filter show dev eth0 ingress | grep -q 'pref 3713'; do sleep 0.1; done"
+    looking = [
+        subprocess.Popen(["docker", "exec", node, "timeout", "150", "sh", "-c", script]) for node in workers()
+    ]
+    return lambda: any(one.poll() == 0 for one in looking)
+
+
 def is_faulted(node: str) -> bool:
     """Whether anything at all is wrong with a node, as the engine and its own kernel see it."""
     return (
@@ -174,9 +183,6 @@ def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: La
     before = lab.pods()
     ended: list[bool] = []
 
-    def bites(node: str) -> bool:
-        return state(node) == "paused" if kind == "freeze" else is_cut_off(node, "ingress")
-
     def fenced() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -193,7 +199,7 @@ def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: La
     _, report = broken(
         lab,
         *("-e", f"fault_kind={kind}", "-e", "fault_recovery=watchdog"),
-        bitten=of_any(bites),
+        bitten=of_any(lambda node: state(node) == "paused") if kind == "freeze" else seen_cut_off(),
         meanwhile=fenced,
     )
     assert ended == [True], "its work was given away while it might have been alive"
@@ -255,6 +261,17 @@ def test_another_node_in_its_place(lab: Lab) -> None:
     assert lab.play("setup", *FAST).changed == 0
 
 
+def typed(line: str) -> Played:
+    """What the lab told its operator to type, in another terminal: elsewhere, and knowing nothing."""
+    environment = {"HOME": os.environ["HOME"], "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    began = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", line], cwd="/", env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    return Played(done.returncode, done.stdout, time.monotonic() - began)
+
+
 def test_an_operator_puts_it_right(lab: Lab) -> None:
     before = lab.pods()
     process = lab.start("failover", *SHORT, "-e", "fault_kind=kill", "-e", "fault_recovery=manual")
@@ -265,7 +282,7 @@ def test_an_operator_puts_it_right(lab: Lab) -> None:
             lines.append(line)
             if re.search(r"ansible-playbook recover\.yml", line):
                 break
-        recovered = lab.play("recover")
+        recovered = typed(lines[-1])
         lines += process.stdout.readlines()
         process.wait(timeout=300)
     finally:
@@ -278,6 +295,35 @@ def test_an_operator_puts_it_right(lab: Lab) -> None:
     is_true_to_the_cluster(lab, report, before)
     nothing_is_left(lab)
     assert 0 < report["operator_s"] < recovered.took_s + 5
+
+
+def test_an_operator_who_comes_too_late_is_sent_away(lab: Lab) -> None:
+    late: list[Played] = []
+
+    def waits_no_more() -> bool:
+        steps = [step["step"] for step in lab.account().get("steps", [])]
+        return not awaits_operator(lab) and "wait for the replacements" in steps
+
+    process = lab.start(
+        *("failover", *SHORT, "-e", "fault_kind=kill", "-e", "fault_recovery=manual"),
+        *("-e", "fault_operator_timeout_s=3"),
+    )
+    try:
+        began = time.monotonic()
+        while not waits_no_more():
+            assert process.poll() is None, process.communicate()[0][-6000:]
+            assert time.monotonic() - began < 120
+            time.sleep(0.1)
+        # The node is being brought back: whoever gave its work away now would end it again.
+        late.append(lab.play("recover"))
+    finally:
+        output = process.communicate(timeout=300)[0]
+    assert "A run is going on" in late[0].error
+    assert process.returncode != 0
+    nothing_is_left(lab)
+    report = json.loads((lab.reports / "latest" / "report.json").read_text())
+    reasons = report["verdict"]["reasons"]
+    assert any("No operator has come in 3 s" in reason for reason in reasons), output[-4000:]
 
 
 def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:

@@ -22,8 +22,6 @@ WORTH_A_REASON = 0.3
 _SILENT = rules.SUDDEN - {"kubelet"}
 # A step is noted once the API server has granted it, by when others may have seen it.
 _NOTED_S = 0.5
-# kube-proxy gathers changes for up to a second, and needs a moment to write its rules.
-_RULES_S = 1.5
 _STEPS = {
     "dead": "found the node dead",
     "fenced": "fenced the node",
@@ -250,7 +248,7 @@ def _stale_flows(run: Run) -> str:
         return "no request that was due after the endpoints were out of the list met a pod that was gone"
     why = (
         "the rules on the nodes follow the list within about a second"
-        if max(late) - clean <= _RULES_S
+        if max(late) - clean <= rules.RULES_S
         else "kernels remembered connections to it"
     )
     many = f"{len(late)} requests" if len(late) > 1 else "1 request"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUDDEN = frozenset({"kill", "freeze", "partition", "kubelet"})
 # A failure that a flaky endpoint may have caused; the sentence on it needs all of them together.
 REFUSES = "endpoint_refuses"
+# kube-proxy gathers changes for up to a second, and needs a moment to write its rules.
+RULES_S = 1.5
 # What the cluster says and what a user sees need not come in this order; so far apart they may still belong
 # together: an announcement takes a moment to reach the neighbours.
 _MARGIN_S = 2.0
@@ -146,7 +148,8 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
     # Pods that are listed on the node once it is back live.
     if group.first.outcome not in _NO_ANSWER or (fault.back is not None and group.began >= fault.back):
         return None
-    listed = evidence.cluster.endpoints(group.began)
+    # As the nodes know it, which have a new list written into their rules a moment later.
+    listed = [e for at in (group.began - RULES_S, group.began) for e in evidence.cluster.endpoints(at)]
     dead = sorted({e.pod for e in listed if e.node == fault.node and e.ready})
     if not dead:
         return None

@@ -150,7 +150,8 @@ def test_an_interrupt_while_the_command_is_being_started_ends_it_too(
     assert wait_dead(wait_pid(tmp_path / "pid"))
 
 
-def test_a_command_does_not_outlive_a_play_that_was_killed(tmp_path: Path) -> None:
+def killed_play(folder: Path, script: str, **options: bool) -> int:
+    """The process of a script whose play was killed as it began; it writes its number into the file pid."""
     worker = f"""
 import os, sys
 from ansible.plugins.loader import init_plugin_loader
@@ -159,13 +160,24 @@ from ansible_collections.failover_lab.lab.plugins.plugin_utils import running
 if os.fork():
     os.wait()
 else:
-    running.run(["sh", "-c", "echo $$ > {tmp_path}/pid; exec sleep 30"], environment=dict(os.environ))
+    running.run(["sh", "-c", {script!r}], environment=dict(os.environ), chdir={str(folder)!r}, **{options})
 """
     play = subprocess.Popen([sys.executable, "-c", worker], stderr=subprocess.DEVNULL)
-    pid = wait_pid(tmp_path / "pid")
+    pid = wait_pid(folder / "pid")
     play.kill()
     play.wait()
+    return pid
+
+
+def test_a_command_does_not_outlive_a_play_that_was_killed(tmp_path: Path) -> None:
+    assert wait_dead(killed_play(tmp_path, "echo $$ > pid; exec sleep 30"))
+
+
+def test_but_one_that_must_not_be_left_half_done_finishes(tmp_path: Path) -> None:
+    # Long enough for one that is not let finish to be ended.
+    pid = killed_play(tmp_path, f"echo $$ > pid; sleep {running.POLL_S + 1}; echo > finished", finishes=True)
     assert wait_dead(pid)
+    assert (tmp_path / "finished").exists()
 
 
 def test_lines_are_what_a_person_would_have_seen() -> None:

@@ -112,6 +112,17 @@ def test_nothing_is_told_of_what_is_short_or_only_checked(tmp_path: Path) -> Non
     assert told(tmp_path, wait_for(1, interval_s=5), wait_for(30, interval_s=5) | {"check_mode": True}) == []
 
 
+def test_what_is_to_be_typed_is_said_as_it_is(tmp_path: Path) -> None:
+    line = "    cd '/a b' && " + " ".join(f"-e word{number}='{number}'" for number in range(40))
+    task = wait_for(0, says=["Type", line]) | {"ignore_errors": True}
+    done = subprocess.run(
+        playbook(tmp_path, task, wait_for(0, says=["never"]) | {"check_mode": True}),
+        cwd=REPO, capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert f"\nType\n{line}\n" in done.stdout
+    assert "never" not in done.stdout
+
+
 def test_an_interval_that_is_none_is_refused(tmp_path: Path) -> None:
     refused = {"ansible.builtin.assert": {"that": "result.msg is search('cannot be converted to a float')"}}
     assert (

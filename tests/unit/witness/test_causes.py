@@ -125,6 +125,15 @@ def test_causes_and_clocks_of_a_sudden_death(made_up: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(("begin", "expected"), [(6.2, "endpoint_dead"), (7.7, "stale_flow")])
+def test_what_the_nodes_had_not_heard_of_yet_is_no_tracked_connection(
+    made_up: Any, begin: float, expected: str
+) -> None:
+    made_up.observed_kill()
+    made_up.lose(begin, begin + 0.5, "connect_timeout", every=7, took=3.0)
+    assert cause(made_up)[0] == expected
+
+
 def test_groups_are_of_one_kind_and_come_together(made_up: Any) -> None:
     made_up.lose(8.0, 8.5, "refused")
     made_up.lose(12.0, 12.2, "refused")

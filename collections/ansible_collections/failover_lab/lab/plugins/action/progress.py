@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "run_dir": {"type": "path"},
     "log": {"type": "path"},
     "timeout_s": {"type": "float"},
+    "finishes": {"type": "bool", "default": False},
 }
 
 #: A relayed line longer than this would wrap on most terminals.
@@ -134,6 +135,7 @@ class ActionModule(ActionBase):
                     interval_s=arguments["interval_s"],
                     timeout_s=arguments["timeout_s"],
                     tick=Teller(arguments, label, time.time()),
+                    finishes=arguments["finishes"],
                 )
         except OSError as error:
             return result | {"failed": True, "rc": 127, "msg": f"{label} could not be run: {error}"}

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.utils.display import Display
 from ansible_collections.failover_lab.lab.plugins.module_utils.waiting import ARGUMENTS
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import waiting
+
+display = Display()
+OWN = ARGUMENTS | {"says": {"type": "list", "elements": "str", "default": []}}
 
 
 class ActionModule(waiting.ActionModule):
@@ -17,9 +21,13 @@ class ActionModule(waiting.ActionModule):
         return str(arguments.get("path"))
 
     def _execute_module(self, **keywords: Any) -> dict[str, Any]:  # noqa: ANN401 - Ansible's
-        own = {name: value for name, value in self._task.args.items() if name not in ARGUMENTS}
-        self.validate_argument_spec(ARGUMENTS | {name: {"type": "raw"} for name in own})
+        theirs = {name: value for name, value in self._task.args.items() if name not in OWN}
+        _, own = self.validate_argument_spec(OWN | {name: {"type": "raw"} for name in theirs})
+        # What a result shows is quoted and folded, and could not be typed as it stands.
+        if not self._task.no_log and not self._task.check_mode:
+            for line in own["says"]:
+                display.display(line)
         result: dict[str, Any] = super()._execute_module(
-            module_name="ansible.builtin.wait_for", module_args=own, **keywords
+            module_name="ansible.builtin.wait_for", module_args=theirs, **keywords
         )
         return result

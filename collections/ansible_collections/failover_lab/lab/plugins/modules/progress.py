@@ -66,6 +66,12 @@ options:
   timeout_s:
     type: float
     description: How long the command may take, in seconds.
+  finishes:
+    type: bool
+    default: false
+    description:
+      - Let the command finish where its play is killed, for what could not be put right half done. An
+        interruption ends it all the same.
 attributes:
   check_mode:
     support: full

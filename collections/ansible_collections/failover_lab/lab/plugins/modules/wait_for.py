@@ -27,6 +27,11 @@ options:
   msg:
     description: What to say when the time is over.
     type: str
+  says:
+    description: What to say before, line by line, each on the terminal as it is.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full

@@ -151,6 +151,7 @@ def run(
     interval_s: float = 10.0,
     timeout_s: float | None = None,
     tick: Callable[[float, Lines], None] = lambda _elapsed_s, _stdout: None,
+    finishes: bool = False,
 ) -> Outcome:
     """Run a command in a process group of its own and call ``tick`` while it runs.
 
@@ -162,6 +163,7 @@ def run(
         interval_s: How long at most between two ticks, in seconds.
         timeout_s: How long the command may take, in seconds.
         tick: Called with the seconds since the start and with the standard output so far.
+        finishes: The command is let finish where the parent is gone: half done, it could not be put right.
 
     Raises:
         OSError: The command cannot be started.
@@ -183,7 +185,7 @@ def run(
             # Until here a signal would have left the command running, since nobody knew it yet.
             signals.release()
             follower = _Follower(process, log)
-            timed_out = follower.follow(start, interval_s, timeout_s, tick)
+            timed_out = follower.follow(start, interval_s, timeout_s, tick, finishes=finishes)
         except BaseException:
             _end(process)
             raise
@@ -218,6 +220,8 @@ class _Follower:
         interval_s: float,
         timeout_s: float | None,
         tick: Callable[[float, Lines], None],
+        *,
+        finishes: bool,
     ) -> bool:
         """Return once the command has ended, and whether that was because its time was up."""
         next_tick = start + interval_s
@@ -226,15 +230,17 @@ class _Follower:
         with self._selector:
             while self._process.poll() is None:
                 now = time.monotonic()
+                orphaned = os.getppid() != self._parent
+                if orphaned and not finishes:
+                    raise Orphaned
                 if now >= next_tick:
-                    tick(now - start, self.stdout)
+                    if not orphaned:
+                        tick(now - start, self.stdout)
                     next_tick = now + interval_s
                 if deadline is not None and now >= deadline:
                     timed_out = True
                     _end(self._process)
                     break
-                if os.getppid() != self._parent:
-                    raise Orphaned
                 self._read(min(next_tick - now, POLL_S))
             # What was written before the end is read; a server that still holds the pipe is not waited for.
             ended = time.monotonic()
