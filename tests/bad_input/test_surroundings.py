@@ -145,10 +145,20 @@ def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[
     played.refused(f"process {pid}", f"kill {pid}", "fault_recovery=watchdog")
 
 
-def test_a_watchdog_that_has_ended(run: Runner, tmp_path: Path) -> None:
+def test_tearing_down_under_a_watchdog(run: Runner, tmp_path: Path) -> None:
+    with only_one(tmp_path / "state", PROFILE):
+        lock = tmp_path / "state" / "watchdog.lock"
+        pid = json.loads(lock.read_text())["pid"]
+        run("teardown", DOCKER_HOST=NOBODY).refused("Nothing was removed", f"process {pid}", f"kill {pid}")
+        assert lock.exists()
+
+
+@pytest.mark.parametrize("words", ["failover -e fault_kind=kill", "teardown"])
+def test_a_watchdog_that_has_ended(run: Runner, tmp_path: Path, words: str) -> None:
     with only_one(tmp_path / "state", PROFILE):
         pass
-    run("failover", "fault_kind=kill", DOCKER_HOST=NOBODY).refused("does not answer")
+    playbook, *settings = words.split(" -e ")
+    run(playbook, *settings, DOCKER_HOST=NOBODY).refused(NOBODY, "does not answer")
 
 
 def test_breaking_a_container_without_an_engine(run: Runner) -> None:
