@@ -130,19 +130,25 @@ def run(play: Runner, tmp_path: Path) -> Runner:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "words"),
     [
-        ["fault_kind=kill"],
-        ["fault_kind=freeze", "fault_recovery=watchdog"],
-        ["fault_kind=partition", "fault_recovery=manual"],
+        (["fault_kind=kill"], "fault_recovery=watchdog relies on it"),
+        (["fault_kind=partition", "fault_recovery=manual"], "fault_recovery=watchdog relies on it"),
+        (["fault_kind=freeze", "fault_recovery=watchdog", "fault_namespace=shop"], "what is in shop"),
     ],
-    ids=" ".join,
+    ids=str,
 )
-def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[str]) -> None:
-    with only_one(tmp_path / "state", PROFILE):
+def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[str], words: str) -> None:
+    with only_one(tmp_path / "state", PROFILE, namespace="site"):
         pid = json.loads((tmp_path / "state" / "watchdog.lock").read_text())["pid"]
         played = run("failover", *settings, DOCKER_HOST=NOBODY)
-    played.refused(f"process {pid}", f"kill {pid}", "fault_recovery=watchdog")
+    played.refused(f"process {pid}", f"kill {pid}", words)
+
+
+def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
+    with only_one(tmp_path / "state", PROFILE, namespace="site"):
+        played = run("failover", "fault_kind=kill", "fault_recovery=watchdog", DOCKER_HOST=NOBODY)
+    played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer")
 
 
 def test_tearing_down_under_a_watchdog(run: Runner, tmp_path: Path) -> None:
