@@ -24,6 +24,11 @@ def started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def still_runs(pid: object, since: object) -> bool:
+    """Whether a process with this number still runs, and is the one that was started then."""
+    return isinstance(pid, int) and pid > 0 and started(pid) is not None and started(pid) == since
+
+
 def _alive_without_proc(pid: int) -> str | None:
     if Path("/proc/self/stat").exists():
         return None

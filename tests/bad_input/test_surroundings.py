@@ -130,25 +130,41 @@ def run(play: Runner, tmp_path: Path) -> Runner:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "words"),
     [
-        ["fault_kind=kill"],
-        ["fault_kind=freeze", "fault_recovery=watchdog"],
-        ["fault_kind=partition", "fault_recovery=manual"],
+        (["fault_kind=kill"], "fault_recovery=watchdog relies on it"),
+        (["fault_kind=partition", "fault_recovery=manual"], "fault_recovery=watchdog relies on it"),
+        (["fault_kind=freeze", "fault_recovery=watchdog", "fault_namespace=shop"], "what is in shop"),
     ],
-    ids=" ".join,
+    ids=str,
 )
-def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[str]) -> None:
-    with only_one(tmp_path / "state", PROFILE):
+def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[str], words: str) -> None:
+    with only_one(tmp_path / "state", PROFILE, namespace="site"):
         pid = json.loads((tmp_path / "state" / "watchdog.lock").read_text())["pid"]
         played = run("failover", *settings, DOCKER_HOST=NOBODY)
-    played.refused(f"process {pid}", f"kill {pid}", "fault_recovery=watchdog")
+    played.refused(f"process {pid}", f"kill {pid}", words)
 
 
-def test_a_watchdog_that_has_ended(run: Runner, tmp_path: Path) -> None:
+def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
+    with only_one(tmp_path / "state", PROFILE, namespace="site"):
+        played = run("failover", "fault_kind=kill", "fault_recovery=watchdog", DOCKER_HOST=NOBODY)
+    played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer")
+
+
+def test_tearing_down_under_a_watchdog(run: Runner, tmp_path: Path) -> None:
+    with only_one(tmp_path / "state", PROFILE):
+        lock = tmp_path / "state" / "watchdog.lock"
+        pid = json.loads(lock.read_text())["pid"]
+        run("teardown", DOCKER_HOST=NOBODY).refused("Nothing was removed", f"process {pid}", f"kill {pid}")
+        assert lock.exists()
+
+
+@pytest.mark.parametrize("words", ["failover -e fault_kind=kill", "teardown"])
+def test_a_watchdog_that_has_ended(run: Runner, tmp_path: Path, words: str) -> None:
     with only_one(tmp_path / "state", PROFILE):
         pass
-    run("failover", "fault_kind=kill", DOCKER_HOST=NOBODY).refused("does not answer")
+    playbook, *settings = words.split(" -e ")
+    run(playbook, *settings, DOCKER_HOST=NOBODY).refused(NOBODY, "does not answer")
 
 
 def test_breaking_a_container_without_an_engine(run: Runner) -> None:

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "molecule test --scenario-name=drain": "tests/molecule/test_scenarios.py: a scenario",
     "molecule test --scenario-name=sudden": "tests/molecule/test_scenarios.py: a scenario",
     "molecule destroy": "tests/molecule/test_scenarios.py: at their end",
+    "python -m failover_lab watchdog --clear-flows": "tests/cluster/test_sudden.py: until it is told to end",
     "sudo install -D -m 644 ca.crt /etc/docker/certs.d/registry.example.org:5000/ca.crt": (
         "molecule/alternative/tasks/registry.yml: the same file"
     ),

@@ -40,19 +40,26 @@ class UnknownError(Exception):
 
 
 @functools.cache
+def whole_labs() -> set[str]:
+    """The settings that are no role's: read with a default, and set by no play itself."""
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for pattern in ("playbooks/**/*.yml", "roles/**/*.yml")
+        for path in REPO.glob(pattern)
+    )
+    name = r"((?:lab|teardown)_[a-z_]+)"
+    read = re.findall(rf"\b{name}\s*\|\s*default\(", text)
+    return set(read) - set(re.findall(rf"^[ -]*{name}:", text, re.MULTILINE))
+
+
+@functools.cache
 def settings() -> dict[str, dict[str, Any]]:
     """Every setting of a role or a play, with how its argument spec describes it."""
     found: dict[str, dict[str, Any]] = {}
     for path in REPO.glob("roles/*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
             found |= entry.get("options") or {}
-    # Those of the plays and of the whole lab are read where they are used.
-    used = "".join(
-        path.read_text(encoding="utf-8")
-        for pattern in ("playbooks/*.yml", "roles/*/defaults/main.yml")
-        for path in REPO.glob(pattern)
-    )
-    for name in re.findall(r"\b((?:lab|teardown)_[a-z_]+) *\| *default\(", used):
+    for name in whole_labs():
         found.setdefault(name, {})
     found["fault_kind"] = found["fault_kind"] | {"choices": list(predict.KINDS)}
     return found
@@ -294,6 +301,12 @@ def test_every_message_of_the_troubleshooting_page_is_said() -> None:
     assert len(said) > 50
     pieces = [piece.strip() for quoted in said for piece in quoted.split("…")]
     assert [piece for piece in pieces if piece not in code()] == []
+
+
+def test_every_setting_of_the_whole_lab_is_described() -> None:
+    text = (REPO / "docs" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("## Reference: settings of the whole lab")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == whole_labs()
 
 
 def test_every_cause_is_explained() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from failover_lab.watchdog.journal import Journal
 
 JOURNAL_FILE = "watchdog.jsonl"
+# The play's, of the run that is going on.
+ACCOUNT_FILE = "run.json"
 # The questions under way at once: three that repeat, a deletion with its flows, a return, the status.
 _THREADS = 24
 _LOOK_EVERY_S = 0.5
@@ -103,10 +105,10 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         _make(options.out, "--out")
     directory = options.state_dir or state_dir(options.profile)
-    recorder = Recorder(options.out)
     api = connect(options.kubeconfig, options.context or options.profile)
     if options.release:
-        return _release_alone(options, directory, recorder, api)
+        return _release_alone(options, directory, Recorder(options.out), api)
+    recorder = Recorder(options.out, directory / ACCOUNT_FILE)
     stop = StopCondition(
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
     )
@@ -150,7 +152,8 @@ def _watch(
             await watchdog.run()
             return watchdog
 
-    with only_one(directory, options.profile):
+    about = {"namespace": options.namespace, "status": str(settings.status.resolve())}
+    with only_one(directory, options.profile, **about):
         journal = Journal(options.journal or directory / JOURNAL_FILE)
         try:
             watchdog = asyncio.run(watch(Engine(options.profile), journal))

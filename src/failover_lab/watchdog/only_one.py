@@ -27,10 +27,7 @@ def _holder(path: Path) -> dict[str, Any]:
 
 def _lives(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
-    if not isinstance(pid, int) or pid in {0, os.getpid()}:
-        return False
-    # The number alone says nothing: it may be another process's by now.
-    return stopping.started(pid) is not None and stopping.started(pid) == holder.get("started")
+    return pid != os.getpid() and stopping.still_runs(pid, holder.get("started"))
 
 
 class HeldError(UserError):
@@ -45,8 +42,13 @@ def _refuse(holder: dict[str, Any], profile: str) -> HeldError:
 
 
 @contextlib.contextmanager
-def only_one(directory: Path, profile: str) -> Iterator[None]:
+def only_one(directory: Path, profile: str, **about: str) -> Iterator[None]:
     """Be the profile's only watchdog meanwhile.
+
+    Args:
+        directory: where the profile's state is.
+        profile: of minikube.
+        about: what else others may know of this one.
 
     Raises:
         HeldError: there is one already, and who it is.
@@ -70,7 +72,7 @@ def only_one(directory: Path, profile: str) -> Iterator[None]:
         if _lives(holder := _holder(path)):
             raise _refuse(holder, profile)
         since = instants.text(time.time())
-        mine = {"pid": os.getpid(), "started": stopping.started(os.getpid()), "since": since}
+        mine = about | {"pid": os.getpid(), "started": stopping.started(os.getpid()), "since": since}
         os.ftruncate(file, 0)
         os.pwrite(file, (json.dumps(mine) + "\n").encode(), 0)
         yield

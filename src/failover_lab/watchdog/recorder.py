@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from failover_lab import instants
+from failover_lab import files, instants, stopping
 from failover_lab.errors import UserError
 from failover_lab.probe import marks
 
@@ -23,16 +23,19 @@ class Recorder:
         actions: the notes so far, the newest last.
     """
 
-    def __init__(self, out: Path | None) -> None:
+    def __init__(self, out: Path | None, account: Path | None = None) -> None:
         """Begin.
 
         Args:
             out: the run's directory, if there is a run.
+            account: of whatever run is going on. One that relies on a watchdog that was there before it is
+                marked as well.
 
         Raises:
             UserError: it may not be written to.
         """
         self._out = out
+        self._account = account
         self._lock = threading.Lock()
         self._clock = (
             instants.Clock(time.time() - time.monotonic()) if out is None else instants.shared_clock(out)
@@ -52,11 +55,26 @@ class Recorder:
             said = " ".join(f"{key}={value}" for key, value in details.items())
             with contextlib.suppress(OSError):
                 print(f"{at} {event} {said}", flush=True)
-            if self._out is None:
-                return
-            try:
-                marks.append(self._out, [f"watchdog_{event}"], details)
-            except UserError as error:
-                if not self._complained:
-                    self._complained = True
-                    print(error, file=sys.stderr)
+            for run in {self._out, self._run_that_relies_on_us()}:
+                if run is not None:
+                    self._mark(run, event, details)
+
+    def _mark(self, run: Path, event: str, details: dict[str, str]) -> None:
+        try:
+            marks.append(run, [f"watchdog_{event}"], details)
+        except UserError as error:
+            if not self._complained:
+                self._complained = True
+                print(error, file=sys.stderr)
+
+    def _run_that_relies_on_us(self) -> Path | None:
+        if self._account is None:
+            return None
+        try:
+            account = files.read_json(self._account)
+        except UserError:
+            return None
+        run = account.get("run_dir")
+        relies = account.get("recovery") == "watchdog" and bool(run)
+        going_on = stopping.still_runs(account.get("pid"), account.get("started"))
+        return Path(str(run)) if relies and going_on else None

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.watchdog.conftest import SimNode, World
 from tests.unit.watchdog.fakes import ApiServer
 
-from failover_lab import cli, stop, stopping
+from failover_lab import cli, files, stop, stopping
 from failover_lab.errors import UserError
 from failover_lab.watchdog import cluster, command, engine
 from failover_lab.watchdog.cluster import ApiError, connect
@@ -201,6 +201,30 @@ def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.Capt
     (place / FILE).write_text(json.dumps(holder))
     assert call(f"--state-dir={place}", "--max-duration=60") == 2
     assert f"a watchdog of lab is running already: process {parent}, since then" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("account", "marked"),
+    [
+        ({"recovery": "watchdog"}, True),
+        ({"recovery": "automatic"}, False),
+        ({"recovery": "watchdog", "started": "before"}, False),
+        ({"recovery": "watchdog", "run_dir": ""}, False),
+        ({"recovery": "watchdog", "run_dir": "/proc/none"}, False),
+        ("damaged", False),
+    ],
+    ids=str,
+)
+def test_a_run_that_relies_on_it_is_told(lab: World, tmp_path: Path, account: Any, marked: bool) -> None:
+    place, run = tmp_path / "place", tmp_path / "run"
+    place.mkdir()
+    run.mkdir()
+    play = os.getppid()
+    going_on = {"pid": play, "started": stopping.started(play), "run_dir": str(run)}
+    (place / "run.json").write_text(json.dumps(going_on | account if isinstance(account, dict) else account))
+    assert call(f"--state-dir={place}", "--max-duration=0.3") == 0
+    assert (run / "marks.jsonl").exists() is marked
+    assert [mark["event"] for mark in files.read_lines(run / "marks.jsonl")] == ["watchdog_watching"] * marked
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,8 @@ def test_from_the_death_of_a_node_to_a_crash_of_the_watchdog(
         until(lambda: lab.status().get("ready"))
         assert cli.main(lab.arguments()) == 2
         assert f"is running already: process {first.pid}, since 20" in capsys.readouterr().err
+        lock = json.loads((lab.directory / "watchdog.lock").read_text())
+        assert (lock["namespace"], lock["status"]) == ("site", str(lab.directory / "watchdog.json"))
         began = time.monotonic()
         lab.kill(NODE)
         until(lambda: lab.status()["given_away"] == [NODE])
