@@ -544,7 +544,7 @@ def test_a_run_relies_on_a_watchdog_that_is_kept_on(lab: Lab) -> None:
     with kept_on(lab) as watchdog:
         _, report = broken(
             lab,
-            *("-e", "fault_kind=kill", "-e", "fault_node=other", "-e", "fault_recovery=watchdog"),
+            *("-e", "fault_kind=kill", "-e", "fault_recovery=watchdog"),
             bitten=of_any(lambda node: state(node) == "exited"),
         )
         end(watchdog)
