@@ -129,7 +129,7 @@ def test_which_process_is_a_play(words: list[str], *, play: bool) -> None:
 @pytest.mark.parametrize(
     ("plays", "controls"),
     [
-        (set(), os.getppid()),
+        (set(), 60),
         ({40}, 40),
         ({40, 30}, 30),
         ({40, 30, 10}, 30),  # 20 between them is none: 10 is another play, which began all this
@@ -139,7 +139,8 @@ def test_which_process_is_a_play(words: list[str], *, play: bool) -> None:
 def test_the_play_is_the_farthest_in_an_unbroken_line(
     monkeypatch: pytest.MonkeyPatch, plays: set[int], controls: int
 ) -> None:
-    line = {os.getppid(): 50, 50: 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0, 0: 0}
+    line = {60: 50, 50: 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0, 0: 0}
+    monkeypatch.setattr(os, "getppid", lambda: 60)
     monkeypatch.setattr(journal, "parent", lambda pid: line[pid])
     monkeypatch.setattr(journal, "is_play", lambda pid: pid in plays)
     assert journal.controller() == controls

@@ -98,7 +98,7 @@ class SimNode:
 
 
 def text(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat().replace("+00:00", "Z")
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -124,7 +124,8 @@ class SimShell:
 
     def write(self, line: str) -> None:
         number, limit, *targets = line.split()
-        if not self._node.lives:
+        # It lives on where the kubelet alone is down.
+        if self._node.container is not Container.RUNNING:
             return
         said = [f"{t}={self._world.errno(self._node, t)}" for t in targets]
         slow = any(word.endswith("=silent") for word in said)

@@ -122,12 +122,12 @@ def test_silence_is_noticed_and_asked_once(
 ) -> None:
     monkeypatch.setattr(cluster, "_TIMEOUT_S", (0.5, 0.1))
     api = connect(server.kubeconfig(tmp_path / "kubeconfig"), "lab")
-    server.hold_s = 0.3
+    server.hold_s = 5.0
     began = time.monotonic()
     with pytest.raises(ApiError, match="does not answer") as raised:
         api.nodes()
     assert raised.value.status is None
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 2.5
     assert len(server.asked) == 1
     server.server.shutdown()
     server.server.server_close()
@@ -165,6 +165,7 @@ def call(*arguments: str) -> int:
 
 def test_it_watches_until_told(lab: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
+    out.mkdir()
     stop_file = out / "stop"
     stopper = threading.Timer(0.3, stop_file.touch)
     stopper.start()

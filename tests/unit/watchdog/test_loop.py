@@ -164,8 +164,9 @@ def test_news_shorten_the_way(world: World, tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         began = time.monotonic()
         world.stop(NODE)
-        await until(lambda: running.watchdog.given_away)
+        await until(lambda: "dead" in running.events())
         assert time.monotonic() - began < 1.0
+        await until(lambda: running.watchdog.given_away)
 
     play(world, tmp_path, scenario, pace=slow)
 

@@ -283,7 +283,8 @@ def test_other_errors_of_a_watch_are_asked_again(api: ApiServer, tmp_path: Path)
 
 
 def test_silence_is_no_interruption(api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_SILENCE_S", 0.1)
+    # It bounds how long an answer's head may take, too.
+    monkeypatch.setattr(watch, "_SILENCE_S", 1.0)
     api.script = [[change("ADDED", "a", 5)]]
     lines = observed(api, tmp_path)
     assert [line["kind"] for line in lines] == ["Pod"]

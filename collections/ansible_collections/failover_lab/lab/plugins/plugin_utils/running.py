@@ -171,6 +171,8 @@ def run(
         Orphaned: This process' parent is gone; the command is ended.
     """
     with _signals_as_exceptions() as signals:
+        # Before the command: whoever sees that may end our parent at once.
+        parent = os.getppid()
         start = time.monotonic()
         process = subprocess.Popen(
             list(argv),
@@ -184,7 +186,7 @@ def run(
         try:
             # Until here a signal would have left the command running, since nobody knew it yet.
             signals.release()
-            follower = _Follower(process, log)
+            follower = _Follower(process, log, parent)
             timed_out = follower.follow(start, interval_s, timeout_s, tick, finishes=finishes)
         except BaseException:
             _end(process)
@@ -203,11 +205,11 @@ def run(
 class _Follower:
     """Reads both streams of a command until it has ended."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes] | None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes] | None, parent: int) -> None:
         self.stdout, self.stderr = Lines(), Lines()
         self._process = process
         self._log = log
-        self._parent = os.getppid()
+        self._parent = parent
         self._selector = selectors.DefaultSelector()
         for stream, lines in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
             if stream is not None:
