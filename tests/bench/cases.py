@@ -54,3 +54,46 @@ CASES = {
         roles=("other",),
     ),
 }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that the median of a case's runs should come to; None: there is no limit.
+
+    Attributes:
+        address: seconds after the fault; 0: the address is not to move.
+        endpoints: seconds after the fault.
+        capacity: seconds after the fault.
+        tail: seconds after the endpoints, for which requests still went to a pod that was gone.
+        lost: percent of the requests in the minute after the fault.
+    """
+
+    address: float | None = None
+    endpoints: float | None = None
+    capacity: float | None = None
+    tail: float | None = None
+    lost: float | None = None
+
+
+# For kube-proxy, whose rules follow the list of endpoints.
+RULES_S = 1
+LIMITS = {
+    ("fast", "announcer"): Limits(address=4, endpoints=7, capacity=15, tail=RULES_S, lost=9),
+    ("fast", "other"): Limits(address=0, endpoints=7, capacity=15, tail=RULES_S, lost=4),
+    ("watchdog", "announcer"): Limits(address=2, endpoints=2, capacity=6, tail=RULES_S, lost=2),
+    ("watchdog", "other"): Limits(address=2, endpoints=2, capacity=6, tail=RULES_S, lost=2),
+    ("freeze", "announcer"): Limits(address=3, endpoints=3, capacity=8, tail=RULES_S, lost=4),
+    ("partition", "announcer"): Limits(address=3, endpoints=3, capacity=8, tail=RULES_S, lost=4),
+    ("pod", "other"): Limits(address=0, endpoints=1, capacity=5, tail=0, lost=0.5),
+}
+# Limits that nothing here can keep, which stay as goals: what can be had instead, and why no less.
+OUT_OF_REACH = {
+    ("fast", "announcer", "address"): (
+        6.6,
+        (
+            "MetalLB's speakers suspect a silent one after 1 to 2 s and give it up 4 s later, then another "
+            "announces the address: 5 to 6.6 s, and there is nothing to set "
+            "([the address clock](explanation/clocks.md#address))"
+        ),
+    ),
+}

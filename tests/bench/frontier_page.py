@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import statistics
 from collections.abc import Iterable
 from typing import Any
 
 from tests.bench.cases import CASES, ROLES
+from tests.bench.goals import Goal, Run, goals, lost_percent
 
-Run = dict[str, Any]
+from failover_lab.report.clock_reasons import WORTH_A_REASON
+
 Row = dict[str, Any]
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
 # That read on white as well as on black.
 COLOURS = {"address": "#e0a000", "endpoints": "#d1495b", "capacity": "#2e86ab", "stale_flows": "#8a6fb0"}
 GREY = "#808080"
+LEAST_S = 0.1
 NOTHING = "\N{EN DASH}"
+SAME = "\N{HORIZONTAL ELLIPSIS}"
+# The limits as they are called on the page, in the order of its columns.
+LIMITED = {
+    "address": "address",
+    "endpoints": "endpoints",
+    "capacity": "capacity",
+    "tail": "tail of stale flows",
+    "lost": "lost in 60 s",
+}
 
 
 def spread(values: Iterable[float | None]) -> tuple[float, float, float] | None:
@@ -25,22 +39,16 @@ def spread(values: Iterable[float | None]) -> tuple[float, float, float] | None:
     return (statistics.median(known), min(known), max(known)) if known else None
 
 
-def lost_percent(run: Run) -> float | None:
-    """How many of the requests in the minute after the fault failed, in percent; None if cut short."""
-    lost = run["lost"]
-    return 100.0 * lost["failed"] / lost["total"] if lost["total"] else None
-
-
-def cell(values: Iterable[float | None], unit: str = "") -> str:
+def cell(values: Iterable[float | None], unit: str = " s", digits: int = 1) -> str:
     """Median and range, as they stand in the table, and of how many runs where not of all."""
     rows = list(values)
     found = spread(rows)
     if found is None:
         return NOTHING
-    middle, least, most = (f"{value:.1f}{unit}" for value in found)
+    middle, least, most = (f"{value:.{digits}f}" for value in found)
     seen = sum(value is not None for value in rows)
     share = "" if seen == len(rows) else f" in {seen} of {len(rows)}"
-    return (middle if least == most else f"{middle} ({least} to {most})") + share
+    return middle + unit + ("" if least == most else f" ({least} to {most})") + share
 
 
 def groups(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
@@ -61,13 +69,96 @@ def table(runs: list[Run]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for (case, role), members in groups(runs).items():
-        clocks = [cell((run["clocks_s"][clock] for run in members), " s") for clock in CLOCKS]
-        lost = cell((lost_percent(run) for run in members), "%")
+        clocks = [cell(run["clocks_s"][clock] for run in members) for clock in CLOCKS]
+        lost = cell((lost_percent(run) for run in members), "%", digits=2)
         lines.append(f"| {case} | {role} | {len(members)} | {' | '.join(clocks)} | {lost} |")
-        predicted = [cell((run["predicted_s"][clock] for run in members), " s") for clock in CLOCKS]
+        # An address that is to move after 0 s is not to move at all.
+        predicted = [cell(run["predicted_s"][clock] or None for run in members) for clock in CLOCKS]
         if set(predicted) != {NOTHING}:
             lines.append(f"| | *predicted* | | {' | '.join(f'*{text}*' for text in predicted)} | |")
     return lines
+
+
+def beside(goal: Goal) -> str:
+    """A median beside its limit, with as many digits as it takes to see on which side it is."""
+    if goal.kept and not goal.limit:
+        return "none"
+    if math.isinf(goal.value):
+        return f"**not seen, {goal.limit:g}{goal.unit} wanted: missed**"
+    texts = (f"{goal.value:.{digits}f}" for digits in range(2 if goal.unit == "%" else 1, 5))
+    value = next((text for text in texts if (float(text) <= goal.limit) == goal.kept), str(goal.value))
+    if goal.kept:
+        return f"{value} \N{LESS-THAN OR EQUAL TO} {goal.limit:g}{goal.unit}"
+    return f"**{value} > {goal.limit:g}{goal.unit}: missed**"
+
+
+def goals_part(runs: list[Run]) -> list[str]:
+    """What was wanted: a table, and why some of it cannot be had; nothing if there is no limit."""
+    found = goals(groups(runs))
+    if not found:
+        return []
+    lines = [f"| case | node | {' | '.join(LIMITED.values())} |", "|---|---|---|---|---|---|---|"]
+    for (case, role), row in itertools.groupby(found, lambda goal: (goal.case, goal.role)):
+        texts = {goal.what: beside(goal) for goal in row}
+        lines.append(f"| {case} | {role} | {' | '.join(texts.get(name, '') for name in LIMITED)} |")
+    excuses = [f"- {goal.case}, {goal.role}, {goal.what}: {goal.excuse}." for goal in found if goal.excuse]
+    return [
+        "## Goals",
+        (
+            f"The medians, and the most that they should be: {sum(goal.kept for goal in found)} of "
+            f"{len(found)} goals are kept. The tail is how long, once the endpoints were out of the list, "
+            "requests still went to a pod that was gone."
+        ),
+        "\n".join(lines),
+        *(["Out of reach:\n\n" + "\n".join(excuses)] if excuses else []),
+    ]
+
+
+def middle_run(members: list[Run]) -> Run:
+    """The one with the median capacity; of an even number, the quicker of the two in the middle."""
+
+    def capacity(run: Run) -> float:
+        seconds: float | None = run["clocks_s"]["capacity"]
+        return math.inf if seconds is None else seconds
+
+    return sorted(members, key=capacity)[(len(members) - 1) // 2]
+
+
+def untold(reason: str, before: str) -> str:
+    """A reason without the steps with which the one before began as well."""
+    steps, told = reason.split(", "), before.split(", ")
+    same = sum(
+        1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(steps, told, strict=False))
+    )
+    return ", ".join([SAME, *steps[same:]]) if same else reason
+
+
+def rest(runs: list[Run]) -> list[str]:
+    """What the clocks were made of that were not as predicted."""
+    lines = []
+    for (case, role), members in groups(runs).items():
+        run, before = middle_run(members), ""
+        told = [(clock, run["clock_reasons"][clock]) for clock in CLOCKS if run["clock_reasons"][clock]]
+        lines += [f"- **{case}, {role}**"] if told else []
+        for clock, reason in told:
+            seconds, predicted = run["clocks_s"][clock], run["predicted_s"][clock]
+            was = "not seen" if seconds is None else f"{seconds:.1f} s"
+            should = "" if predicted is None else f" ({predicted:.1f} s predicted)"
+            lines.append(f"  - {clock.replace('_', ' ')} {was}{should}: {untold(reason, before)}")
+            before = reason
+    if not lines:
+        return []
+    return [
+        "## What the rest is made of",
+        (
+            f"Where a clock is within {WORTH_A_REASON:.0%} of its prediction, "
+            "[the settings](explanation/clocks.md#in-a-sudden-loss) say what it is made of. These are the "
+            "others, each in the run of its case that had the median capacity. Times are counted from the "
+            "fault, and a step is noted once it is done, which may be after others have seen it. "
+            f"{SAME} stands for the steps that the line above begins with as well."
+        ),
+        "\n".join(lines),
+    ]
 
 
 def alarms(found: dict[str, Any]) -> str:
@@ -97,7 +188,7 @@ def page(results: dict[str, Any], chart: str) -> str:
     )
     nothing = (
         f"{NOTHING} means that there was nothing to see: no address had to move, or no request failed after "
-        "the dead endpoints were gone."
+        "the dead endpoints were gone. Of a prediction it can also mean that nobody can say when."
     )
     parts = [
         "# The frontier: how long a sudden loss hurts",
@@ -114,6 +205,7 @@ def page(results: dict[str, Any], chart: str) -> str:
             f"The verdict of {len(refused)} of the {len(runs)} runs was no:\n\n"
             + "\n".join(f"- {reason}" for reason in reasons)
         )
+    parts += [*goals_part(runs), *rest(runs)]
     if found := results.get("false_alarms"):
         parts += ["## False alarms", alarms(found)]
     return "\n\n".join(parts) + "\n"
@@ -138,9 +230,9 @@ def specification(runs: list[Run]) -> Row:
     """The chart: for both roles the clocks over a logarithmic axis, and below them the losses."""
     clocks, losses = rows(runs)
     roles = list(ROLES.values())
-    # A logarithmic axis has no nought.
+    # A logarithmic axis has no nought: what is less stands at its beginning.
     for row in clocks:
-        row |= {key: max(row[key], 0.1) for key in ("middle", "least", "most")}
+        row |= {key: max(row[key], LEAST_S) for key in ("middle", "least", "most")}
 
     def case(role: str) -> Row:
         domain = [name for name, case in CASES.items() if role in {ROLES[key] for key in case.roles}]
@@ -148,7 +240,7 @@ def specification(runs: list[Run]) -> Row:
             "field": "case",
             "type": "nominal",
             "scale": {"domain": domain},
-            "axis": {"title": None, "ticks": False, "domain": False},
+            "axis": {"title": None, "ticks": False, "domain": False, "grid": True, "tickBand": "extent"},
         }
 
     clock = {"field": "clock", "type": "nominal", "scale": {"domain": list(CLOCKS)}}
@@ -161,24 +253,30 @@ def specification(runs: list[Run]) -> Row:
 
     seconds = {
         "type": "quantitative",
-        "scale": {"type": "log", "domain": [0.1, max([600.0, *(row["most"] for row in clocks)])]},
-        "axis": {"title": "seconds after the fault", "values": [0.1, 1, 2, 5, 10, 20, 50, 100, 200, 500]}
-        | {"format": "~g", "labelExpr": "datum.value < 1 ? '0' : datum.label"},
+        "scale": {"type": "log", "domain": [LEAST_S, max([600.0, *(row["most"] for row in clocks)])]},
+        "axis": {
+            "title": "seconds after the fault",
+            "values": [LEAST_S, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500],
+            "format": "~g",
+            "labelExpr": f"(datum.value > {LEAST_S} ? '' : '\N{LESS-THAN OR EQUAL TO} ') + datum.label",
+        },
     }
-    most = max([1.0, *(row["most"] for row in losses)])
+    # With room for the mark of the greatest.
+    most = 1.02 * max([1.0, *(row["most"] for row in losses)])
     percent = {
         "type": "quantitative",
         "scale": {"domain": [0, most]},
         "axis": {"title": "requests lost in 60 s, %", "tickCount": 5},
     }
     point = {"type": "point", "filled": True, "size": 70, "opacity": 1}
+    look = {"yOffset": clock, "color": colour}
     tick = {"type": "tick", "thickness": 4, "color": GREY}
 
     def panel(role: str, values: list[Row], x: Row, mark: Row, look: Row) -> Row:
         rule = {"type": "rule", "strokeWidth": 2, "color": GREY}
         ends = {"x": x | {"field": "least"}, "x2": {"field": "most"}}
         return {
-            "title": {"text": role, "anchor": "start"},
+            "title": {"text": f"{'clocks' if look else 'losses'} when {role} is hit", "anchor": "start"},
             "data": {"values": [row for row in values if row["role"] == role]},
             "width": 640,
             "height": {"step": 48 if look else 22, "for": "position"},
@@ -192,7 +290,7 @@ def specification(runs: list[Run]) -> Row:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "vconcat": [
-            *(panel(role, clocks, seconds, point, {"yOffset": clock, "color": colour}) for role in roles),
+            *(panel(role, clocks, seconds, point, look) for role in roles),
             *(panel(role, losses, percent, tick, {}) for role in roles),
         ],
         "resolve": {"scale": {"x": "independent"}},
@@ -202,7 +300,7 @@ def specification(runs: list[Run]) -> Row:
             "view": {"stroke": None},
             "axis": {"labelColor": GREY, "titleColor": GREY, "titleFontWeight": "normal", "gridColor": GREY,
                      "gridOpacity": 0.25, "domainColor": GREY, "tickColor": GREY},
-            "axisY": {"minExtent": 70, "grid": False},
+            "axisY": {"minExtent": 70, "labelPadding": 8},
             "title": {"color": GREY, "fontSize": 12},
             "legend": {"labelColor": GREY},
         },

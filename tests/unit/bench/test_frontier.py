@@ -12,6 +12,7 @@ import yaml
 from tests.bench import frontier, frontier_page
 from tests.bench.bench import ROOT
 from tests.bench.cases import CASES
+from tests.bench.goals import lost_percent
 
 from failover_lab import instants
 from failover_lab.probe.records import COLUMNS, FILE, HEADER
@@ -28,6 +29,7 @@ def run(case: str, role: str, number: int, endpoints: float | None, failed: int 
         "nodes": 3,
         "clocks_s": {"address": 0.0, "endpoints": endpoints, "capacity": 13.0, "stale_flows": None},
         "predicted_s": dict.fromkeys(frontier_page.CLOCKS),
+        "clock_reasons": dict.fromkeys(frontier_page.CLOCKS),
         "lost": {"failed": failed, "total": 12000},
         "passed": True,
         "reasons": [],
@@ -52,10 +54,10 @@ def test_medians_and_their_range() -> None:
         "other",
         "3",
         "0.0 s",
-        "6.5 s (6.0 s to 9.0 s)",
+        "6.5 s (6.0 to 9.0)",
         "13.0 s",
         frontier_page.NOTHING,
-        "2.0% (1.0% to 4.0%)",
+        "2.00% (1.00 to 4.00)",
     ]
     assert "predicted" not in page
     assert "default |" not in page, "what was not measured has no row"
@@ -66,7 +68,9 @@ def test_predictions_stand_below() -> None:
         "predicted_s": {"address": 0.0, "endpoints": 5.2, "capacity": 12.0, "stale_flows": None}
     }
     page = frontier_page.page(results(foretold), "x.svg")
-    assert row_of(page, "| | *predicted*")[4] == "*5.2 s*"
+    row = row_of(page, "| | *predicted*")
+    assert row[4] == "*5.2 s*"
+    assert row[3] == f"*{frontier_page.NOTHING}*", "an address that is not to move"
 
 
 def test_a_clock_that_was_not_seen_is_no_nought() -> None:
@@ -94,7 +98,8 @@ def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
 def test_the_chart_is_drawn() -> None:
     svg = frontier_page.chart([run("fast", "other", 1, 6.0, 480), run("default", "announcer", 1, 51.0, 4000)])
     assert svg.startswith("<svg")
-    for words in ("another node", "watchdog", "requests lost in 60 s, %", "stale flows"):
+    begin = "\N{LESS-THAN OR EQUAL TO} 0.1"
+    for words in ("another node is hit", "watchdog", "requests lost in 60 s, %", "stale flows", begin):
         assert words in svg
 
 
@@ -137,7 +142,7 @@ def test_the_minute_after_the_fault_is_counted(tmp_path: Path) -> None:
     ]
     assert written(*begin, row(6, 59.9, "reset"), row(7, 60.0, "reset")) == {"failed": 2, "total": 3}
     assert written(*begin) == {"failed": 0, "total": 0}, "cut short: no share of a minute"
-    assert frontier_page.lost_percent({"lost": {"failed": 0, "total": 0}}) is None
+    assert lost_percent({"lost": {"failed": 0, "total": 0}}) is None
 
 
 def test_what_the_lab_asks_for_is_typed() -> None:
