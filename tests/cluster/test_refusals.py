@@ -30,6 +30,8 @@ FAILOVER = [
     (["fault_kind=explode"], ["'explode'", "choose one of drain"]),
     (["fault_node=nobody"], ["There is no node nobody", f"{PROFILE}-m02"]),
     ([f"fault_node={PROFILE}"], ["is the only control plane", "Choose a worker"]),
+    # That is no matter of taste.
+    ([f"fault_node={PROFILE}", "fault_force=true"], ["is the only control plane", "Choose a worker"]),
     (["lab_profile=never-made"], ["never-made", "setup.yml -e lab_profile=never-made"]),
 ]
 SETUP = [
@@ -112,6 +114,10 @@ def test_a_budget_that_allows_nothing(lab: Lab) -> None:
     allow_disruptions(lab, 0)
     try:
         refuses(lab, "failover", [], ["disruption budget site allows no eviction", "loosen it"])
+        forced = lab.play("failover", "--check", "-e", "fault_force=true")
+        assert forced.returncode == 0, forced.output[-4000:]
+        said = forced.output.partition("Forced, although:")[2]
+        assert "disruption budget site allows no eviction" in " ".join(said.split())
     finally:
         allow_disruptions(lab, 1)
 

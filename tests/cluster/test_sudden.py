@@ -6,6 +6,7 @@ Each run is watched from outside: docker and kubectl see the fault bite, and aft
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from tests.pages import all_typed
 
 from .conftest import PROFILE, ROOT, Played, docker
 from .detection import FAST, within
+from .engine_relay import relayed
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -347,6 +349,38 @@ def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
     healed = lab.play("recover")
     assert healed.returncode == 0, healed.output[-6000:]
     nothing_is_left(lab)
+
+
+def test_an_engine_that_goes_away_in_mid_run(lab: Lab, tmp_path: Path) -> None:
+    with relayed(tmp_path) as relay:
+        through = dataclasses.replace(lab, environment=lab.environment | {"DOCKER_HOST": relay.host})
+        process = through.start("failover", *SHORT, "-e", "fault_kind=kill")
+        began = time.monotonic()
+        try:
+            while "injected" not in marks_of(lab):
+                assert process.poll() is None, process.communicate()[0][-6000:]
+                assert time.monotonic() - began < 120
+                time.sleep(0.1)
+        finally:
+            relay.close()
+            output = process.communicate(timeout=300)[0]
+    assert process.returncode != 0
+    run = Path(lab.account()["run_dir"])
+    report = json.loads((run / "report.json").read_text())
+    silent = f"The engine at DOCKER_HOST={relay.host} does not answer"
+    assert any(silent in reason for reason in report["verdict"]["reasons"]), output[-6000:]
+    assert report["fault"]["healed_at"] is None
+    assert state(report["fault"]["node"]) == "exited"
+
+    healed = lab.play("recover")
+    assert healed.returncode == 0, healed.output[-6000:]
+    nothing_is_left(lab)
+
+
+def marks_of(lab: Lab) -> list[str]:
+    """What the run that is going on has marked so far."""
+    path = Path(lab.account().get("run_dir", "/nonexistent")) / "marks.jsonl"
+    return re.findall(r'"event": "(\w+)"', path.read_text()) if path.exists() else []
 
 
 def is_tainted(lab: Lab) -> bool:
