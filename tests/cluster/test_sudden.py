@@ -396,6 +396,11 @@ def awaits_operator(lab: Lab) -> bool:
     return lab.account().get("awaits") == "operator"
 
 
+def is_excluded(lab: Lab) -> bool:
+    nodes = lab.get("nodes")["items"]
+    return any(EXCLUDE in node["metadata"]["labels"] for node in nodes if node["metadata"]["name"] != PROFILE)
+
+
 # The settings, what is waited for, who puts it right, and whether a node is broken at that moment.
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),
@@ -419,6 +424,8 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
         "recover",
         True,
     ),
+    # On its way back, and kept from announcing until it is.
+    "being started again": (["fault_kind=kill"], is_excluded, "recover", False),
     # Removed, and none in its place yet.
     "between two nodes": (
         ["fault_kind=kill", "fault_node_return=replace"],
