@@ -175,12 +175,17 @@ def busy(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def declared_dead(bench: Bench) -> int:
-    """How often a node has been declared not ready, as far as the cluster remembers."""
+def declared_dead(bench: Bench) -> dict[str, int]:
+    """How often each node has been declared not ready, as far as the cluster remembers: by event."""
     text = bench.kubectl(
         "get", "events", "--namespace=default", "--field-selector=reason=NodeNotReady", "--output=json"
     )
-    return sum(int(item.get("count") or 1) for item in json.loads(text)["items"])
+    return {item["metadata"]["uid"]: int(item.get("count") or 1) for item in json.loads(text)["items"]}
+
+
+def added(before: dict[str, int], after: dict[str, int]) -> int:
+    """How many were added; older ones, of nodes that were lost, are forgotten after an hour meanwhile."""
+    return sum(max(0, count - before.get(uid, 0)) for uid, count in after.items())
 
 
 def longest_silence_s(bench: Bench, seconds: int) -> float:
@@ -212,7 +217,7 @@ def false_alarms(bench: Bench, seconds: int) -> dict[str, Any]:
         "seconds": seconds,
         "busy": cores,
         "cores": cores,
-        "events": after - before,
+        "events": added(before, after),
         "silence_s": round(longest_s, 2),
         "grace_s": GRACE_S,
     }

@@ -87,6 +87,11 @@ def test_a_run_that_did_not_pass_is_told_of() -> None:
     assert "- the spread is uneven" in page
 
 
+def test_what_the_cluster_forgets_meanwhile_takes_nothing_away() -> None:
+    assert frontier.added({"old": 3, "kept": 1}, {"kept": 2, "new": 1}) == 2
+    assert frontier.added({"old": 3}, {}) == 0
+
+
 def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
     found = {"seconds": 600, "busy": 2, "cores": 2, "events": 0, "silence_s": 2.14, "grace_s": 5.0}
     page = frontier_page.page(results(run("fast", "other", 1, 6.0)) | {"false_alarms": found}, "x.svg")
