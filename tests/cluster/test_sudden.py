@@ -108,6 +108,15 @@ def command_line(process: Path) -> str:
         return ""
 
 
+def comes(process: subprocess.Popen[str], what: Callable[[], bool], otherwise: str) -> None:
+    """Wait until it is so while a play runs; for two minutes at most."""
+    began = time.monotonic()
+    while not what():
+        assert process.poll() is None, process.communicate()[0][-6000:]
+        assert time.monotonic() - began < 120, otherwise
+        time.sleep(0.1)
+
+
 def broken(
     lab: Lab, *options: str, bitten: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[Played, dict[str, Any]]:
@@ -115,10 +124,7 @@ def broken(
     process = lab.start("failover", *SHORT, *options)
     began = time.monotonic()
     try:
-        while not bitten():
-            assert process.poll() is None, process.communicate()[0][-6000:]
-            assert time.monotonic() - began < 120, "the fault did not bite in 120 s"
-            time.sleep(0.1)
+        comes(process, bitten, "the fault did not bite in 120 s")
         meanwhile()
         output = process.communicate(timeout=400)[0]
     finally:
@@ -318,11 +324,7 @@ def test_an_operator_who_comes_too_late_is_sent_away(lab: Lab) -> None:
         *("-e", "fault_operator_timeout_s=3"),
     )
     try:
-        began = time.monotonic()
-        while not waits_no_more():
-            assert process.poll() is None, process.communicate()[0][-6000:]
-            assert time.monotonic() - began < 120
-            time.sleep(0.1)
+        comes(process, waits_no_more, "the run still waits after 120 s")
         # The node is being brought back: whoever gave its work away now would end it again.
         late.append(lab.play("recover"))
     finally:
@@ -358,12 +360,8 @@ def test_an_engine_that_goes_away_in_mid_run(lab: Lab, tmp_path: Path) -> None:
     with relayed(tmp_path) as relay:
         through = dataclasses.replace(lab, environment=lab.environment | {"DOCKER_HOST": relay.host})
         process = through.start("failover", *SHORT, "-e", "fault_kind=kill")
-        began = time.monotonic()
         try:
-            while "injected" not in marks_of(lab):
-                assert process.poll() is None, process.communicate()[0][-6000:]
-                assert time.monotonic() - began < 120
-                time.sleep(0.1)
+            comes(process, lambda: "injected" in marks_of(lab), "nothing was injected in 120 s")
         finally:
             relay.close()
             output = process.communicate(timeout=300)[0]
@@ -450,10 +448,7 @@ def at(
     process = lab.start("failover", *SHORT, *(word for setting in settings for word in ("-e", setting)))
     began = time.monotonic()
     try:
-        while not has_come(lab):
-            assert process.poll() is None, process.communicate()[0][-6000:]
-            assert time.monotonic() - began < 120, "the moment did not come in 120 s"
-            time.sleep(0.1)
+        comes(process, lambda: has_come(lab), "the moment did not come in 120 s")
         time.sleep(settle_s)
     finally:
         os.killpg(process.pid, number)
