@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import selectors
 import socket
+import struct
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ _BURST = 32
 # and so the probe's machine keeps no TIME_WAIT ports: at 2,000/s they would run out within seconds.
 _LINGER_S = 1.0
 _TICK_S = 0.1
+# struct linger: on, for 0 s. Closing sends a reset.
+_AT_ONCE = struct.pack("ii", 1, 0)
 # From the call to the first due time, so that even the first is on time.
 START_S = 0.02
 
@@ -191,6 +194,18 @@ class Engine:
         self._selector.unregister(sock)
         sock.close()
 
+    def _break_off(self, sock: socket.socket) -> None:
+        """Close what will not end in good order, by a reset.
+
+        A goodbye that nobody acknowledges is sent again for minutes, and for minutes more a node on the way
+        keeps the connection in its table. The next one from the same port would be sent after it, to a pod
+        that is gone. A reset takes it out of that table.
+        """
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        if sock in self._selector.get_map():
+            self._selector.unregister(sock)
+        sock.close()
+
     def _expire(self, now: float) -> None:
         s = self._settings
         # Each queue is in the order of its deadlines, because each has one length of time for all.
@@ -213,7 +228,7 @@ class Engine:
         while self._lingering and (self._lingering[0][1].fileno() < 0 or now >= self._lingering[0][0]):
             sock = self._lingering.popleft()[1]
             if sock.fileno() >= 0:
-                self._drop(sock)
+                self._break_off(sock)
 
     def _end(self, exchange: Exchange) -> None:
         self._in_flight.discard(exchange)
@@ -237,9 +252,7 @@ class Engine:
             self._selector.modify(sock, selectors.EVENT_READ, (self._on_lingering, sock))
             self._lingering.append((exchange.done + _LINGER_S, sock))
             return
-        if sock in self._selector.get_map():
-            self._selector.unregister(sock)
-        sock.close()
+        self._break_off(sock)
 
     def _note(self, e: Exchange) -> None:
         assert e.outcome is not None  # noqa: S101

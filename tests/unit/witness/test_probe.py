@@ -51,7 +51,7 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
-        self._stalled: list[socket.socket] = []
+        self.stalled: list[socket.socket] = []
         self.requests = 0
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -79,7 +79,7 @@ class Server:
                 answer, then = self._behave(number)
                 sock.sendall(answer)
                 if then == "stall":
-                    self._stalled.append(sock)
+                    self.stalled.append(sock)
                     return
                 if then == "reset":
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -101,7 +101,7 @@ class Server:
     def stop(self) -> None:
         """Refuse, and let go of what is held."""
         self.refuse()
-        for sock in self._stalled:
+        for sock in self.stalled:
             sock.close()
 
 
@@ -233,6 +233,19 @@ def test_every_way_to_fail_is_called_by_its_name_and_counted_exactly(
     assert (good.pod, good.node, good.status, good.prior) == ("site-a", "lab-m02", 200, 0)
     assert good.due <= (good.connected or 0) <= (good.sent or 0) <= good.done
     assert good.local_port
+
+
+@pytest.mark.parametrize("way", ["stall", "stall_within", "no_http"])
+def test_a_connection_given_up_is_reset_and_leaves_no_trace_on_the_way(
+    way: str, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    (answer, _), (outcome, _) = WAYS[way]
+    server = serve(lambda _number: (answer, "stall"))
+    found = run(settings(server.port), 5, tmp_path)
+    assert {record.outcome for record in found} == {outcome}
+    for sock in server.stalled:
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
 
 
 @pytest.mark.parametrize("way", ["closed", "reset", "half_answer", "stall_within", "busy", "other_page"])
@@ -619,6 +632,8 @@ def test_linger_ends_without_the_servers_close(
     server = serve(lambda _number: (GOOD, "stall"))
     found = run(settings(server.port), 40, tmp_path)
     assert outcomes(found) == {("ok", ""): len(found)}
+    with pytest.raises(ConnectionResetError):
+        server.stalled[0].recv(1)
 
 
 # Marks and waiting
