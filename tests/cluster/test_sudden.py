@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -402,6 +403,17 @@ def is_excluded(lab: Lab) -> bool:
     return any(EXCLUDE in node["metadata"]["labels"] for node in nodes if node["metadata"]["name"] != PROFILE)
 
 
+def joins(lab: Lab) -> bool:
+    """A node's container is newer than the run: minikube has made it, and goes on."""
+    began = re.match(r"\d+T\d+Z", Path(lab.account().get("run_dir", "")).name)
+    made = docker("ps", "--all", f"--filter=name=^{PROFILE}-m[0-9]+$", "--format={{.CreatedAt}}").splitlines()
+    return began is not None and any(
+        # As 2026-11-27 03:17:49 +0000 UTC.
+        datetime.strptime(one[:25], "%Y-%m-%d %H:%M:%S %z") > datetime.strptime(began[0], "%Y%m%dT%H%M%S%z")
+        for one in made
+    )
+
+
 # The settings, what is waited for, who puts it right, and whether a node is broken at that moment.
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),
@@ -434,6 +446,7 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
         "recover",
         False,
     ),
+    "a new one joins": (["fault_kind=kill", "fault_node_return=replace"], joins, "failover", False),
 }
 
 
