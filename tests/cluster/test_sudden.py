@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.pages import all_typed
+
+from failover_lab import instants
 
 from .conftest import PROFILE, ROOT, Played, docker
 from .detection import FAST, within
@@ -36,11 +37,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
 SHORT = ("-e", "witness_steady_s=2")
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 TAINT = "node.kubernetes.io/out-of-service"
+OF_WORKERS = f"--filter=name=^{PROFILE}-m[0-9]+$"
 
 
 def workers() -> list[str]:
     """The nodes but the control plane; one in another's place may have another name."""
-    return docker("ps", "--all", f"--filter=name=^{PROFILE}-m[0-9]+$", "--format={{.Names}}").split()
+    return docker("ps", "--all", OF_WORKERS, "--format={{.Names}}").split()
 
 
 def state(node: str) -> str:
@@ -406,11 +408,10 @@ def is_excluded(lab: Lab) -> bool:
 def joins(lab: Lab) -> bool:
     """A node's container is newer than the run: minikube has made it, and goes on."""
     began = re.match(r"\d+T\d+Z", Path(lab.account().get("run_dir", "")).name)
-    made = docker("ps", "--all", f"--filter=name=^{PROFILE}-m[0-9]+$", "--format={{.CreatedAt}}").splitlines()
+    made = docker("ps", "--all", OF_WORKERS, "--format={{.CreatedAt}}").splitlines()
+    # As 2026-11-27 03:17:49 +0000 UTC.
     return began is not None and any(
-        # As 2026-11-27 03:17:49 +0000 UTC.
-        datetime.strptime(one[:25], "%Y-%m-%d %H:%M:%S %z") > datetime.strptime(began[0], "%Y%m%dT%H%M%S%z")
-        for one in made
+        instants.parse(one[:19] + one[20:25]) > instants.parse(began[0]) for one in made
     )
 
 
