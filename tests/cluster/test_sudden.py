@@ -81,6 +81,14 @@ def is_faulted(node: str) -> bool:
     )
 
 
+def asked_in_vain(node: str) -> list[str]:
+    """Where the kubelet that runs now did not find the control plane; each time, it waits for longer."""
+    of_now = "_SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value kubelet)"
+    said = within_node(node, "sh", "-c", f"journalctl --quiet {of_now}").splitlines()
+    assert said, f"the kubelet of {node} has said nothing"
+    return [line for line in said if "lookup control-plane" in line]
+
+
 def nothing_is_left(lab: Lab) -> None:
     """No node is cordoned, tainted, paused, cut off, stopped; nobody asks any more."""
     nodes = lab.get("nodes")["items"]
@@ -180,6 +188,7 @@ def test_kill(lab: Lab) -> None:
     assert causes <= {"endpoint_dead", "stale_reused_connection"}
     assert 0 < report["requests"]["failed"] < 0.1 * report["requests"]["total"]
     assert re.search(r"\d+ requests, \d+ failed; waiting for the replacements$", played.output, re.MULTILINE)
+    assert asked_in_vain(report["fault"]["node"]) == []
 
 
 @pytest.mark.parametrize("which", ["announcer", "other"])
