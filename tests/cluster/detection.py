@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +83,14 @@ def files(lab: Lab) -> dict[str, str]:
     found["manifest"] = docker("exec", PROFILE, "cat", MANIFEST)
     found["manifests"] = docker("exec", PROFILE, "ls", "-A", "/etc/kubernetes", "/etc/kubernetes/manifests")
     joining = lab.get("configmap", "kubelet-config", "--namespace=kube-system")
-    return found | {"joining": joining["data"]["kubelet"]}
+    proxies = lab.get("configmap", "kube-proxy", "--namespace=kube-system")
+    return found | {"joining": joining["data"]["kubelet"], "proxies": proxies["data"]["config.conf"]}
+
+
+def gathers(node: str) -> str:
+    """For how long a node's kube-proxy gathers changes, as it says itself."""
+    running = docker("exec", node, "curl", "--silent", "http://127.0.0.1:10249/configz")
+    return str(json.loads(running)["kubeproxy.config.k8s.io"]["MinSyncPeriod"])
 
 
 def within(seconds: float, what: Callable[[], bool]) -> float:

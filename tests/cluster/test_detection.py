@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .conftest import PROFILE, docker
-from .detection import FAST, KUBELET_FILE, Change, declared_dead, files, flags, leases, since, within
+from .detection import (
+    FAST,
+    KUBELET_FILE,
+    Change,
+    declared_dead,
+    files,
+    flags,
+    gathers,
+    leases,
+    names,
+    since,
+    within,
+)
 
 if TYPE_CHECKING:
     from .conftest import Lab
@@ -32,6 +44,7 @@ def test_faster_without_a_lost_request_or_a_node_that_looks_dead(lab: Lab, faste
     assert faster.looked_dead == []
     assert sorted(flags(lab)) == ["--node-monitor-grace-period=5s", "--node-monitor-period=1s"]
     assert {spec["leaseDurationSeconds"] for spec in leases(lab).values()} == {4}
+    assert {gathers(node) for node in names(lab)} == {"100ms"}
     assert files(lab)["manifests"] == faster.before["manifests"], "something was left beside the manifests"
 
     earlier = leases(lab)

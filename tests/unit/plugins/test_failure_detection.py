@@ -284,7 +284,7 @@ def test_settings_that_make_healthy_nodes_look_dead_are_refused(run: Answer) -> 
 def test_fast_leaves_room_for_signs_of_life_that_come_late() -> None:
     assert FAST["grace_s"] >= 4 * FAST["lease_s"] / 4
     assert FAST["status_frequency_s"] < FAST["grace_s"]
-    # 7 s until the endpoints are clean: the latest moment, and 1 s for the nodes' rules.
+    # 7 s until the endpoints are clean: the latest moment, and up to 1 s for the nodes' rules.
     assert FAST["grace_s"] + FAST["monitor_period_s"] + 1 <= 7
 
 
