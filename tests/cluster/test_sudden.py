@@ -370,6 +370,30 @@ def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
     nothing_is_left(lab)
 
 
+def test_a_node_that_vanishes_before_the_fault_is_not_looked_for_elsewhere(lab: Lab) -> None:
+    process = lab.start("failover", *SHORT, "-e", "fault_kind=freeze")
+    try:
+        comes(process, lambda: is_steady_before(lab), "no steady state was waited for in 120 s")
+        # By its name the engine has it no more; to users it is still there, or none would be steady.
+        node = lab.account()["node"]
+        docker("rename", node, f"{PROFILE}-elsewhere")
+        try:
+            output = process.communicate(timeout=300)[0]
+        finally:
+            docker("rename", f"{PROFILE}-elsewhere", node)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=200)
+    assert process.returncode != 0
+    words = " ".join(output.split())
+    assert f"{node} has vanished since it was chosen: its container is gone" in words, output[-6000:]
+    assert [one for one in workers() if is_faulted(one)] == []
+    healed = lab.play("recover")
+    assert healed.returncode == 0, healed.output[-6000:]
+    nothing_is_left(lab)
+
+
 def test_an_engine_that_goes_away_in_mid_run(lab: Lab, tmp_path: Path) -> None:
     with relayed(tmp_path) as relay:
         through = dataclasses.replace(lab, environment=lab.environment | {"DOCKER_HOST": relay.host})
@@ -426,6 +450,16 @@ def joins(lab: Lab) -> bool:
     )
 
 
+def spreads(lab: Lab) -> bool:
+    marked = marks_of(lab)
+    return "returned" in marked and "healed" not in marked
+
+
+def has_stopped_asking(lab: Lab) -> bool:
+    """What is left to do is the report."""
+    return Path(lab.account().get("run_dir", "/nonexistent"), "probe.json").exists()
+
+
 # The settings, what is waited for, who puts it right, and whether a node is broken at that moment.
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),
@@ -459,6 +493,9 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
         False,
     ),
     "a new one joins": (["fault_kind=kill", "fault_node_return=replace"], joins, "failover", False),
+    "spread again": (["fault_kind=kill"], spreads, "recover", False),
+    "pods are gone": (["fault_kind=pod"], lambda lab: "injected" in marks_of(lab), "failover", False),
+    "the report": (["fault_kind=pod"], has_stopped_asking, "recover", False),
 }
 
 
