@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROFILE = "failover-lab-test"
+# For runs that are not about the steady state, which is waited for twice.
+SHORT = ("-e", "witness_steady_s=2")
 # A second lab, beside it for a while.
 SECOND = f"{PROFILE}-2"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PROFILE
+from .conftest import PROFILE, SHORT
 from .planted import agrees, planted
 from .web_server import CONTAINER, WHO, configured
 
@@ -89,7 +89,7 @@ def drained(lab: Lab, *options: str) -> dict[str, Any]:
     """Drain a node; gives back the report, whatever the verdict."""
     latest = lab.reports / "latest"
     before = latest.resolve()
-    played = lab.play("failover", *options)
+    played = lab.play("failover", *SHORT, *options)
     assert latest.resolve() != before, f"this run made no report: {played.output[-4000:]}"
     report: dict[str, Any] = json.loads((latest / "report.json").read_text())
     assert (played.returncode == 0) is report["verdict"]["passed"], played.output[-4000:]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.children import output_of
 
-from .conftest import ROOT, docker
+from .conftest import ROOT, SHORT, docker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +127,7 @@ def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: L
     workers = sorted({node for _, node in lab.pods().values() if node.endswith(("-m02", "-m03"))})
     lab.kubectl("cordon", workers[0])
     try:
-        played = lab.play("failover", "-e", f"fault_node={workers[0]}")
+        played = lab.play("failover", *SHORT, "-e", f"fault_node={workers[0]}")
         assert played.returncode == 0, played.output[-6000:]
         report = json.loads((lab.reports / "latest" / "report.json").read_text())
         assert report["fault"]["node"] == workers[0], "another node than the named one"
@@ -138,7 +138,7 @@ def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: L
 
 def kill_in_mid_drain(lab: Lab) -> None:
     """Start a run, and kill it as soon as a node is cordoned."""
-    process = lab.start("failover")
+    process = lab.start("failover", *SHORT)
     try:
         deadline = time.monotonic() + 120
         while not lab.cordoned():
@@ -160,7 +160,7 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
     assert f"{left[0]} is still cordoned" in status.output
     assert "ansible-playbook recover.yml" in status.output
 
-    healed = lab.play(healer)
+    healed = lab.play(healer, *SHORT)
     assert healed.returncode == 0, healed.output[-6000:]
     assert lab.cordoned() == []
     assert not (lab.state / "run.json").exists()
@@ -169,7 +169,7 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab, healer: str) -> None:
 
 def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
     # Long enough for two other plays to come and go.
-    first = lab.start("failover", "-e", "witness_steady_s=25")
+    first = lab.start("failover", "-e", "witness_steady_s=15")
     try:
         deadline = time.monotonic() + 120
         while not (account := lab.account()):

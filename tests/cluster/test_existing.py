@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from .conftest import PROFILE, Lab, apply_role, docker
+from .conftest import PROFILE, SHORT, Lab, apply_role, docker
 
 if TYPE_CHECKING:
     from .conftest import Played
@@ -120,7 +120,7 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     assert again.changed == 0, again.output[-4000:]
 
     pods = bare.pods()
-    drain = report_of(bare.play("failover", *EXISTING, **NO_ENGINE), bare)
+    drain = report_of(bare.play("failover", *EXISTING, *SHORT, **NO_ENGINE), bare)
     assert drain["requests"]["failed"] == 0
     assert drain["lab"]["minikube"] is None
     assert {row["uid"] for row in drain["replacements"]}.isdisjoint(uid for uid, _ in pods.values())
@@ -129,7 +129,7 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     # With two nodes all pods are on the other one now.
     played = bare.play("setup", *image, **NO_ENGINE)
     assert played.returncode == 0, played.output[-6000:]
-    killed = report_of(bare.play("failover", *EXISTING, "-e", "fault_kind=pod", **NO_ENGINE), bare)
+    killed = report_of(bare.play("failover", *EXISTING, *SHORT, "-e", "fault_kind=pod", **NO_ENGINE), bare)
     assert len(killed["displaced"]) == 1
     assert all(row["answers"] > 0 for row in killed["replacements"])
 

@@ -24,7 +24,7 @@ from tests.pages import all_typed
 
 from failover_lab import instants
 
-from .conftest import PROFILE, ROOT, Played, docker
+from .conftest import PROFILE, ROOT, SHORT, Played, docker
 from .detection import FAST, within
 from .engine_relay import relayed
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
 
-# A steady state is other tests' matter.
-SHORT = ("-e", "witness_steady_s=2")
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 TAINT = "node.kubernetes.io/out-of-service"
 OF_WORKERS = f"--filter=name=^{PROFILE}-m[0-9]+$"
