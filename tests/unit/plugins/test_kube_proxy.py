@@ -118,6 +118,32 @@ def test_what_an_interrupted_run_has_left_is_done(run: Answer) -> None:
     assert played.log == ["lab-m02"]
 
 
+def test_one_that_is_about_to_answer_is_waited_for(run: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played()
+    uid = played.pods["lab-m02"]["metadata"]["uid"]
+    period_s = played.running.pop(uid)
+    asked: list[str] = []
+
+    def late(pod: Object) -> float | None:
+        asked.append(pod["metadata"]["uid"])
+        if asked.count(uid) == 3:
+            played.running[uid] = period_s
+        return played.running.get(pod["metadata"]["uid"])
+
+    monkeypatch.setattr(played, "period_s", late)
+    monkeypatch.setattr(played, "proxies", lambda: list(played.pods.values()))
+    answer = run(played)
+    assert (answer["changed"], played.log) == (False, []), answer
+
+
+def test_one_that_does_not_answer_is_replaced(run: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played()
+    del played.running[played.pods["lab-m02"]["metadata"]["uid"]]
+    monkeypatch.setattr(kube_proxy, "answers", lambda _, **__: [(p, None) for p in played.pods.values()][1:2])
+    monkeypatch.setattr(Played, "end", lambda self, _: self.log.append("lab-m02"))
+    assert run(played)["steps"] == ["the kube-proxy of lab-m02"]
+
+
 def test_check_mode_tells_the_same_and_touches_nothing(run: Answer) -> None:
     played = Played()
     checked = run(played, min_sync_ms=100, _ansible_check_mode=True)

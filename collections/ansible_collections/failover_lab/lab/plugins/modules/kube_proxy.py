@@ -83,6 +83,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.25
 OWN_S = 1.0
+# One that is silent for longer does not run, and is replaced.
+ANSWER_S = 60
 # Its own syncPeriod, after which it writes in any case.
 LONGEST_MS = 30_000
 NAMESPACE = "/api/v1/namespaces/kube-system"
@@ -139,6 +141,16 @@ def written_in(text: str, period_ms: int | None) -> str:
     return PERIOD.sub(rf"\1 {'0s' if period_ms is None else f'{period_ms}ms'}", text)
 
 
+def answers(cluster: Proxies, *, wait_s: float) -> list[tuple[Object, float | None]]:
+    """Every kube-proxy with its period; one whose node has only just come back may need a while to answer."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        found = [(pod, cluster.period_s(pod)) for pod in cluster.proxies()]
+        if all(period_s is not None for _, period_s in found) or time.monotonic() >= deadline:
+            return found
+        time.sleep(POLL_S)
+
+
 def replace(cluster: Proxies, pod: Object, wanted_s: float, timeout_s: float) -> str:
     """Put another in a kube-proxy's place; what is missing if it takes too long, and else nothing."""
     node, deadline = pod["spec"]["nodeName"], time.monotonic() + timeout_s
@@ -172,7 +184,7 @@ def work(module: AnsibleModule) -> Object:
             "msg": "The ConfigMap kube-proxy of kube-system has no minSyncPeriod: kubeadm did not write it. "
             "Leave cluster_failure_detection out."
         }
-    found = [(pod, cluster.period_s(pod)) for pod in cluster.proxies()]
+    found = answers(cluster, wait_s=0 if module.check_mode else min(timeout_s, ANSWER_S))
     steps = []
     if (new := written_in(text, wanted_ms)) != text:
         if not module.check_mode:
