@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 RUNNING = "running"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
+# The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, five
+# seconds after the engine did; nobody else does.
+_CONTROL_PLANE = r"control-plane\.minikube\.internal"
 # It waits for a word first: what is written before anybody listens may be lost.
 _QUESTION = r"""
 read -r _
 cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
-printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "half_open_s": %s}\n' \
+nameless() { grep -q "$1" /etc/hosts && echo false || echo true; }
+printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
   "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
+  "$(nameless "$3")" \
   "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
 """
 
@@ -39,7 +44,7 @@ def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
         preference: the number of the lab's own filters among them.
     """
     try:
-        shell = engine.shell(name, ["sh", "-c", _QUESTION, "sh", interface, str(preference)])
+        shell = engine.shell(name, ["sh", "-c", _QUESTION, "sh", interface, str(preference), _CONTROL_PLANE])
     except EngineError:
         return {}
     late = threading.Timer(_ANSWER_S, shell.close)
@@ -60,8 +65,8 @@ def look(engine: Engine, interface: str, preference: int) -> list[Row]:
     """A row for each node: ``name``, ``id``, ``state`` in the engine's word.
 
     Of those that run also ``incoming`` and ``outgoing`` (whether the lab cuts that direction off),
-    ``kubelet`` (systemd's word) and ``half_open_s`` (how long the kernel remembers a connection that was not
-    answered, in seconds).
+    ``kubelet`` (systemd's word), ``nameless`` (whether it was started but not told where the control plane
+    is) and ``half_open_s`` (how long the kernel remembers a connection that was not answered, in seconds).
 
     Raises:
         EngineError: the engine does not answer.
@@ -81,7 +86,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "nodes",
         help="say what state the nodes' containers are in, and the nodes themselves",
         description="Prints a line of JSON for each node of a minikube profile: its container's state, and, "
-        "if it runs, whether the lab cuts it off and whether its kubelet runs.",
+        "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is.",
     )
     parser.add_argument("--profile", required=True, help="the minikube profile")
     parser.add_argument("--interface", default="eth0", help="of the nodes, default eth0")

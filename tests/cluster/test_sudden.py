@@ -79,6 +79,11 @@ def is_faulted(node: str) -> bool:
     )
 
 
+def is_nameless(node: str) -> bool:
+    """Whether a node runs and has not been told where the control plane is: minikube does that later."""
+    return state(node) == "running" and "control-plane." not in within_node(node, "cat", "/etc/hosts")
+
+
 def asked_in_vain(node: str) -> list[str]:
     """Where the kubelet that runs now did not find the control plane; each time, it waits for longer."""
     of_now = "_SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value kubelet)"
@@ -104,6 +109,7 @@ def nothing_is_left(lab: Lab) -> None:
         ready = [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"]
         assert ready == ["True"], f"{name} is not ready"
         assert not is_faulted(name), f"{name} is still faulted"
+        assert not is_nameless(name), f"{name} does not know where the control plane is"
     assert not (lab.state / "run.json").exists()
     running = [command_line(process) for process in Path("/proc").iterdir() if process.name.isdigit()]
     asking = [line for line in running if str(lab.reports) in line]
@@ -433,9 +439,13 @@ def awaits_operator(lab: Lab) -> bool:
     return lab.account().get("awaits") == "operator"
 
 
-def is_excluded(lab: Lab) -> bool:
+def is_half_started(lab: Lab) -> bool:
     nodes = lab.get("nodes")["items"]
-    return any(EXCLUDE in node["metadata"]["labels"] for node in nodes if node["metadata"]["name"] != PROFILE)
+    return any(
+        EXCLUDE in node["metadata"]["labels"] and is_nameless(node["metadata"]["name"])
+        for node in nodes
+        if node["metadata"]["name"] != PROFILE
+    )
 
 
 def joins(lab: Lab) -> bool:
@@ -481,8 +491,8 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
         "recover",
         True,
     ),
-    # On its way back, and kept from announcing until it is.
-    "being started again": (["fault_kind=kill"], is_excluded, "recover", False),
+    # On its way back, and kept from announcing until it is: it runs, and minikube is not done with it.
+    "being started again": (["fault_kind=kill"], is_half_started, "recover", False),
     # Removed, and none in its place yet.
     "between two nodes": (
         ["fault_kind=kill", "fault_node_return=replace"],

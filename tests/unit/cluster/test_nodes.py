@@ -14,7 +14,7 @@ import pytest
 from failover_lab import cli, nodes
 from failover_lab.watchdog.engine import EngineError, Listed
 
-WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "half_open_s": 120}
+WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": False, "half_open_s": 120}
 
 
 class Played:
@@ -70,7 +70,7 @@ def test_those_that_run_are_asked() -> None:
         {"name": "m02", "id": "id-m02", "state": "running", **WELL, "kubelet": "inactive"},
         {"name": "m03", "id": "id-m03", "state": "paused"},
     ]
-    assert engine.asked["lab"][-2:] == ["eth0", "3713"]
+    assert engine.asked["lab"][-3:-1] == ["eth0", "3713"]
     assert sorted(engine.closed) == ["lab", "m02"]
 
 
@@ -90,14 +90,14 @@ def test_a_profile_without_nodes() -> None:
 
 
 @pytest.mark.parametrize("cut", ["", "ingress", "egress"])
-@pytest.mark.parametrize("kubelet", ["active", "inactive"])
-def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str) -> None:
+@pytest.mark.parametrize(("kubelet", "host"), [("active", "localhost"), ("inactive", "no-such-host")])
+def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: str) -> None:
     """With a tc and a systemctl that say what they are to say."""
     for name, words in (("tc", f'[ "$5" = "{cut}" ] && echo filter'), ("systemctl", f"echo {kubelet}")):
         (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n{words}\n')
         (tmp_path / name).chmod(0o755)
     done = subprocess.run(
-        ["sh", "-c", nodes._QUESTION, "sh", "eth7", "3713"],
+        ["sh", "-c", nodes._QUESTION, "sh", "eth7", "3713", host],
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         input="now\n",
         capture_output=True,
@@ -108,6 +108,7 @@ def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str) -> None
     said = json.loads(done.stdout)
     assert (said["incoming"], said["outgoing"]) == (cut == "ingress", cut == "egress")
     assert said["kubelet"] == kubelet
+    assert said["nameless"] is (host not in Path("/etc/hosts").read_text())
     assert said["half_open_s"] is None or said["half_open_s"] > 0
     assert "filter show dev eth7 ingress pref 3713" in (tmp_path / "calls").read_text().splitlines()
 

@@ -260,6 +260,7 @@ def test_pods_on_the_only_control_plane_may_be_killed() -> None:
         (container("m02", outgoing=True), "nothing of it reaches the network"),
         (container("m02", kubelet="inactive"), "its kubelet is stopped"),
         (container("m02", kubelet="failed", outgoing=True), "the network, its kubelet is stopped"),
+        (container("m02", nameless=True), "its start was not brought to its end"),
         (None, "it has no container"),
     ],
 )

@@ -35,7 +35,8 @@ def by_name(found: list[Object]) -> dict[str, Seen]:
 
     Args:
         found: each with ``name``, ``id``, ``state`` and, of those that run, ``incoming`` and ``outgoing``
-            (bool, whether the lab cuts that direction off) and ``kubelet`` (systemd's word).
+            (bool, whether the lab cuts that direction off), ``kubelet`` (systemd's word) and ``nameless``
+            (bool, whether it was not told where the control plane is).
     """
     return {str(item["name"]): Seen(str(item["id"]), str(item["state"]), _faults(item)) for item in found}
 
@@ -46,4 +47,6 @@ def _faults(item: Object) -> tuple[str, ...]:
         return (_STATES.get(state, f"its container is {state}"),)
     cut = _CUTS.get((bool(item.get("incoming")), bool(item.get("outgoing"))))
     stopped = item.get("kubelet") in ("inactive", "failed")
-    return tuple(filter(None, (cut, "its kubelet is stopped" if stopped else None)))
+    lacks = [cut, "its kubelet is stopped" if stopped else None]
+    lacks.append("its start was not brought to its end" if item.get("nameless") else None)
+    return tuple(filter(None, lacks))
