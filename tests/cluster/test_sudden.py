@@ -472,9 +472,10 @@ def has_stopped_asking(lab: Lab) -> bool:
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),
     "freeze": (["fault_kind=freeze"], of_kind(lambda node: state(node) == "paused"), "recover", True),
+    # Both ways, and inwards alone, are other tests'.
     "partition": (
-        ["fault_kind=partition"],
-        of_kind(lambda node: is_cut_off(node, "ingress")),
+        ["fault_kind=partition", "fault_partition_direction=outgoing"],
+        of_kind(lambda node: is_cut_off(node, "egress") and not is_cut_off(node, "ingress")),
         "failover",
         True,
     ),
