@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ except ImportError:
     MISSING = traceback.format_exc()
 
 REQUEST_TIMEOUT_S = 10
+_POLL_S = 0.25
+_CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 Object = dict[str, Any]
 
@@ -65,6 +68,14 @@ def url_of(service: Object) -> str:
     port = ports[0]["port"] if ports else 80
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}" if port == 80 else f"http://{host}:{port}"
+
+
+def until(missing: Callable[[], str], timeout_s: float) -> str:
+    """Look until nothing is missing; what still is at the end, and else nothing."""
+    deadline = time.monotonic() + timeout_s
+    while (lack := missing()) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return lack
 
 
 class Cluster:
@@ -148,6 +159,20 @@ class Cluster:
         """The warnings among a namespace's events, oldest first."""
         answer = self._get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
         return sorted(answer["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+
+    def config_map(self, name: str, key: str) -> str:
+        """One text of a ConfigMap of kube-system; empty if there is none."""
+        return str(of(self._found(f"{_CONFIG_MAPS}/{name}") or {}, "data", key, default=""))
+
+    def set_config_map(self, name: str, key: str, text: str) -> None:
+        """Change it, and nothing else of the ConfigMap."""
+        self._client.request(
+            "patch",
+            f"{_CONFIG_MAPS}/{name}",
+            body={"data": {key: text}},
+            content_type="application/merge-patch+json",
+            _request_timeout=REQUEST_TIMEOUT_S,
+        )
 
     def budgets(self, namespace: str) -> list[Object]:
         """The disruption budgets of a namespace."""

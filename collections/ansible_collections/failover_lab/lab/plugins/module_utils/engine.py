@@ -47,6 +47,6 @@ def _faults(item: Object) -> tuple[str, ...]:
         return (_STATES.get(state, f"its container is {state}"),)
     cut = _CUTS.get((bool(item.get("incoming")), bool(item.get("outgoing"))))
     stopped = item.get("kubelet") in ("inactive", "failed")
-    lacks = [cut, "its kubelet is stopped" if stopped else None]
-    lacks.append("its start was not brought to its end" if item.get("nameless") else None)
-    return tuple(filter(None, lacks))
+    kubelet = "its kubelet is stopped" if stopped else None
+    start = "its start was not brought to its end" if item.get("nameless") else None
+    return tuple(filter(None, (cut, kubelet, start)))

@@ -12,15 +12,8 @@ author:
 description:
   - Waits until so many nodes are ready, and each of O(workloads) has all its pods ready.
   - If that takes too long it fails with one message that names what is missing.
-extends_documentation_fragment: failover_lab.lab.waiting
+extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   nodes:
     description: How many nodes there have to be.
     type: int

@@ -17,14 +17,8 @@ description:
     become slower, the other way round. So a sign of life is never waited for less long than it may take.
   - Nodes that join later take their settings from the ConfigMap C(kubelet-config), which is set as well.
   - The API server is not restarted, and no pod but the controller manager's.
+extends_documentation_fragment: failover_lab.lab.reaching
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   state:
     description: V(set) makes the cluster as O(settings) says. V(read) only tells what is in force.
     type: str
@@ -102,7 +96,6 @@ steps:
 """
 
 import hashlib
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -113,6 +106,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     guarded,
     is_ready,
     of,
+    until,
 )
 from ansible_collections.failover_lab.lab.plugins.module_utils.detection import (
     PROGRAM,
@@ -133,8 +127,7 @@ if TYPE_CHECKING:
 
     from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object
 
-POLL_S = 0.25
-JOINING = "/api/v1/namespaces/kube-system/configmaps/kubelet-config"
+JOINING = ("kubelet-config", "kubelet")
 KUBELET_FILE = "/var/lib/kubelet/config.yaml"
 MANIFEST = f"/etc/kubernetes/manifests/{PROGRAM}.yaml"
 # On the same disk, or the rename would not be atomic; not within the folder of manifests, where the kubelet
@@ -211,17 +204,11 @@ class Nodes(Cluster):
 
     def joining(self) -> str:
         """The configuration that the next node to join will get; empty if the cluster is not kubeadm's."""
-        return str(of(self._found(JOINING) or {}, "data", "kubelet", default=""))
+        return self.config_map(*JOINING)
 
     def set_joining(self, text: str) -> None:
         """Change it."""
-        self._client.request(
-            "patch",
-            JOINING,
-            body={"data": {"kubelet": text}},
-            content_type="application/merge-patch+json",
-            _request_timeout=10,
-        )
+        self.set_config_map(*JOINING, text)
 
 
 def own_words(pod: Object) -> list[str]:
@@ -323,11 +310,9 @@ class Change:
         Raises:
             Trouble: that takes too long.
         """
-        deadline = time.monotonic() + self.module.params["timeout_s"]
-        while lack := missing():
-            if time.monotonic() >= deadline:
-                raise Trouble(f"After {self.module.params['timeout_s']} s {what}: {lack}. {hint}")
-            time.sleep(POLL_S)
+        timeout_s = self.module.params["timeout_s"]
+        if lack := until(missing, timeout_s):
+            raise Trouble(f"After {timeout_s} s {what}: {lack}. {hint}")
 
     def set_kubelet(self, node: str) -> None:
         """Change a kubelet's file, restart it, and wait until it signs anew and its pods are as before."""

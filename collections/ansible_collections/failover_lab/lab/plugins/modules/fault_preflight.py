@@ -15,14 +15,8 @@ description:
   - Never broken is the only control plane, a node that is faulted already, one without pods of the site, and
     whatever carries the last ready replica. Too few nodes, a disruption budget, no room elsewhere, and so
     many lost nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
+extends_documentation_fragment: failover_lab.lab.reaching
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   namespace:
     description: Where the Deployment and the Service are.
     type: str

@@ -16,14 +16,8 @@ description:
   - Sets the period in the ConfigMap C(kube-proxy), as kubeadm has written it, and replaces the kube-proxies
     that run with another one, node after node. A node's rules stay while none runs on it.
   - A cluster without that ConfigMap has another kind of proxy, and nothing is done.
+extends_documentation_fragment: failover_lab.lab.reaching
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   min_sync_ms:
     description: The period, in milliseconds, up to 30000. Without it, Kubernetes' own, which is a second.
     type: int
@@ -60,7 +54,6 @@ steps:
 """
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -69,6 +62,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     guarded,
     is_ready,
     of,
+    until,
 )
 from ansible_collections.failover_lab.lab.plugins.module_utils.detection import seconds
 
@@ -81,15 +75,13 @@ except ImportError:
 if TYPE_CHECKING:
     from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object
 
-POLL_S = 0.25
 OWN_S = 1.0
 # One that is silent for longer does not run, and is replaced.
 ANSWER_S = 60
 # Its own syncPeriod, after which it writes in any case.
 LONGEST_MS = 30_000
-NAMESPACE = "/api/v1/namespaces/kube-system"
-CONFIG = f"{NAMESPACE}/configmaps/kube-proxy"
-FILE = "config.conf"
+PODS = "/api/v1/namespaces/kube-system/pods"
+CONFIG = ("kube-proxy", "config.conf")
 SELECTOR = "k8s-app=kube-proxy"
 # One in the section of each way to write rules, of which only one is in use. kubeadm's "as it comes" is 0s.
 PERIOD = re.compile(r"^( +minSyncPeriod:) .*$", re.MULTILINE)
@@ -100,27 +92,21 @@ class Proxies(Cluster):
 
     def config(self) -> str:
         """What every kube-proxy is started with; empty if the cluster has none of kubeadm's."""
-        return str(of(self._found(CONFIG) or {}, "data", FILE, default=""))
+        return self.config_map(*CONFIG)
 
     def set_config(self, text: str) -> None:
         """Change it, for those that start from now on."""
-        self._client.request(
-            "patch",
-            CONFIG,
-            body={"data": {FILE: text}},
-            content_type="application/merge-patch+json",
-            _request_timeout=10,
-        )
+        self.set_config_map(*CONFIG, text)
 
     def proxies(self) -> list[Object]:
         """Their pods that are not about to go, by node."""
-        items = self._get(f"{NAMESPACE}/pods", labelSelector=SELECTOR)["items"]
+        items = self._get(PODS, labelSelector=SELECTOR)["items"]
         staying = [pod for pod in items if not of(pod, "metadata", "deletionTimestamp")]
         return sorted(staying, key=lambda pod: str(of(pod, "spec", "nodeName", default="")))
 
     def period_s(self, pod: Object) -> float | None:
         """With which period one runs, from itself; None if it does not answer."""
-        path = f"{NAMESPACE}/pods/{pod['metadata']['name']}:10249/proxy/configz"
+        path = f"{PODS}/{pod['metadata']['name']}:10249/proxy/configz"
         try:
             running = self._get(path)["kubeproxy.config.k8s.io"]
         except ApiException as error:
@@ -133,7 +119,7 @@ class Proxies(Cluster):
 
     def end(self, pod: Object) -> None:
         """Delete one; its DaemonSet puts another in its place."""
-        self._client.request("delete", f"{NAMESPACE}/pods/{pod['metadata']['name']}", _request_timeout=10)
+        self._client.request("delete", f"{PODS}/{pod['metadata']['name']}", _request_timeout=10)
 
 
 def written_in(text: str, period_ms: int | None) -> str:
@@ -143,30 +129,31 @@ def written_in(text: str, period_ms: int | None) -> str:
 
 def answers(cluster: Proxies, *, wait_s: float) -> list[tuple[Object, float | None]]:
     """Every kube-proxy with its period; one whose node has only just come back may need a while to answer."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        found = [(pod, cluster.period_s(pod)) for pod in cluster.proxies()]
-        if all(period_s is not None for _, period_s in found) or time.monotonic() >= deadline:
-            return found
-        time.sleep(POLL_S)
+    found: list[tuple[Object, float | None]] = []
+
+    def missing() -> str:
+        found[:] = [(pod, cluster.period_s(pod)) for pod in cluster.proxies()]
+        return "an answer" if any(period_s is None for _, period_s in found) else ""
+
+    until(missing, wait_s)
+    return found
 
 
 def replace(cluster: Proxies, pod: Object, wanted_s: float, timeout_s: float) -> str:
     """Put another in a kube-proxy's place; what is missing if it takes too long, and else nothing."""
-    node, deadline = pod["spec"]["nodeName"], time.monotonic() + timeout_s
+    node = pod["spec"]["nodeName"]
     cluster.end(pod)
-    while True:
+
+    def missing() -> str:
         there = [one for one in cluster.proxies() if of(one, "spec", "nodeName") == node]
         fresh = [one for one in there if one["metadata"]["uid"] != pod["metadata"]["uid"]]
         if not any(is_ready(one) for one in fresh):
-            missing = "none is ready in its place"
-        elif any(cluster.period_s(one) != wanted_s for one in fresh):
-            missing = "the one in its place does not say that it runs as set"
-        else:
-            return ""
-        if time.monotonic() >= deadline:
-            return missing
-        time.sleep(POLL_S)
+            return "none is ready in its place"
+        if any(cluster.period_s(one) != wanted_s for one in fresh):
+            return "the one in its place does not say that it runs as set"
+        return ""
+
+    return until(missing, timeout_s)
 
 
 def work(module: AnsibleModule) -> Object:

@@ -12,14 +12,8 @@ author:
 description:
   - Lists nodes with the site's pods on each, the site's address and image, and what is left over. Changes
     nothing.
+extends_documentation_fragment: failover_lab.lab.reaching
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   namespace:
     description: Where the Deployment and the Service are.
     type: str

@@ -14,15 +14,8 @@ description:
     that belong to it (its DaemonSets') are ready. What the API says of a node that was lost may be what was
     true before; and a pod that is put on a node whose routes are not there yet gets no answer out.
   - If that takes too long it fails with one message that names what is missing.
-extends_documentation_fragment: failover_lab.lab.waiting
+extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   nodes:
     description: The nodes.
     type: list

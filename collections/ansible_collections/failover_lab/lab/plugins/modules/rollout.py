@@ -15,15 +15,8 @@ description:
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
   - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
     what was true before; and one that was told to stop there never ends.
-extends_documentation_fragment: failover_lab.lab.waiting
+extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
 options:
-  context:
-    description: The kubectl context of the cluster.
-    type: str
-    required: true
-  kubeconfig:
-    description: The kubeconfig that holds O(context). By default the usual one.
-    type: path
   namespace:
     description: Where the Deployment and the Service are.
     type: str
