@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,20 @@ def test_the_witness_refuses_before_the_fault_is_looked_at(
     played = play("failover.yml", *[part for setting in settings + places for part in ("-e", setting)])
     played.refused(*words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("playbook", ["setup", "failover", "recover", "status", "teardown"])
+def test_a_name_that_nothing_reads_is_refused(play: Runner, tmp_path: Path, playbook: str) -> None:
+    places = {"lab_state_dir": str(tmp_path / "state"), "lab_cache_dir": str(tmp_path / "cache")}
+    slip = ["-e", "fault=kill", "-e", json.dumps(places)]
+    play(f"{playbook}.yml", *slip).refused(
+        "No setting is called fault (fault_kind or fault_node", "docs/README.md"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_in_a_file_or_an_inventory_is_refused_too(play: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yml"
+    file.write_text("my_own: 1\nnodes: 4\nwitness_rat: 5\n")
+    played = play("status.yml", "-e", f"@{file}")
+    played.refused("No setting is called witness_rat (witness_rate?):")

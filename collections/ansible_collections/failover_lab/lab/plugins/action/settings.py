@@ -1,0 +1,149 @@
+"""The action plugin ``failover_lab.lab.settings``, documented in plugins/modules/settings.py."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible import context
+from ansible.plugins.action import ActionBase
+
+REPOSITORY = Path(__file__).resolve().parents[6]
+# Beside the names of the roles: who begins a name so means a setting of the lab.
+PREFIXES = ("failover", "lab", "teardown")
+# Between a slip of one letter in ten, and a name of somebody's own, such as vault_registry_password.
+ALMOST_THE_SAME = 0.9
+SIMILAR = 0.6
+
+
+def described(roles: Path) -> list[str]:
+    """The settings that the roles describe.
+
+    Args:
+        roles: The folder of the roles.
+
+    Returns:
+        Names, those of one role together, in the order of its description.
+
+    Raises:
+        OSError: A description cannot be read.
+    """
+    # libyaml where it is there: some 2,000 lines, read before every play.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    names: dict[str, None] = {}
+    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one in each case
+        for entry_point in content["argument_specs"].values():
+            names |= dict.fromkeys(entry_point.get("options", {}))
+    return list(names)
+
+
+def mentioned(*folders: Path) -> set[str]:
+    """All names of two words or more, such as ``fault_kind``, that tasks and templates mention.
+
+    Facts are among them, and what one play hands over to the next. What is not here, nothing reads.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return {
+        name
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.suffix in {".yml", ".j2"}
+        for name in re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", path.read_text(encoding="utf-8"))
+    }
+
+
+def ratio(one: str, other: str) -> float:
+    """How alike two names are, letter by letter: 0 to 1."""
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def similar(name: str, settings: list[str]) -> list[str]:
+    """The settings that might have been meant, at most three, the likeliest first."""
+    slips = [setting for setting in settings if ratio(name, setting) >= ALMOST_THE_SAME]
+    if slips:
+        return slips[:3]
+    words = set(name.split("_"))
+    ranked = [
+        (len(words & set(setting.split("_"))), ratio(name, setting), setting)
+        for setting in settings
+        if words & set(setting.split("_")) or ratio(name, setting) >= SIMILAR
+    ]
+    # Stable: those that are as alike stay in the order of their description.
+    return [setting for *_, setting in sorted(ranked, key=lambda found: found[:2], reverse=True)][:3]
+
+
+def is_a_slip(name: str, prefixes: Iterable[str], settings: list[str], *, typed: bool) -> bool:
+    """Say whether a name that nothing reads was meant as a setting of the lab.
+
+    Args:
+        name: Such as ``fault``.
+        prefixes: What settings' names begin with.
+        settings: The names of all settings.
+        typed: It was given with ``-e``, where short forms tempt. An inventory may have names of its own.
+    """
+    if any(name == prefix or name.startswith(f"{prefix}_") for prefix in prefixes):
+        return True
+    if not typed:
+        return False
+    words = set(name.split("_"))
+    return any(
+        words <= set(setting.split("_")) or ratio(name, setting) >= ALMOST_THE_SAME for setting in settings
+    )
+
+
+def typed_names(arguments: Iterable[str]) -> set[str]:
+    """The names in ``-e``'s arguments that are no files: ``a=1 b=2``, or an object in JSON or YAML."""
+    names: set[str] = set()
+    for argument in arguments:
+        text = str(argument).strip()
+        if text.startswith(("{", "[")):
+            content = yaml.safe_load(text)
+            names |= set(map(str, content)) if isinstance(content, dict) else set()
+        elif not text.startswith("@"):
+            names |= set(re.findall(r"(?:^|\s)([A-Za-z_]\w*)=", text))
+    return names
+
+
+class ActionModule(ActionBase):
+    """Refuse names that were meant as settings and that nothing reads."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task.
+
+        Args:
+            tmp: Unused; Ansible hands it over to every action.
+            task_vars: The task's variables.
+
+        Returns:
+            The task's result; plugins/modules/settings.py documents it.
+        """
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        result["changed"] = False
+        if self._task.args:
+            return result | {"failed": True, "msg": "settings takes no arguments"}
+        roles, playbooks = REPOSITORY / "roles", REPOSITORY / "playbooks"
+        settings = described(roles)
+        prefixes = [path.name for path in roles.iterdir()] + list(PREFIXES)
+        typed = typed_names(context.CLIARGS.get("extra_vars") or ())
+        nobodys = sorted((set(task_vars or {}) | typed) - set(settings) - mentioned(roles, playbooks))
+        slips = [name for name in nobodys if is_a_slip(name, prefixes, settings, typed=name in typed)]
+        if slips:
+            said = [
+                f"{name} ({' or '.join(found)}?)" if (found := similar(name, settings)) else name
+                for name in slips[:3]
+            ]
+            return result | {
+                "failed": True,
+                "msg": f"No setting is called {', nor '.join(said)}: docs/README.md leads to all of them.",
+            }
+        return result

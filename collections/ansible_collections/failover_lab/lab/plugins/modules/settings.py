@@ -1,0 +1,35 @@
+"""Documentation of the action plugin ``failover_lab.lab.settings``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: settings
+short_description: Refuse settings that nothing reads
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - Ansible takes any name for a variable, so that C(-e kind=kill) is no error, and the run that follows is
+    the default one. This fails with one sentence that names the settings that may have been meant.
+  - Refused is a name that no role describes and no task mentions, if it begins as the lab's names do (with
+    the name of a role, C(lab_), C(failover_), C(teardown_)), wherever it was set; and with C(-e), if it is
+    a part of a setting's name, or a slip of a letter away from one.
+  - Every other name is left alone; a play around those of the lab may have some of its own.
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing in any mode.
+"""
+
+EXAMPLES = r"""
+- name: Settings have the names that are read
+  failover_lab.lab.settings:
+"""
+
+RETURN = r"""
+msg:
+  description: Which names, and what may have been meant.
+  type: str
+  returned: on failure
+"""
