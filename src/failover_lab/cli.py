@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from failover_lab import __version__, arguments, htpasswd, nodes, predict, routes, spread, stop, subnet
+from failover_lab import (
+    __version__,
+    arguments,
+    htpasswd,
+    nodes,
+    predict,
+    routes,
+    spread,
+    start_nodes,
+    stop,
+    subnet,
+)
 from failover_lab.drain import command as drain_command
 from failover_lab.errors import UserError
 from failover_lab.hands import delete_pods, give_away
@@ -28,7 +39,7 @@ def parser() -> arguments.Parser:
     )
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
-    for module in (htpasswd, subnet, nodes, routes, spread, predict, *hands, *witness):
+    for module in (htpasswd, subnet, nodes, start_nodes, routes, spread, predict, *hands, *witness):
         module.add_parser(commands)
     return result
 

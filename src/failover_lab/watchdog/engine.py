@@ -198,6 +198,17 @@ class Engine:
         except self._absent:
             return
 
+    def start(self, name: str) -> None:
+        """Start a container that has ended; one that runs stays as it is.
+
+        Raises:
+            EngineError: the engine does not answer, or has refused, or there is no such container.
+        """
+        try:
+            self._ask(lambda: self._client.start(name))
+        except self._absent as error:
+            raise EngineError(_line(error)) from error
+
     def news(self) -> Iterator[str]:
         """The name of each container to which something happens, as it happens.
 

@@ -88,8 +88,9 @@ class FakeEngine:
             answer(handler, 404, {"message": "No such container: " + path.split("/")[2]})
         elif path.endswith("/json"):
             answer(handler, 200, {"State": self.states[path.split("/")[2]]})
-        elif path.endswith("/kill"):
-            assert urllib.parse.parse_qs(url.query) == {"signal": ["SIGKILL"]}
+        elif path.endswith(("/kill", "/start")):
+            expected = {"signal": ["SIGKILL"]} if path.endswith("/kill") else {}
+            assert urllib.parse.parse_qs(url.query) == expected
             answer(handler, 204, None)
         elif path.endswith("/exec"):
             self.executed.append(json.loads(body))

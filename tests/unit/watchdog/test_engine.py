@@ -75,6 +75,14 @@ def test_kill(fake: FakeEngine) -> None:
     ]
 
 
+def test_start(fake: FakeEngine) -> None:
+    fake.states["lab"] = {}
+    Engine("lab").start("lab")
+    assert fake.asked[-1] == "POST /containers/lab/start"
+    with pytest.raises(EngineError, match="No such container"):
+        Engine("lab").start("lab-m02")
+
+
 def test_news_of_the_profile_alone(fake: FakeEngine) -> None:
     fake.events = [
         {"Actor": {"Attributes": {"name": name}}} for name in ("lab", "other", "lab-registry", "lab-m02")
