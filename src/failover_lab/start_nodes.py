@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 RUNNING = "running"
+ENDED = ("exited", "created", "dead")
+_CONTROL_PLANE = "control-plane.minikube.internal"
 # Of a node that answers, far more than it needs.
 _ANSWER_S = 20.0
 _OVER = "over"
@@ -70,43 +72,48 @@ def said(engine: Engine, name: str, argv: list[str]) -> list[str]:
     raise EngineError(f"{name} has ended, or says nothing")
 
 
-def host_names(engine: Engine, but: Collection[str]) -> str:
-    """What minikube wrote into a node's /etc/hosts: a line for each name.
+def told(engine: Engine, name: str) -> list[str]:
+    """What minikube wrote into a node's /etc/hosts: a line for each name; none if it knows no control plane.
+
+    Raises:
+        EngineError: the node does not run, or has ended or frozen meanwhile.
+    """
+    lines = said(engine, name, ["sh", "-c", _WHICH])
+    return lines if any(_CONTROL_PLANE in line for line in lines) else []
+
+
+def start(engine: Engine, names: Collection[str] | None = None) -> dict[str, str]:
+    """Start nodes, and tell each what the others are called; one that runs already is told.
 
     Args:
         engine: that has the nodes.
-        but: nodes that are not asked.
-
-    Raises:
-        EngineError: the engine does not answer.
-        UserError: no other node that runs has such names.
-    """
-    for one in engine.listed():
-        if one.state != RUNNING or one.name in but:
-            continue
-        lines = said(engine, one.name, ["sh", "-c", _WHICH])
-        if any("control-plane.minikube.internal" in line for line in lines):
-            return "\n".join(lines)
-    raise UserError(
-        "no node that runs knows where the control plane is: `ansible-playbook setup.yml` starts all of them"
-    )
-
-
-def start(engine: Engine, names: Collection[str]) -> dict[str, str]:
-    """Start nodes, and tell each what the others are called; one that runs already is told.
+        names: which; None for every node that has ended, or runs and was not told.
 
     Returns:
         For each since when it runs, as the engine writes it.
 
     Raises:
         EngineError: the engine does not answer, or one of them cannot be started.
-        UserError: nobody knows what the others are called. Nothing was started.
+        UserError: no other node knows what they are called. Nothing was started.
     """
-    hosts = host_names(engine, names)
+    nodes = engine.listed()
+    known = {
+        one.name: told(engine, one.name)
+        for one in nodes
+        if one.state == RUNNING and (names is None or one.name not in names)
+    }
+    if names is None:
+        names = [one.name for one in nodes if one.state in ENDED or known.get(one.name) == []]
+    hosts = next(filter(None, known.values()), None)
+    if names and hosts is None:
+        raise UserError(
+            "no node that runs knows where the control plane is: `docker stop` all of them, and "
+            "`ansible-playbook setup.yml` starts them"
+        )
     since = {}
     for name in names:
         engine.start(name)
-        said(engine, name, ["sh", "-c", _TELL, "sh", hosts])
+        said(engine, name, ["sh", "-c", _TELL, "sh", "\n".join(hosts or [])])
         since[name] = engine.inspect(name).started
     return since
 
@@ -121,7 +128,12 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "name, and since when it runs.",
     )
     parser.add_argument("--profile", required=True, help="the minikube profile")
-    parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
+    parser.add_argument(
+        "--nodes",
+        type=arguments.names,
+        metavar="X,Y",
+        help="which; without it, every node that has ended, or runs and does not know the control plane",
+    )
     parser.set_defaults(run=run)
 
 
@@ -134,7 +146,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         since = start(Engine(options.profile), options.nodes)
     except EngineError as error:
-        raise UserError(f"the container engine cannot start {', '.join(options.nodes)}: {error}") from error
+        which = ", ".join(options.nodes or [f"the nodes of {options.profile}"])
+        raise UserError(f"the container engine cannot start {which}: {error}") from error
     for name, instant in since.items():
         print(json.dumps({"name": name, "since": instant}))
     return 0

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.scenarios import Scenarios, ahead
 
 if TYPE_CHECKING:
     from . import detection
@@ -219,17 +220,19 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
+# First, beside molecule's scenarios, what measures nothing; then what is left of those; then what measures.
 ORDER = [
     "test_setup",
     "test_apart",
     "test_image",
     "test_second_lab",
-    "test_existing",
     "test_refusals",
+    "test_sabotage",
+    "test_scenarios",
+    "test_existing",
     "test_drain",
     "test_drain_fails",
     "test_controls",
-    "test_sabotage",
     "test_two_at_once",
     "test_detection",
     "test_sudden",
@@ -241,7 +244,8 @@ ORDER = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """From what everything rests on to what leaves nothing; other tests stay where they are."""
-    mine = [item for item in items if item.path.parent == Path(__file__).parent]
+    folders = (Path(__file__).parent, Path(__file__).parents[1] / "molecule")
+    mine = [item for item in items if item.path.parent in folders]
     mine.sort(key=lambda item: ORDER.index(item.path.stem))
     first = next((index for index, item in enumerate(items) if item in mine), 0)
     others = [item for item in items if item not in mine]
@@ -331,7 +335,7 @@ def set_up_and_kill(result: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, scenarios: Scenarios) -> Iterator[Lab]:
     """A lab that is set up; removed at the end, however the tests went.
 
     It lives at a place that the next test run knows, and only one can have it.
@@ -379,6 +383,8 @@ def lab() -> Iterator[Lab]:
             set_up_and_kill(result)
             result.setups.append(result.play("setup"))
             assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
+            # Half of the time is waiting. What has to be built is there now: nobody waits for a compiler.
+            scenarios.begin(ahead(request.session.items))
             yield result
         finally:
             gone = result.play("teardown")

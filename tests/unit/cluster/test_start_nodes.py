@@ -68,8 +68,8 @@ class Shell:
         self.over.set()
 
 
-def start(engine: Played, *names: str) -> None:
-    start_nodes.start(engine, names)  # type: ignore[arg-type]
+def start(engine: Played, *names: str) -> dict[str, str]:
+    return start_nodes.start(engine, names or None)  # type: ignore[arg-type]
 
 
 def test_each_is_told_at_once_what_another_knows() -> None:
@@ -90,6 +90,22 @@ def test_nobody_knows_and_nothing_is_started() -> None:
     with pytest.raises(UserError, match=r"no node that runs knows .* setup\.yml"):
         start(engine, "m02")
     assert engine.done == ["shell lab", "shell m03"]
+
+
+def test_whichever_need_it() -> None:
+    knows = [*HOSTS, "over"]
+    engine = Played(
+        {"lab": knows, "m04": knows}, lab="running", m02="exited", m03="running", m04="running", m05="paused"
+    )
+    assert list(start(engine)) == ["m02", "m03"]
+    assert engine.done[3:] == ["start m02", "shell m02", "start m03", "shell m03"]
+
+
+def test_none_needs_it() -> None:
+    engine = Played({"lab": [*HOSTS, "over"]}, lab="running", m02="paused")
+    assert start(engine) == {}
+    assert engine.done == ["shell lab"]
+    assert start(Played({}, lab="paused")) == {}
 
 
 @pytest.mark.parametrize("said", [[], ["half"], ["broken"], ["silence"]])
