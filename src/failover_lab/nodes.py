@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 RUNNING = "running"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
-# The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, five
-# seconds after the engine did; nobody else does.
-_CONTROL_PLANE = r"control-plane\.minikube\.internal"
+# The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, as
+# does `start-nodes`; the engine alone does not.
+CONTROL_PLANE = "control-plane.minikube.internal"
 # It waits for a word first: what is written before anybody listens may be lost.
 _QUESTION = r"""
 read -r _
 cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
-nameless() { grep -q "$1" /etc/hosts && echo false || echo true; }
+nameless() { grep -qF "$1" /etc/hosts && echo false || echo true; }
 printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
   "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
   "$(nameless "$3")" \
@@ -32,6 +32,32 @@ printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_
 """
 
 Row = dict[str, Any]
+
+
+def answers(engine: Engine, name: str, argv: list[str], within_s: float) -> list[str]:
+    """The lines that a program in a node writes, once it has read a first one.
+
+    They are fewer than all if the node ends or freezes meanwhile.
+
+    Args:
+        engine: that has the node.
+        name: of the node.
+        argv: the program, and what it is told.
+        within_s: after which it is ended, in seconds.
+
+    Raises:
+        EngineError: the engine does not answer, or the node does not run.
+        OSError: it ended as it was asked.
+    """
+    shell = engine.shell(name, argv)
+    late = threading.Timer(within_s, shell.close)
+    late.start()
+    try:
+        shell.write("now")
+        return list(shell.lines())
+    finally:
+        late.cancel()
+        shell.close()
 
 
 def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
@@ -43,21 +69,12 @@ def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
         interface: whose filters are looked at.
         preference: the number of the lab's own filters among them.
     """
+    question = ["sh", "-c", _QUESTION, "sh", interface, str(preference), CONTROL_PLANE]
     try:
-        shell = engine.shell(name, ["sh", "-c", _QUESTION, "sh", interface, str(preference), _CONTROL_PLANE])
-    except EngineError:
-        return {}
-    late = threading.Timer(_ANSWER_S, shell.close)
-    late.start()
-    try:
-        shell.write("now")
-        said = json.loads(next(shell.lines(), "{}"))
-    except (OSError, ValueError):
+        said = json.loads("".join(answers(engine, name, question, _ANSWER_S)) or "{}")
+    except (EngineError, OSError, ValueError):
         # One that ends just now says nothing; its state says enough.
         return {}
-    finally:
-        late.cancel()
-        shell.close()
     return said if isinstance(said, dict) else {}
 
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import threading
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
+from failover_lab.nodes import CONTROL_PLANE, RUNNING, answers
 from failover_lab.watchdog.engine import Engine, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-RUNNING = "running"
 ENDED = ("exited", "created", "dead")
-_CONTROL_PLANE = "control-plane.minikube.internal"
 # Of a node that answers, far more than it needs.
 _ANSWER_S = 20.0
 _OVER = "over"
@@ -54,22 +52,13 @@ def said(engine: Engine, name: str, argv: list[str]) -> list[str]:
     Raises:
         EngineError: the node does not run, or has ended or frozen meanwhile.
     """
-    shell = engine.shell(name, argv)
-    late = threading.Timer(_ANSWER_S, shell.close)
-    late.start()
     try:
-        shell.write("now")
-        lines: list[str] = []
-        for line in shell.lines():
-            if line == _OVER:
-                return lines
-            lines.append(line)
+        *lines, last = answers(engine, name, argv, _ANSWER_S) or [""]
     except OSError as error:
         raise EngineError(f"{name} has ended") from error
-    finally:
-        late.cancel()
-        shell.close()
-    raise EngineError(f"{name} has ended, or says nothing")
+    if last != _OVER:
+        raise EngineError(f"{name} has ended, or says nothing")
+    return lines
 
 
 def told(engine: Engine, name: str) -> list[str]:
@@ -79,7 +68,7 @@ def told(engine: Engine, name: str) -> list[str]:
         EngineError: the node does not run, or has ended or frozen meanwhile.
     """
     lines = said(engine, name, ["sh", "-c", _WHICH])
-    return lines if any(_CONTROL_PLANE in line for line in lines) else []
+    return lines if any(CONTROL_PLANE in line for line in lines) else []
 
 
 def start(engine: Engine, names: Collection[str] | None = None) -> dict[str, str]:
