@@ -10,7 +10,7 @@ from ansible_collections.failover_lab.lab.plugins.action import settings
 REPO = Path(__file__).resolve().parents[3]
 KNOWN = settings.described(REPO / "roles")
 READ = settings.mentioned(REPO / "roles", REPO / "playbooks")
-PREFIXES = ["fault", "witness", "cluster", "image", *settings.PREFIXES]
+PREFIXES = ["fault", "witness", "cluster", "site", *settings.PREFIXES]
 
 
 def test_the_roles_describe_what_readers_are_told() -> None:
@@ -23,15 +23,20 @@ def test_the_roles_describe_what_readers_are_told() -> None:
 @pytest.mark.parametrize(
     ("name", "typed", "slip"),
     [
-        ("fault", False, True),
+        ("fault", True, True),
+        ("failover_detection", True, True),
+        ("site_colour", True, True),
         ("fault_knd", False, True),
-        ("failover_detection", False, True),
+        ("cluster_node", False, True),
         ("kind", True, True),
         ("node_return", True, True),
         ("falt_kind", True, True),
         # In an inventory, people have names of their own.
         ("kind", False, False),
         ("nodes", False, False),
+        ("site", False, False),
+        ("cluster_name", False, False),
+        ("failover_detection", False, False),
         ("vault_registry_password", True, False),
         ("ansible_python_interpreter", True, False),
         ("faults", True, False),

@@ -13,7 +13,7 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 
 REPOSITORY = Path(__file__).resolve().parents[6]
-# Beside the names of the roles: who begins a name so means a setting of the lab.
+# Beside the names of the roles: who types a name that begins so means a setting of the lab.
 PREFIXES = ("failover", "lab", "teardown")
 # Between a slip of one letter in ten, and a name of somebody's own, such as vault_registry_password.
 ALMOST_THE_SAME = 0.9
@@ -86,15 +86,15 @@ def is_a_slip(name: str, prefixes: Iterable[str], settings: list[str], *, typed:
         name: Such as ``fault``.
         prefixes: What settings' names begin with.
         settings: The names of all settings.
-        typed: It was given with ``-e``, where short forms tempt. An inventory may have names of its own.
+        typed: It was given with ``-e``, where short forms tempt. An inventory may have a ``site`` or a
+            ``cluster_name`` of its own.
     """
-    if any(name == prefix or name.startswith(f"{prefix}_") for prefix in prefixes):
+    if any(ratio(name, setting) >= ALMOST_THE_SAME for setting in settings):
         return True
-    if not typed:
-        return False
     words = set(name.split("_"))
-    return any(
-        words <= set(setting.split("_")) or ratio(name, setting) >= ALMOST_THE_SAME for setting in settings
+    return typed and (
+        any(name == prefix or name.startswith(f"{prefix}_") for prefix in prefixes)
+        or any(words <= set(setting.split("_")) for setting in settings)
     )
 
 

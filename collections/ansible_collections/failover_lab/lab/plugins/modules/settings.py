@@ -11,10 +11,11 @@ author:
 description:
   - Ansible takes any name for a variable, so that C(-e kind=kill) is no error, and the run that follows is
     the default one. This fails with one sentence that names the settings that may have been meant.
-  - Refused is a name that no role describes and no task mentions, if it begins as the lab's names do (with
-    the name of a role, C(lab_), C(failover_), C(teardown_)), wherever it was set; and with C(-e), if it is
-    a part of a setting's name, or a slip of a letter away from one.
-  - Every other name is left alone; a play around those of the lab may have some of its own.
+  - Refused is a name that no role describes and no task mentions, if it is a slip of a letter away from a
+    setting, wherever it was set; and with C(-e), if it begins as the lab's names do (with the name of a role,
+    C(lab_), C(failover_), C(teardown_)), or is a part of a setting's name.
+  - Every other name is left alone; a play around those of the lab, and an inventory, may have some of their
+    own.
 options: {}
 attributes:
   check_mode:
