@@ -220,7 +220,7 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-# First, beside molecule's scenarios, what measures nothing; then what is left of those; then what measures.
+# What measures nothing and makes no cluster runs beside molecule's scenarios, before what is left of those.
 ORDER = [
     "test_setup",
     "test_apart",
@@ -335,7 +335,7 @@ def set_up_and_kill(result: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest, scenarios: Scenarios) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """A lab that is set up; removed at the end, however the tests went.
 
     It lives at a place that the next test run knows, and only one can have it.
@@ -383,14 +383,22 @@ def lab(request: pytest.FixtureRequest, scenarios: Scenarios) -> Iterator[Lab]:
             set_up_and_kill(result)
             result.setups.append(result.play("setup"))
             assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
-            # Half of the time is waiting. What has to be built is there now: nobody waits for a compiler.
-            scenarios.begin(ahead(request.session.items))
             yield result
         finally:
             gone = result.play("teardown")
             assert gone.returncode == 0, gone.output[-6000:]
             # The reports stay until the next run: they tell what a test that failed has seen.
             shutil.rmtree(home / "data")
+
+
+@pytest.fixture(scope="session")
+def scenarios_ahead(request: pytest.FixtureRequest, lab: Lab, scenarios: Scenarios) -> None:
+    """Molecule's scenarios that measure nothing run from now on, beside tests that measure nothing.
+
+    Half of the time of either is waiting. What has to be built is there: the lab was set up.
+    """
+    assert lab.setups
+    scenarios.begin(ahead(request.session.items))
 
 
 @pytest.fixture(scope="session")
