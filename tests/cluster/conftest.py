@@ -220,19 +220,20 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-# What measures nothing and makes no cluster runs beside molecule's scenarios, before what is left of those.
+# Beside test_sabotage, which measures nothing and makes no cluster, run scenarios of molecule.
 ORDER = [
     "test_setup",
     "test_apart",
     "test_image",
     "test_second_lab",
-    "test_refusals",
-    "test_sabotage",
-    "test_scenarios",
     "test_existing",
+    "test_refusals",
     "test_drain",
     "test_drain_fails",
     "test_controls",
+    "test_sabotage",
+    "test_whole_lab",
+    "test_scenarios",
     "test_two_at_once",
     "test_detection",
     "test_sudden",

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import PROFILE, Lab, docker, paused
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("scenarios_ahead")]
+pytestmark = pytest.mark.cluster
 
 
 def picture(lab: Lab) -> str:

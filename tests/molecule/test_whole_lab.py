@@ -1,0 +1,42 @@
+"""The scenario of the whole lab, and those that lose nodes of its cluster, which is gone after them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from tests.scenarios import ROOT, SHARING, Done, Scenarios, molecule
+
+
+@pytest.fixture(scope="module")
+def whole(scenarios: Scenarios) -> Iterator[Done]:
+    """The scenario default, but for its end, which comes after those that share its cluster."""
+    try:
+        yield scenarios.ended("default")
+    finally:
+        scenarios.destroy_default()
+
+
+def test_the_whole_lab(whole: Done) -> None:
+    assert whole.returncode == 0, whole.stdout[-6000:]
+
+
+@pytest.mark.parametrize("scenario", SHARING)
+def test_a_node_of_it_is_lost(scenarios: Scenarios, whole: Done, scenario: str) -> None:
+    if whole.returncode != 0:
+        pytest.skip("there is no whole lab to break")
+    done = scenarios.ended(scenario)
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_what_the_cluster_says_of_a_failure_is_kept(whole: Done) -> None:
+    if whole.returncode != 0:
+        pytest.skip("there is no whole lab to fail in")
+    evidence = ROOT / "reports" / "molecule" / "drain"
+    shutil.rmtree(evidence, ignore_errors=True)
+    done = molecule("test", "--scenario-name=drain", "--", "--extra-vars=fault_kind=nonsense")
+    assert done.returncode != 0
+    assert "nonsense" in done.stdout
+    assert "Name:             site-" in (evidence / "pods.txt").read_text()
+    assert (evidence / "events.txt").read_text().count("\n") > 3
