@@ -34,6 +34,7 @@ def test_the_roles_describe_what_readers_are_told() -> None:
         # In an inventory, people have names of their own.
         ("kind", False, False),
         ("nodes", False, False),
+        ("__cluster_nodes", False, False),
         ("site", False, False),
         ("cluster_name", False, False),
         ("failover_detection", False, False),

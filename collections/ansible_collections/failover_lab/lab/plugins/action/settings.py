@@ -89,6 +89,9 @@ def is_a_slip(name: str, prefixes: Iterable[str], settings: list[str], *, typed:
         typed: It was given with ``-e``, where short forms tempt. An inventory may have a ``site`` or a
             ``cluster_name`` of its own.
     """
+    # What roles keep to themselves is there for a later play too, and may be called almost like a setting.
+    if name.startswith("_"):
+        return False
     if any(ratio(name, setting) >= ALMOST_THE_SAME for setting in settings):
         return True
     words = set(name.split("_"))
