@@ -78,12 +78,19 @@ def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
     return said if isinstance(said, dict) else {}
 
 
+def answered(engine: Engine, row: Row, interface: str, preference: int) -> Row:
+    """What the engine knows of a node that runs, and what the node says of itself."""
+    since = engine.inspect(row["name"]).started
+    return {"since": since} | asked(engine, row["name"], interface, preference)
+
+
 def look(engine: Engine, interface: str, preference: int) -> list[Row]:
     """A row for each node: ``name``, ``id``, ``state`` in the engine's word.
 
-    Of those that run also ``incoming`` and ``outgoing`` (whether the lab cuts that direction off),
-    ``kubelet`` (systemd's word), ``nameless`` (whether it was started but not told where the control plane
-    is) and ``half_open_s`` (how long the kernel remembers a connection that was not answered, in seconds).
+    Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
+    ``outgoing`` (whether the lab cuts that direction off), ``kubelet`` (systemd's word), ``nameless``
+    (whether it was started but not told where the control plane is) and ``half_open_s`` (how long the kernel
+    remembers a connection that was not answered, in seconds).
 
     Raises:
         EngineError: the engine does not answer.
@@ -91,8 +98,8 @@ def look(engine: Engine, interface: str, preference: int) -> list[Row]:
     rows: list[Row] = [{"name": one.name, "id": one.id, "state": one.state} for one in engine.listed()]
     running = [row for row in rows if row["state"] == RUNNING]
     with concurrent.futures.ThreadPoolExecutor(max(1, len(running))) as threads:
-        answers = threads.map(lambda row: asked(engine, row["name"], interface, preference), running)
-        for row, answer in zip(running, answers, strict=True):
+        said = threads.map(lambda row: answered(engine, row, interface, preference), running)
+        for row, answer in zip(running, said, strict=True):
             row.update(answer)
     return rows
 

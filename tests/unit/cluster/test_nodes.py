@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from failover_lab import cli, nodes
-from failover_lab.watchdog.engine import EngineError, Listed
+from failover_lab.watchdog.engine import EngineError, Inspected, Listed
+from failover_lab.watchdog.sights import Container
 
+SINCE = "2026-11-27T17:00:00.123456789Z"
 WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": False, "half_open_s": 120}
 
 
@@ -27,6 +29,9 @@ class Played:
 
     def listed(self) -> list[Listed]:
         return [Listed(name, f"id-{name}", state) for name, state in self.states.items()]
+
+    def inspect(self, name: str) -> Inspected:
+        return Inspected(Container(self.states[name]), SINCE)
 
     def shell(self, name: str, argv: list[str]) -> Any:
         self.asked[name] = argv
@@ -66,8 +71,8 @@ def test_those_that_run_are_asked() -> None:
         {"lab": WELL, "m02": WELL | {"kubelet": "inactive"}}, lab="running", m02="running", m03="paused"
     )
     assert look(engine) == [
-        {"name": "lab", "id": "id-lab", "state": "running", **WELL},
-        {"name": "m02", "id": "id-m02", "state": "running", **WELL, "kubelet": "inactive"},
+        {"name": "lab", "id": "id-lab", "state": "running", "since": SINCE, **WELL},
+        {"name": "m02", "id": "id-m02", "state": "running", "since": SINCE, **WELL, "kubelet": "inactive"},
         {"name": "m03", "id": "id-m03", "state": "paused"},
     ]
     assert engine.asked["lab"][-3:-1] == ["eth0", "3713"]
@@ -76,7 +81,8 @@ def test_those_that_run_are_asked() -> None:
 
 @pytest.mark.parametrize("said", [EngineError("no such exec"), OSError("gone"), "", "{", "[1]"])
 def test_one_that_says_nothing_of_use_has_its_state_alone(said: Any) -> None:
-    assert look(Played({"lab": said}, lab="running")) == [{"name": "lab", "id": "id-lab", "state": "running"}]
+    (row,) = look(Played({"lab": said}, lab="running"))
+    assert row == {"name": "lab", "id": "id-lab", "state": "running", "since": SINCE}
 
 
 def test_one_that_freezes_as_it_is_asked_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
