@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .announcers import nodes_by_hardware, two_at_once, who_announces
-from .conftest import PROFILE, containers_of, docker
+from .conftest import PROFILE, SHORT, containers_of, docker
 from .containers import Look, overlaps
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def test_neither_two_announcers_nor_two_of_one_name(lab: Lab) -> None:
         with who_announces(lab) as heard, watched() as looks:
             played = lab.play(
                 "failover",
+                *SHORT,
                 *("-e", "fault_kind=freeze", "-e", "fault_node=announcer", "-e", "fault_recovery=watchdog"),
             )
         assert played.returncode == 0, played.output[-6000:]
