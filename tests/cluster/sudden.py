@@ -121,6 +121,27 @@ def running(lab: Lab, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.communicate(timeout=200)
 
 
+def at(
+    lab: Lab,
+    number: signal.Signals,
+    settings: list[str],
+    has_come: Callable[[Lab], bool],
+    settle_s: float = 0.0,
+) -> Played:
+    """Run failover.yml with these settings, and send it this signal at the moment; how it ended."""
+    process = lab.start("failover", *SHORT, *(word for setting in settings for word in ("-e", setting)))
+    began = time.monotonic()
+    try:
+        comes(process, lambda: has_come(lab), "the moment did not come in 120 s")
+        time.sleep(settle_s)
+    finally:
+        os.killpg(process.pid, number)
+        output = process.communicate(timeout=300)[0]
+        # For whoever has to find out why a test failed.
+        print(output[-12000:])
+    return Played(process.returncode, output, time.monotonic() - began)
+
+
 def broken(
     lab: Lab, *options: str, bitten: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[Played, dict[str, Any]]:

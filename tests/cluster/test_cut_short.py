@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +14,12 @@ import pytest
 
 from failover_lab import instants
 
-from .conftest import PROFILE, SHORT, Played, docker
+from .conftest import PROFILE, docker
 from .engine_relay import relayed
 from .sudden import (
     EXCLUDE,
     OF_WORKERS,
+    at,
     awaits_operator,
     comes,
     is_cut_off,
@@ -110,27 +109,6 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "pods are gone": (["fault_kind=pod"], lambda lab: "injected" in marks_of(lab), "failover", False),
     "the report": (["fault_kind=pod"], has_stopped_asking, "recover", False),
 }
-
-
-def at(
-    lab: Lab,
-    number: signal.Signals,
-    settings: list[str],
-    has_come: Callable[[Lab], bool],
-    settle_s: float = 0.0,
-) -> Played:
-    """Run failover.yml with these settings, and send it this signal at the moment; how it ended."""
-    process = lab.start("failover", *SHORT, *(word for setting in settings for word in ("-e", setting)))
-    began = time.monotonic()
-    try:
-        comes(process, lambda: has_come(lab), "the moment did not come in 120 s")
-        time.sleep(settle_s)
-    finally:
-        os.killpg(process.pid, number)
-        output = process.communicate(timeout=300)[0]
-        # For whoever has to find out why a test failed.
-        print(output[-12000:])
-    return Played(process.returncode, output, time.monotonic() - began)
 
 
 def is_reported_as_aborted(run: Path) -> None:

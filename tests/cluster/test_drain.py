@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import re
 import signal
 import time
@@ -15,6 +14,7 @@ import pytest
 from tests.children import output_of
 
 from .conftest import ROOT, SHORT, docker
+from .sudden import at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,22 +136,8 @@ def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: L
         lab.kubectl("uncordon", workers[0])
 
 
-def kill_in_mid_drain(lab: Lab) -> None:
-    """Start a run, and kill it as soon as a node is cordoned."""
-    process = lab.start("failover", *SHORT)
-    try:
-        deadline = time.monotonic() + 120
-        while not lab.cordoned():
-            assert process.poll() is None, process.communicate()[0][-4000:]
-            assert time.monotonic() < deadline, "no node was cordoned in 120 s"
-            time.sleep(0.2)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=120)
-
-
 def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab) -> None:
-    kill_in_mid_drain(lab)
+    at(lab, signal.SIGKILL, [], lambda lab: lab.cordoned() != [])
     left = lab.cordoned()
     assert len(left) == 1
 
