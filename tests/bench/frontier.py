@@ -27,6 +27,7 @@ from tests.bench.bench import ROOT, Bench
 from tests.bench.cases import CASES, Case
 from tests.bench.goals import goals, lost_percent
 from tests.bench.limits import judged
+from tests.declared import added, declared_dead
 
 from failover_lab import instants
 from failover_lab.probe.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
@@ -175,19 +176,6 @@ def busy(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def declared_dead(bench: Bench) -> dict[str, int]:
-    """How often each node has been declared not ready, as far as the cluster remembers: by event."""
-    text = bench.kubectl(
-        "get", "events", "--namespace=default", "--field-selector=reason=NodeNotReady", "--output=json"
-    )
-    return {item["metadata"]["uid"]: int(item.get("count") or 1) for item in json.loads(text)["items"]}
-
-
-def added(before: dict[str, int], after: dict[str, int]) -> int:
-    """How many were added; older ones, of nodes that were lost, are forgotten after an hour meanwhile."""
-    return sum(max(0, count - before.get(uid, 0)) for uid, count in after.items())
-
-
 def longest_silence_s(bench: Bench, seconds: int) -> float:
     """How long, at the longest, no renewal of some node's lease came in, for whoever watches them."""
     kubernetes.config.load_kube_config(str(bench.home / "kubeconfig"), context=bench.profile)
@@ -209,15 +197,15 @@ def false_alarms(bench: Bench, seconds: int) -> dict[str, Any]:
     """How healthy nodes fare with `fast` while every core is busy."""
     bench.play("setup", cluster_failure_detection="fast")
     cores = os.cpu_count() or 1
-    before = declared_dead(bench)
+    before = declared_dead(bench.kubectl)
     with busy(cores):
         longest_s = longest_silence_s(bench, seconds)
-        after = declared_dead(bench)
+        after = declared_dead(bench.kubectl)
     return {
         "seconds": seconds,
         "busy": cores,
         "cores": cores,
-        "events": added(before, after),
+        "events": sum(added(before, after).values()),
         "silence_s": round(longest_s, 2),
         "grace_s": GRACE_S,
     }

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.declared import added, declared_dead
+
 from failover_lab import arguments, spread
 
 from .conftest import PROFILE, docker
@@ -31,22 +33,22 @@ class Change:
         played: the setup.
         before: every file that is touched, as it was.
         wrong: what users met meanwhile.
-        looked_dead: the nodes that were declared not ready meanwhile.
+        looked_dead: the nodes that were declared not ready meanwhile, by event, and how often.
     """
 
     played: Played
     before: dict[str, str]
     wrong: list[str]
-    looked_dead: list[str]
+    looked_dead: dict[str, int]
 
 
 def change(lab: Lab, *options: str) -> Change:
     """Change it on the living lab, while users ask."""
-    before, dead = files(lab), declared_dead(lab)
+    before, dead = files(lab), declared_dead(lab.kubectl)
     with users(lab) as wrong:
         played = lab.play("setup", *options)
     assert played.returncode == 0, played.output[-6000:]
-    return Change(played, before, wrong, since(dead, lab))
+    return Change(played, before, wrong, added(dead, declared_dead(lab.kubectl)))
 
 
 def names(lab: Lab) -> list[str]:
@@ -64,17 +66,6 @@ def flags(lab: Lab) -> list[str]:
     """What the controller manager was told of it."""
     pods = lab.get("pods", "--namespace=kube-system", "--selector=component=kube-controller-manager")["items"]
     return [word for pod in pods for word in pod["spec"]["containers"][0]["command"] if "monitor" in word]
-
-
-def declared_dead(lab: Lab) -> dict[str, int]:
-    """How often each node was declared not ready, as far as the cluster remembers."""
-    items = lab.get("events", "--namespace=default", "--field-selector=reason=NodeNotReady")["items"]
-    return {item["metadata"]["uid"]: item.get("count") or 1 for item in items}
-
-
-def since(before: dict[str, int], lab: Lab) -> list[str]:
-    """What was declared more often than it had been."""
-    return [uid for uid, count in declared_dead(lab).items() if count > before.get(uid, 0)]
 
 
 def files(lab: Lab) -> dict[str, str]:

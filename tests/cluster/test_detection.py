@@ -8,19 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.declared import added, declared_dead
 
 from .conftest import PROFILE, docker
 from .detection import (
     FAST,
     KUBELET_FILE,
     Change,
-    declared_dead,
     files,
     flags,
     gathers,
     leases,
     names,
-    since,
     within,
 )
 
@@ -41,7 +40,7 @@ def test_check_mode_tells_what_would_be_set(lab: Lab) -> None:
 
 def test_faster_without_a_lost_request_or_a_node_that_looks_dead(lab: Lab, faster: Change) -> None:
     assert faster.wrong == []
-    assert faster.looked_dead == []
+    assert faster.looked_dead == {}
     assert sorted(flags(lab)) == ["--node-monitor-grace-period=5s", "--node-monitor-period=1s"]
     assert {spec["leaseDurationSeconds"] for spec in leases(lab).values()} == {4}
     assert {gathers(node) for node in names(lab)} == {"100ms"}
@@ -65,6 +64,7 @@ def test_a_killed_node_is_noticed_and_comes_back_as_it_was(lab: Lab) -> None:
         return any(e["conditions"]["ready"] and e["nodeName"] == node for e in endpoints)
 
     assert is_asked()
+    before = declared_dead(lab.kubectl)
     docker("kill", node)
     noticed_s = within(8, lambda: not is_ready())
     cleaned_s = noticed_s + within(2, lambda: not is_asked())
@@ -73,12 +73,14 @@ def test_a_killed_node_is_noticed_and_comes_back_as_it_was(lab: Lab) -> None:
     # Five seconds of toleration, and the start.
     within(15, lambda: sum(where != node for _, where in lab.pods().values()) >= 4)
 
-    dead = declared_dead(lab)
+    dead = declared_dead(lab.kubectl)
+    (event,) = added(before, dead)
+    assert event.startswith(f"{node}.")
     played = lab.play("setup", *FAST)
     assert played.returncode == 0, played.output[-6000:]
     assert is_ready()
     assert {spec["leaseDurationSeconds"] for spec in leases(lab).values()} == {4}
-    assert since(dead, lab) == [], "it looked dead again after it had come back"
+    assert added(dead, declared_dead(lab.kubectl)) == {}, "it looked dead again after it had come back"
 
 
 @pytest.mark.usefixtures("faster")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 def test_slower_again_and_nothing_is_left(lab: Lab, faster: Change) -> None:
     slower = change(lab)
     assert slower.wrong == []
-    assert slower.looked_dead == []
+    assert slower.looked_dead == {}
     assert flags(lab) == []
     assert {spec["leaseDurationSeconds"] for spec in leases(lab).values()} == {40}
     now = files(lab)

@@ -13,6 +13,7 @@ from tests.bench import frontier, frontier_page
 from tests.bench.bench import ROOT
 from tests.bench.cases import CASES
 from tests.bench.goals import lost_percent
+from tests.declared import added
 
 from failover_lab import instants
 from failover_lab.probe.records import COLUMNS, FILE, HEADER
@@ -88,8 +89,11 @@ def test_a_run_that_did_not_pass_is_told_of() -> None:
 
 
 def test_what_the_cluster_forgets_meanwhile_takes_nothing_away() -> None:
-    assert frontier.added({"old": 3, "kept": 1}, {"kept": 2, "new": 1}) == 2
-    assert frontier.added({"old": 3}, {}) == 0
+    assert added({"old": 3, "kept": 1, "again": 1}, {"kept": 1, "again": 3, "new": 1}) == {
+        "again": 2,
+        "new": 1,
+    }
+    assert added({"old": 3}, {}) == {}
 
 
 def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
