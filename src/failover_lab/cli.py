@@ -16,6 +16,7 @@ from failover_lab import (
     start_nodes,
     stop,
     subnet,
+    unjoined,
 )
 from failover_lab.drain import command as drain_command
 from failover_lab.errors import UserError
@@ -39,7 +40,7 @@ def parser() -> arguments.Parser:
     )
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
-    for module in (htpasswd, subnet, nodes, start_nodes, routes, spread, predict, *hands, *witness):
+    for module in (htpasswd, subnet, nodes, start_nodes, unjoined, routes, spread, predict, *hands, *witness):
         module.add_parser(commands)
     return result
 

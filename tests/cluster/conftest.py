@@ -317,22 +317,27 @@ def containers_of(profile: str) -> dict[str, str]:
     return dict(line.split() for line in done.stdout.splitlines())
 
 
-def set_up_and_kill(result: Lab) -> None:
-    """Start a setup, and kill it in the middle of making the cluster: as its second node is there."""
-    log = result.home / "killed-setup.log"
+def cut_short(result: Lab, number: signal.Signals, *options: str, nodes: int) -> None:
+    """Start a setup, and send it this signal as its so-and-so-many-th node is there."""
+    log = result.home / "cut-short-setup.log"
     with log.open("w") as output:
-        process = result.start("setup", output=output)
+        process = result.start("setup", *options, output=output)
         began = time.monotonic()
         try:
-            while len(containers_of(PROFILE)) < 2:
+            while len(containers_of(result.profile)) < nodes:
                 assert process.poll() is None, log.read_text()[-6000:]
-                assert time.monotonic() - began < 3600, "no second node within an hour"
+                assert time.monotonic() - began < 3600, f"no {nodes} nodes within an hour"
                 time.sleep(0.2)
         finally:
             # One that has ended is nobody's any more.
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, number)
             process.wait(timeout=60)
+
+
+def set_up_and_kill(result: Lab) -> None:
+    """Start a setup, and kill it in the middle of making the cluster: as its second node is there."""
+    cut_short(result, signal.SIGKILL, nodes=2)
     result.half_made = containers_of(PROFILE)
     # As after a power cut: minikube knows of nodes that are gone, and its status says "null".
     docker("container", "rm", "--force", *result.half_made)

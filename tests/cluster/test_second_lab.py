@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .conftest import PROFILE, SECOND, Lab, containers_of, docker
+from .conftest import PROFILE, SECOND, Lab, containers_of, cut_short, docker
 from .pictures import picture
 
 pytestmark = pytest.mark.cluster
+GROWN = ("-e", "cluster_nodes=3", "-e", "site_replicas=2")
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab) ->
     assert second.registry_port() != lab.registry_port()
     assert contexts(lab) == ("users-own", {"users-own", PROFILE, SECOND})
 
-    grown = second.play("setup", "-e", "cluster_nodes=3", "-e", "site_replicas=2")
+    cut_short(second, signal.SIGINT, *GROWN, nodes=3)
+    assert "kubelet.conf" not in docker("exec", f"{SECOND}-m03", "ls", "/etc/kubernetes"), "it has joined"
+    grown = second.play("setup", *GROWN)
     assert grown.returncode == 0, grown.output[-6000:]
     assert set(containers_of(SECOND)) == {SECOND, f"{SECOND}-m02", f"{SECOND}-m03"}
     serves(second, nodes=3)

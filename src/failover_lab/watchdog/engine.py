@@ -187,6 +187,18 @@ class Engine:
             found = Container.RUNNING if state.get("Running") else Container.STOPPED
         return Inspected(found, str(state.get("StartedAt", "")))
 
+    def has(self, name: str, path: str) -> bool:
+        """Whether there is such a file in a container, which need not run. Without that container: no.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        try:
+            self._ask(lambda: self._client.get_archive(name, path))
+        except self._absent:
+            return False
+        return True
+
     def kill(self, name: str) -> None:
         """SIGKILL to everything in a container; it may be paused, have ended, or be absent.
 

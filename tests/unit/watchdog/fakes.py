@@ -39,6 +39,8 @@ class FakeEngine:
         self.asked: list[str] = []
         self.containers: list[dict[str, Any]] = []
         self.states: dict[str, dict[str, Any]] = {}
+        # Of all containers alike.
+        self.files: set[str] = set()
         self.events: list[Any] = []
         # Events as they come, up to None; without, those above.
         self.live: queue.Queue[Any] | None = None
@@ -84,15 +86,25 @@ class FakeEngine:
             self.tell(handler, json.loads(urllib.parse.parse_qs(url.query)["filters"][0]))
         elif path.startswith("/exec/"):
             self.upgrade(handler)
-        elif path.split("/")[2] not in self.states:
-            answer(handler, 404, {"message": "No such container: " + path.split("/")[2]})
-        elif path.endswith("/json"):
-            answer(handler, 200, {"State": self.states[path.split("/")[2]]})
-        elif path.endswith(("/kill", "/start")):
-            expected = {"signal": ["SIGKILL"]} if path.endswith("/kill") else {}
-            assert urllib.parse.parse_qs(url.query) == expected
+        else:
+            _, _, name, what = path.split("/")
+            self.serve_one(handler, name, what, urllib.parse.parse_qs(url.query), body)
+
+    def serve_one(self, handler: Any, name: str, what: str, query: dict[str, list[str]], body: bytes) -> None:
+        if name not in self.states:
+            answer(handler, 404, {"message": f"No such container: {name}"})
+        elif what == "json":
+            answer(handler, 200, {"State": self.states[name]})
+        elif what in ("kill", "start"):
+            assert query == ({"signal": ["SIGKILL"]} if what == "kill" else {})
             answer(handler, 204, None)
-        elif path.endswith("/exec"):
+        elif what == "archive":
+            (file,) = query["path"]
+            if file in self.files:
+                answer(handler, 200, "an archive")
+            else:
+                answer(handler, 404, {"message": f"Could not find the file {file}"})
+        elif what == "exec":
             self.executed.append(json.loads(body))
             answer(handler, 201, {"Id": "abc"})
 

@@ -65,6 +65,18 @@ def test_one_container(fake: FakeEngine, state: dict[str, bool], container: Cont
     assert Engine("lab").inspect("lab-m02") == Inspected(Container.ABSENT)
 
 
+def test_a_file_in_a_container(fake: FakeEngine) -> None:
+    fake.states["lab"] = {}
+    fake.files = {"/etc/kubernetes/kubelet.conf"}
+    engine = Engine("lab")
+    assert engine.has("lab", "/etc/kubernetes/kubelet.conf")
+    assert not engine.has("lab", "/etc/kubernetes/admin.conf")
+    assert not engine.has("lab-m02", "/etc/kubernetes/kubelet.conf")
+    fake.fail = True
+    with pytest.raises(EngineError, match="driver failed"):
+        engine.has("lab", "/etc/kubernetes/kubelet.conf")
+
+
 def test_kill(fake: FakeEngine) -> None:
     fake.states["lab"] = {}
     Engine("lab").kill("lab")
