@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A kubelet that starts says the same of itself until it is ready, the sooner the less the machine has to do.
+# A kubelet that starts says the same of itself until it is ready, where a busy machine gives it the time.
 _NOT_BY_ITSELF = "--field-selector=reason=NodeNotReady,source=node-controller"
 
 

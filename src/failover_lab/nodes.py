@@ -8,8 +8,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.errors import UserError
-from failover_lab.watchdog.engine import Engine, EngineError
+from failover_lab.watchdog.engine import Engine, EngineError, unanswered
 
 if TYPE_CHECKING:
     from failover_lab import arguments
@@ -125,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         rows = look(Engine(options.profile), options.interface, options.preference)
     except EngineError as error:
-        raise UserError(f"the container engine does not answer: {error}; `docker info` must work") from error
+        raise unanswered(error) from error
     for row in rows:
         print(json.dumps(row))
     return 0

@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from failover_lab.errors import UserError
-from failover_lab.watchdog.engine import Engine, EngineError
+from failover_lab.watchdog.engine import Engine, EngineError, unanswered
 
 if TYPE_CHECKING:
     from failover_lab import arguments
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         names = unjoined(Engine(options.profile))
     except EngineError as error:
-        raise UserError(f"the container engine does not answer: {error}; `docker info` must work") from error
+        raise unanswered(error) from error
     for name in names:
         print(name)
     return 0

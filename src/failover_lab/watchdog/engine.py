@@ -34,6 +34,11 @@ class EngineError(Exception):
     """The engine does not answer, or has refused."""
 
 
+def unanswered(reason: object) -> UserError:
+    """What to tell whoever has asked an engine that does not answer, for this reason."""
+    return UserError(f"the container engine does not answer: {reason}; `docker info` must work")
+
+
 @dataclass(frozen=True)
 class Listed:
     """One container in the engine's list.
@@ -133,9 +138,7 @@ class Engine:
         try:
             self._client = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **_address())
         except self._errors as error:
-            raise UserError(
-                f"the container engine does not answer: {_line(error)}; `docker info` must work"
-            ) from error
+            raise unanswered(_line(error)) from error
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:
