@@ -18,12 +18,13 @@ NAMES = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")
 # They break nodes of the cluster that `default` makes.
 SHARING = ("drain", "sudden")
 # They measure nothing, and are run ahead beside tests that measure nothing either.
-AHEAD = ("default", "engine", "image", "registry", "toolchain")
+SMALL = ("default", "engine", "registry", "image", "toolchain")
+LARGE = ("alternative",)
 
 
-def ahead(items: Iterable[pytest.Item]) -> list[str]:
-    """Those to be run ahead, as far as tests among these want them."""
-    wanted = {
+def wanted(items: Iterable[pytest.Item]) -> set[str]:
+    """Those that tests among these want."""
+    return {
         name
         for item in items
         if isinstance(item, pytest.Function) and "scenarios" in item.fixturenames
@@ -31,8 +32,8 @@ def ahead(items: Iterable[pytest.Item]) -> list[str]:
             item.callspec.params.get("scenario") if hasattr(item, "callspec") else None,
             "default" if "whole" in item.fixturenames else None,
         )
+        if name is not None
     }
-    return [name for name in AHEAD if name in wanted]
 
 
 def molecule(*words: str) -> Done:

@@ -25,7 +25,7 @@ from .web_server import CONTAINER, WHO, configured
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("scenarios_ahead")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("small_scenarios_ahead")]
 
 SITE = "--namespace=site"
 POOLS = "--namespace=metallb-system"
