@@ -10,12 +10,12 @@ export PATH := $(BIN):$(PATH)
 ARGS ?=
 
 # Cheap tests first, so that a slip is known before a cluster is made for it; half of their time is waiting, so two at a
-# time. ARGS=-n0 for one. The longest of all begins them, or it would end alone.
-QUICK_TESTS = $(wildcard tests/pythons tests/lint tests/unit tests/bad_input tests/browser)
+# time. ARGS=-n0 for one. Another Python's turn takes a minute: it comes first, so that it does not end alone.
+QUICK_TESTS = $(wildcard tests/pythons tests/lint tests/unit tests/bad_input)
 TWO = -n 2 --dist worksteal
 
 # Those that measure, and those that share one lab. The toolchain late: its proof uses what the cluster had built.
-LAB_TESTS = $(wildcard tests/instrument tests/cluster tests/toolchain tests/molecule)
+LAB_TESTS = $(wildcard tests/instrument tests/browser tests/cluster tests/toolchain tests/molecule)
 
 # What ARGS choose may be in one half of the tests alone: that nothing was chosen is pytest's status 5.
 SOME = $(if $(ARGS),|| [ $$? -eq 5 ])

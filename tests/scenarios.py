@@ -17,14 +17,15 @@ Done = subprocess.CompletedProcess[str]
 NAMES = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 # They break nodes of the cluster that `default` makes.
 SHARING = ("drain", "sudden")
-# They measure nothing, and are run ahead beside tests that measure nothing either.
-SMALL = ("default", "engine", "registry", "image", "toolchain")
-LARGE = ("alternative",)
+# They measure nothing, and are run ahead beside tests that measure nothing either: the small ones beside
+# some, the large one, which takes as long as all of those, beside others.
+SMALL = ("default", "engine", "image", "registry", "toolchain")
+LARGE = "alternative"
 
 
-def wanted(items: Iterable[pytest.Item]) -> set[str]:
-    """Those that tests among these want."""
-    return {
+def ahead(items: Iterable[pytest.Item]) -> list[str]:
+    """The small ones to be run ahead, as far as tests among these want them."""
+    wanted = {
         name
         for item in items
         if isinstance(item, pytest.Function) and "scenarios" in item.fixturenames
@@ -32,8 +33,8 @@ def wanted(items: Iterable[pytest.Item]) -> set[str]:
             item.callspec.params.get("scenario") if hasattr(item, "callspec") else None,
             "default" if "whole" in item.fixturenames else None,
         )
-        if name is not None
     }
+    return [name for name in SMALL if name in wanted]
 
 
 def molecule(*words: str) -> Done:

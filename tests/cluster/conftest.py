@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.scenarios import LARGE, SMALL, Scenarios, wanted
+from tests.scenarios import LARGE, Scenarios, ahead
 
 if TYPE_CHECKING:
     from . import detection
@@ -220,9 +220,9 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-# Beside tests that measure nothing, and make no cluster, run scenarios of molecule: from test_image to test_sabotage the
-# small ones, beside test_cut_short the large one. That is six nodes, and seven. Nine were seen to keep two cores full,
-# three fifths of it in the kernel.
+# Beside tests that measure nothing, and make no cluster, run scenarios of molecule: from test_image to
+# test_sabotage the small ones, beside test_cut_short the large one. That is six nodes, and seven. Nine were
+# seen to keep two cores full, three fifths of it in the kernel.
 ORDER = [
     "test_setup",
     "test_apart",
@@ -230,6 +230,7 @@ ORDER = [
     "test_refusals",
     "test_sabotage",
     "test_whole_lab",
+    "test_scenarios",
     "test_second_lab",
     "test_existing",
     "test_drain",
@@ -241,7 +242,7 @@ ORDER = [
     "test_operator",
     "test_watchdog_kept_on",
     "test_cut_short",
-    "test_scenarios",
+    "test_alternative",
     "test_slower",
     "test_documented",
     "test_teardown",
@@ -404,19 +405,20 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def small_scenarios_ahead(request: pytest.FixtureRequest, lab: Lab, scenarios: Scenarios) -> None:
-    """Molecule's small scenarios, as far as they are wanted, run from now on.
+    """Molecule's small scenarios run from now on.
 
     Half of the time of either is waiting. What has to be built is there: the lab was set up.
     """
     assert lab.setups
-    scenarios.begin(name for name in SMALL if name in wanted(request.session.items))
+    scenarios.begin(ahead(request.session.items))
 
 
 @pytest.fixture(scope="session")
 def large_scenario_ahead(request: pytest.FixtureRequest, lab: Lab, scenarios: Scenarios) -> None:
     """Molecule's large scenario likewise."""
     assert lab.setups
-    scenarios.begin(name for name in LARGE if name in wanted(request.session.items))
+    if any(item.path.stem == "test_alternative" for item in request.session.items):
+        scenarios.begin([LARGE])
 
 
 @pytest.fixture(scope="session")

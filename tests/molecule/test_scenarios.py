@@ -1,15 +1,15 @@
-"""Scenarios of molecule that stand alone: single roles, and the lab as somebody else would have it."""
+"""Scenarios of molecule that stand alone: single roles."""
 
 from __future__ import annotations
 
 import pytest
-from tests.scenarios import NAMES, SHARING, Scenarios
+from tests.scenarios import LARGE, NAMES, SHARING, Scenarios
 
-ALONE = [name for name in NAMES if name not in ("default", *SHARING)]
+ALONE = [name for name in NAMES if name not in ("default", LARGE, *SHARING)]
 
 
 def test_there_are_scenarios() -> None:
-    assert {"default", *SHARING, "alternative", "engine", "image", "registry", "toolchain"} <= set(NAMES)
+    assert {"default", LARGE, *SHARING, "engine", "image", "registry", "toolchain"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("scenario", ALONE)
