@@ -64,6 +64,15 @@ def is_faulted(node: str) -> bool:
     )
 
 
+def is_on_its_way_back(lab: Lab) -> bool:
+    """A node runs again, and is kept from announcing until it carries work."""
+    return any(
+        EXCLUDE in node["metadata"]["labels"] and state(node["metadata"]["name"]) == "running"
+        for node in lab.get("nodes")["items"]
+        if node["metadata"]["name"] != PROFILE
+    )
+
+
 def is_nameless(node: str) -> bool:
     """Whether a node runs and has not been told where the control plane is: the engine does not."""
     return state(node) == "running" and "control-plane." not in within_node(node, "cat", "/etc/hosts")

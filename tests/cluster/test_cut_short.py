@@ -17,13 +17,13 @@ from failover_lab import instants
 from .conftest import PROFILE, docker
 from .engine_relay import relayed
 from .sudden import (
-    EXCLUDE,
     OF_WORKERS,
     at,
     awaits_operator,
     comes,
     is_cut_off,
     is_faulted,
+    is_on_its_way_back,
     is_steady_before,
     is_tainted,
     marks_of,
@@ -42,15 +42,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster", "large_scen
 
 def of_kind(bites: Callable[[str], bool]) -> Callable[[Lab], bool]:
     return lambda _lab: any(bites(node) for node in workers())
-
-
-def is_on_its_way_back(lab: Lab) -> bool:
-    """A node runs again, and is kept from announcing until it carries work."""
-    return any(
-        EXCLUDE in node["metadata"]["labels"] and state(node["metadata"]["name"]) == "running"
-        for node in lab.get("nodes")["items"]
-        if node["metadata"]["name"] != PROFILE
-    )
 
 
 def joins(lab: Lab) -> bool:

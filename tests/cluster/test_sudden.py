@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .conftest import docker
-from .detection import FAST
+from .detection import FAST, within
 from .sudden import (
     TAINT,
     broken,
     is_cut_off,
     is_nameless,
+    is_on_its_way_back,
     is_true_to_the_cluster,
     nothing_is_left,
     of_any,
@@ -109,10 +110,16 @@ def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: La
 
 def test_one_way_partition_by_the_orchestrator_alone(lab: Lab) -> None:
     before = lab.pods()
+
+    def on_its_way_back() -> None:
+        within(120, lambda: is_on_its_way_back(lab))
+
     _, report = broken(
         lab,
         *("-e", "fault_kind=partition", "-e", "fault_partition_direction=incoming"),
         bitten=of_any(lambda node: is_cut_off(node, "ingress") and not is_cut_off(node, "egress")),
+        # Its speaker, which the others gave up, must not announce before it has found them again.
+        meanwhile=on_its_way_back,
     )
     is_true_to_the_cluster(lab, report, before)
     nothing_is_left(lab)
