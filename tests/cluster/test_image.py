@@ -14,7 +14,7 @@ from .conftest import ROOT
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("small_scenarios_ahead")]
+pytestmark = pytest.mark.cluster
 
 SENTENCE = "This page was changed by a test."
 BUILD = "TASK [image : Push | Build"

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import PROFILE, Lab, docker, paused
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("small_scenarios_ahead")]
+pytestmark = pytest.mark.cluster
 
 
 def picture(lab: Lab) -> str:
@@ -23,9 +23,7 @@ def picture(lab: Lab) -> str:
         )
         for item in items
     )
-    containers = docker("ps", "--all", "--format={{.Names}} {{.Image}}").splitlines()
-    # Beside these tests molecule makes its own, and removes them.
-    return "\n".join([*specs, *(row for row in containers if not row.startswith("molecule-"))])
+    return "\n".join([*specs, docker("ps", "--all", "--format={{.Names}} {{.Image}}")])
 
 
 FAILOVER = [
