@@ -220,9 +220,8 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-# Beside test_sabotage and test_cut_short, which make no cluster and measure nothing (but that a drain loses
-# nothing, which it must not on a busy machine either), run scenarios of molecule: six nodes in all, and
-# seven. Nine were seen to keep two cores full, three fifths of it in the kernel.
+# Beside test_sabotage and test_cut_short, which make no cluster and measure no times, run scenarios of
+# molecule: six nodes in all, and seven. Nine were seen to keep two cores full, most of it in the kernel.
 ORDER = [
     "test_setup",
     "test_apart",
