@@ -17,14 +17,29 @@ supported() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null
 }
 
+has_venv() {
+    "$1" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+# pyenv and asdf compile Python without profile-guided optimization unless told to; a play takes a quarter more of the
+# processor's time then. Distributions have it, though Debian does not say so: of the system's own it is not asked.
+optimized() {
+    "$1" -c 'import sys, sysconfig
+sys.exit("--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""))'
+}
+
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         supported "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13; name one that is."
         echo "$PYTHON"
         return
     fi
+    system=/usr/bin/python3
     for candidate in python3 python3.13 python3.12 python3.11; do
         if command -v "$candidate" >/dev/null && supported "$candidate"; then
+            if ! optimized "$candidate" && [ -x "$system" ] && supported "$system" && has_venv "$system"; then
+                candidate=$system
+            fi
             echo "$candidate"
             return
         fi
@@ -36,7 +51,7 @@ find_python() {
 
 # Debian and Ubuntu keep the part of the standard library that makes environments in a package of its own.
 need_venv() {
-    "$python" -c 'import ensurepip, venv' 2>/dev/null && return
+    has_venv "$python" && return
     package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
     remedy="the venv module of $python is missing; install it: 'apt-get install $package'."
     command -v apt-get >/dev/null || fail "$remedy"
@@ -51,7 +66,7 @@ need_venv() {
     # shellcheck disable=SC2016
     $as_root env DEBIAN_FRONTEND=noninteractive sh -c \
         'apt-get -q update >&2; apt-get -qy install --no-install-recommends "$1"' sh "$package" >&2 || fail "$remedy"
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$remedy"
+    has_venv "$python" || fail "$remedy"
 }
 
 wanted() {

@@ -115,6 +115,35 @@ def test_without_any_python_it_says_what_to_install(checkout: Path, script: Scri
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "taken"), [("--enable-optimizations", "own"), ("--prefix=/opt", "system")]
+)
+def test_a_python_that_was_not_optimized_yields_to_the_systems(
+    checkout: Path, script: Script, arguments: str, taken: str
+) -> None:
+    """Both are this interpreter, and note that they were taken; the one on the path says how it was built."""
+    for name, answer in (
+        ("own", f"sysconfig.get_config_vars()['CONFIG_ARGS'] = '{arguments}'"),
+        ("system", "pass"),
+    ):
+        (checkout / name).mkdir()
+        python = checkout / name / "python3"
+        python.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1 $2" != "-m venv" ] || echo {name} >>{checkout}/taken\n'
+            f'[ "$1" != -c ] || {{ code=$2; shift 2; set -- -c "import sysconfig; {answer}\n$code" "$@"; }}\n'
+            f'exec {sys.executable} "$@"\n'
+        )
+        python.chmod(0o755)
+    env_sh = checkout / "scripts" / "env.sh"
+    text = env_sh.read_text()
+    assert text.count("/usr/bin/python3") == 1
+    env_sh.write_text(text.replace("/usr/bin/python3", str(checkout / "system" / "python3")))
+    done = script(PYTHON="", PATH=f"{checkout / 'own'}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "taken").read_text().split() == [taken]
+
+
 def test_what_was_installed_is_compiled_whatever_the_environment_says(checkout: Path, script: Script) -> None:
     done = script(PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
