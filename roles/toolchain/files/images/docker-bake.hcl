@@ -10,11 +10,12 @@ variable "MODULE_DIRS" { default = "{}" }
 # The folder that holds the archive of the system's images and their upstream names.
 variable "ARCHIVE_DIR" { default = "" }
 
-# The images that the engine keeps, and the root file systems that it was given.
+# The images that the engine keeps, the root file systems that it was given, and whose commands the nodes bring.
 variable "NODE_IMAGE" { default = "" }
 variable "REGISTRY_IMAGE" { default = "" }
 variable "NGINX_IMAGE" { default = "" }
 variable "NODE_ROOTFS" { default = "" }
+variable "KUBERNETES_VERSION" { default = "" }
 variable "TOOLS_ROOTFS" { default = "" }
 
 group "system" {
@@ -96,9 +97,10 @@ target "nginx" {
 target "node" {
   context = "node"
   contexts = {
-    crictl  = jsondecode(MODULE_DIRS)["crictl"]
-    archive = ARCHIVE_DIR
+    crictl     = jsondecode(MODULE_DIRS)["crictl"]
+    kubernetes = jsondecode(MODULE_DIRS)["kubernetes"]
+    archive    = ARCHIVE_DIR
   }
-  args = { ROOTFS = NODE_ROOTFS }
+  args = { ROOTFS = NODE_ROOTFS, KUBERNETES_VERSION = KUBERNETES_VERSION }
   tags = [NODE_IMAGE]
 }
