@@ -52,6 +52,12 @@ def molecule(*words: str) -> Done:
     )
 
 
+def failure(done: Done) -> str:
+    """What the first failure says, and how it ended: what comes between is the clearing away."""
+    said = done.stdout[max(done.stdout.find("fatal: ") - 1500, 0) :]
+    return f"{said[:5000]}\n[...]\n{done.stdout[-1500:]}"
+
+
 class Scenarios:
     """Each is run once, and never two at a time."""
 
@@ -77,7 +83,7 @@ class Scenarios:
         """Remove the cluster of `default`, if it was made."""
         if self._runs.pop("default", None) is not None:
             gone = molecule("destroy", "--scenario-name=default")
-            assert gone.returncode == 0, gone.stdout[-6000:]
+            assert gone.returncode == 0, failure(gone)
 
     def close(self) -> None:
         """Let what runs come to its end, and nothing more."""

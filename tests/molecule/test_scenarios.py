@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.scenarios import LARGE, NAMES, SHARING, Scenarios
+from tests.scenarios import LARGE, NAMES, SHARING, Scenarios, failure
 
 ALONE = [name for name in NAMES if name not in ("default", LARGE, *SHARING)]
 
@@ -15,4 +15,4 @@ def test_there_are_scenarios() -> None:
 @pytest.mark.parametrize("scenario", ALONE)
 def test_scenario(scenarios: Scenarios, scenario: str) -> None:
     done = scenarios.ended(scenario)
-    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.returncode == 0, failure(done)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from tests.scenarios import ROOT, SHARING, Done, Scenarios, molecule
+from tests.scenarios import ROOT, SHARING, Done, Scenarios, failure, molecule
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def whole(scenarios: Scenarios) -> Iterator[Done]:
 
 
 def test_the_whole_lab(whole: Done) -> None:
-    assert whole.returncode == 0, whole.stdout[-6000:]
+    assert whole.returncode == 0, failure(whole)
 
 
 @pytest.mark.parametrize("scenario", SHARING)
@@ -27,7 +27,7 @@ def test_a_node_of_it_is_lost(scenarios: Scenarios, whole: Done, scenario: str) 
     if whole.returncode != 0:
         pytest.skip("there is no whole lab to break")
     done = scenarios.ended(scenario)
-    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.returncode == 0, failure(done)
 
 
 def test_what_the_cluster_says_of_a_failure_is_kept(whole: Done) -> None:
