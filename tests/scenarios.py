@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -54,8 +55,11 @@ def molecule(*words: str) -> Done:
 
 def failure(done: Done) -> str:
     """What the first failure says, and how it ended: what comes between is the clearing away."""
-    said = done.stdout[max(done.stdout.find("fatal: ") - 1500, 0) :]
-    return f"{said[:5000]}\n[...]\n{done.stdout[-1500:]}"
+    end = done.stdout[-6000:]
+    first = re.search(r"^(fatal|failed): \[", done.stdout, re.MULTILINE)
+    if first is None or len(done.stdout) - first.start() <= len(end):
+        return end
+    return f"{done.stdout[max(first.start() - 1500, 0) :][:5000]}\n[...]\n{end[-1500:]}"
 
 
 class Scenarios:
