@@ -11,7 +11,8 @@ ARGS ?=
 
 # Cheap tests first, so that a slip is known before a cluster is made for it; half of their time is waiting, so two at a
 # time. ARGS=-n0 for one. Another Python's turn takes a minute: it comes first, so that it does not end alone.
-QUICK_TESTS = $(wildcard tests/pythons tests/lint tests/unit tests/bad_input)
+FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
+QUICK_TESTS = $(wildcard tests/pythons) $(FAST_TESTS)
 TWO = -n 2 --dist worksteal
 
 # Those that measure, and those that share one lab. The toolchain late: its proof uses what the cluster had built.
@@ -25,7 +26,7 @@ PACKAGE_TESTS = $(addprefix tests/unit/,bench cluster drain hands modules watchd
 # A part of the tests covers a part of the package: not judged where ARGS choose.
 COVER = $(if $(filter-out --junitxml=%,$(ARGS)),,--cov --cov-report=)
 
-.PHONY: help env lab test lint unit cover docs bench rounds frontier lock clean
+.PHONY: help env lab test fast lint unit cover docs bench rounds frontier lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,9 @@ test: env ## run every test: linters, unit, bad input, and a real cluster of its
 	@scripts/test_tools.sh
 	@pytest -q $(TWO) $(COVER) $(QUICK_TESTS) $(ARGS) $(SOME)
 	@pytest $(LAB_TESTS) $(ARGS) $(SOME)
+
+fast: env ## run lint and unit together, which takes three minutes
+	@pytest -q $(TWO) $(FAST_TESTS) $(ARGS)
 
 lint: env ## run the linters alone
 	@pytest -q $(TWO) tests/lint $(ARGS)

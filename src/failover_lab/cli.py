@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from failover_lab import (
     __version__,
     arguments,
+    direct,
     htpasswd,
     nodes,
     predict,
@@ -40,7 +41,19 @@ def parser() -> arguments.Parser:
     )
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
-    for module in (htpasswd, subnet, nodes, start_nodes, unjoined, routes, spread, predict, *hands, *witness):
+    for module in (
+        htpasswd,
+        subnet,
+        direct,
+        nodes,
+        start_nodes,
+        unjoined,
+        routes,
+        spread,
+        predict,
+        *hands,
+        *witness,
+    ):
         module.add_parser(commands)
     return result
 

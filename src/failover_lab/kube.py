@@ -13,6 +13,8 @@ from failover_lab.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from urllib3.exceptions import HTTPError
+
 Object = dict[str, Any]
 
 _REQUEST_TIMEOUT_S = 10.0
@@ -96,9 +98,17 @@ class Api:
         except ApiException as error:
             raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error
         except HTTPError as error:
-            raise RefusedError(0, f"no answer ({type(error).__name__})") from error
+            raise RefusedError(0, _silence(error)) from error
         found: Object = json.loads(answer.data)
         return found
+
+
+def _silence(error: HTTPError) -> str:
+    """That nothing answered; a proxy in between is most likely why."""
+    pool = getattr(error, "pool", None)
+    if pool is not None and pool.proxy is not None:
+        return f"no answer through the proxy {pool.proxy.host}: is {pool.host} to be in NO_PROXY?"
+    return f"no answer ({type(error).__name__})"
 
 
 def _words(body: str | bytes | None) -> str:

@@ -126,3 +126,12 @@ def test_a_name_in_a_file_or_an_inventory_is_refused_too(play: Runner, tmp_path:
     file.write_text("my_own: 1\nnodes: 4\nwitness_rat: 5\n")
     played = play("status.yml", "-e", f"@{file}")
     played.refused("No setting is called witness_rat (witness_rate?):")
+
+
+def test_a_proxy_that_would_be_asked_for_the_lab_itself(play: Runner) -> None:
+    listed = "127.0.0.1,192.168.70.0/24"
+    surroundings = {"HTTPS_PROXY": "http://lab:secret@proxy.example.org:3128", "no_proxy": ""}
+    options = ("-e", "lab_profile=never-made", "-e", "cluster_subnet=192.168.70.0/24")
+    played = play("setup.yml", *options, **surroundings, NO_PROXY="127.0.0.1")
+    played.refused("does not name 192.168.70.0/24", f"export NO_PROXY={listed} no_proxy={listed}")
+    assert "secret" not in played.output

@@ -1,28 +1,47 @@
-"""Two labs side by side: neither knows of the other, which grows meanwhile, and then ends."""
+"""Two labs side by side: neither knows of the other, which grows meanwhile, and then ends.
+
+The second one's user sits behind a proxy, with the exceptions that the page about proxies names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.pages import PAGES
+from tests.proxy import Proxy, is_of_this_machine, proxy
 
 from .conftest import PROFILE, SECOND, Lab, containers_of, cut_short, docker
 from .pictures import picture
 
 pytestmark = pytest.mark.cluster
+# As the page has it, so that what it says is what was tried.
+EXCEPTED = re.findall(
+    r"export NO_PROXY=(\S+)",
+    next(page for page in PAGES if page.name == "proxy-or-mirror.md").read_text(encoding="utf-8"),
+)[0]
 GROWN = ("-e", "cluster_nodes=3", "-e", "site_replicas=2")
 
 
 @pytest.fixture
-def second(lab: Lab) -> Iterator[Lab]:
+def company() -> Iterator[Proxy]:
+    """A proxy that has no way to the labs' networks."""
+    with proxy() as running:
+        yield running
+
+
+@pytest.fixture
+def second(lab: Lab, company: Proxy) -> Iterator[Lab]:
     """Another lab, as small as can be; gone afterwards, whatever happens."""
-    result = dataclasses.replace(lab, profile=SECOND)
+    proxied = company.environment(*EXCEPTED.split(","))
+    result = dataclasses.replace(lab, profile=SECOND, environment=lab.environment | proxied)
     try:
         played = result.play("setup", "-e", "cluster_nodes=2", "-e", "site_replicas=2")
         assert played.returncode == 0, played.output[-6000:]
@@ -58,7 +77,7 @@ def before(lab: Lab) -> dict[str, str]:
     return picture(lab)
 
 
-def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab) -> None:
+def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab, company: Proxy) -> None:
     assert set(containers_of(SECOND)) == {SECOND, f"{SECOND}-m02"}
     serves(second, nodes=2)
     serves(lab, nodes=3)
@@ -76,6 +95,8 @@ def test_two_labs_side_by_side(lab: Lab, before: dict[str, str], second: Lab) ->
 
     gone = second.play("teardown")
     assert gone.returncode == 0, gone.output[-4000:]
+    assert [host for host in company.asked if is_of_this_machine(host)] == []
+    assert "registry.k8s.io" in company.asked, "nothing went through the proxy"
     assert SECOND not in docker("ps", "--all", "--format={{.Names}}")
     assert SECOND not in docker("network", "ls", "--format={{.Name}}")
     assert SECOND not in docker("volume", "ls", "--format={{.Name}}")

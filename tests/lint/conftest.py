@@ -15,5 +15,8 @@ os.environ["ANSIBLE_CONFIG"] = str(Path(__file__).parents[2] / "ansible.cfg")
 def lookups() -> None:
     """Templates may look things up from now on."""
     from ansible.plugins.loader import init_plugin_loader
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
 
-    init_plugin_loader()
+    # Once in a process: the plugins' own tests may have been collected before.
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader()

@@ -6,8 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from tests.proxy import proxy
 
 COMMANDS = ("minikube", "kubeadm", "kubelet", "kubectl")
 Toolchain = Any  # the fixtures' types are in conftest.py, which tests cannot import
@@ -20,8 +22,20 @@ def release(mirror: Mirror) -> dict[str, Any]:
     return settings | {"toolchain_source": "release", "toolchain_images_source": "release"}
 
 
-def test_real_commands_are_fetched_once(toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path) -> None:
+def test_real_commands_are_fetched_once_through_a_proxy(
+    toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`auto` meets servers that answer: all is fetched, checked and run; the second run asks nobody."""
+    here = urlsplit(real_mirror.url)
+    real_mirror.url = "http://releases.example.org"
+    with proxy({"releases.example.org": (str(here.hostname), int(here.port or 0))}) as company:
+        for name, value in company.environment("localhost").items():
+            monkeypatch.setenv(name, value)
+        fetched_once(toolchain, real_mirror, tmp_path)
+    assert company.asked.count("releases.example.org") == len(company.asked) > 8
+
+
+def fetched_once(toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path) -> None:
     first = toolchain(real_mirror.settings()).went_well()
     assert first.chosen == (
         "Commands from release (the release servers answer), "

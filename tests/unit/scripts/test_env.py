@@ -6,16 +6,21 @@ Its packages are made here, small and without a network; pip and uv are the real
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.proxy import proxy
 
 REPO = Path(__file__).resolve().parents[3]
 UV = Path(sys.executable).with_name("uv")
@@ -81,6 +86,20 @@ def script(checkout: Path) -> Script:
         )
 
     return run
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, int]]:
+    """Serve a folder on loopback; where."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield "127.0.0.1", server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def fake_python(checkout: Path) -> Path:
@@ -188,3 +207,25 @@ def test_uv_itself_is_not_taken_by_another_hash(checkout: Path, script: Script) 
     assert "DO NOT MATCH THE HASHES" in refused.stderr
     assert "make env: pip could not install uv" in refused.stderr
     assert not (checkout / ".venv" / "bin" / "uv").exists()
+
+
+def test_an_index_that_only_a_proxy_can_reach(checkout: Path, script: Script) -> None:
+    """pip and uv both ask it; the proxy alone knows the name of the index."""
+    index = checkout / "index"
+    for package in (checkout / "packages").iterdir():
+        folder = index / "simple" / package.name.partition("-")[0].replace("_", "-")
+        folder.mkdir(parents=True)
+        shutil.move(package, folder)
+    with serving(index) as address, proxy({"packages.example.org": address}) as company:
+        index_settings = {
+            "PIP_INDEX_URL": "http://packages.example.org/simple",
+            "PIP_TRUSTED_HOST": "packages.example.org",
+            "UV_DEFAULT_INDEX": "",
+            "UV_INDEX_URL": "",
+        }
+        online = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+        online |= {"UV_OFFLINE": "false", "UV_NO_INDEX": "false", "UV_FIND_LINKS": ""}
+        done = script(**company.environment("localhost") | online | index_settings)
+    assert done.returncode == 0, done.stderr
+    assert company.asked.count("packages.example.org") >= 4, "each package's page and file"
+    assert set(company.asked) == {"packages.example.org"}

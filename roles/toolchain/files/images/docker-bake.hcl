@@ -10,13 +10,15 @@ variable "MODULE_DIRS" { default = "{}" }
 # The folder that holds the archive of the system's images and their upstream names.
 variable "ARCHIVE_DIR" { default = "" }
 
-# The images that the engine keeps, the root file systems that it was given, and whose commands the nodes bring.
+# The images that the engine keeps, and the root file systems that it was given.
 variable "NODE_IMAGE" { default = "" }
 variable "REGISTRY_IMAGE" { default = "" }
 variable "NGINX_IMAGE" { default = "" }
 variable "NODE_ROOTFS" { default = "" }
-variable "KUBERNETES_VERSION" { default = "" }
 variable "TOOLS_ROOTFS" { default = "" }
+
+# Whose commands the nodes bring.
+variable "KUBERNETES_VERSION" { default = "" }
 
 group "system" {
   targets = ["kube", "etcd", "coredns", "flannel", "metallb", "pause", "registry", "nginx"]

@@ -210,6 +210,21 @@ def said_in(body: str | bytes | None) -> str:
     return f": {message}"
 
 
+def silence(context: str, error: urllib3.exceptions.HTTPError) -> str:
+    """What to do about an API server that did not answer."""
+    pool = getattr(error, "pool", None)
+    if pool is not None and pool.proxy is not None:
+        return (
+            f"The cluster {context} was asked through the proxy {pool.proxy.host}, and did not answer: "
+            f"where only this machine can reach {pool.host}, add it to NO_PROXY and no_proxy."
+        )
+    return (
+        f"The cluster {context} does not answer: "
+        f"run `ansible-playbook setup.yml -e lab_profile={context}`, "
+        f"which starts it again. ({type(error).__name__})"
+    )
+
+
 def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> Object:
     """Do the work; what the cluster does not grant ends the module with one sentence that names a remedy."""
     if kubernetes is None:
@@ -226,9 +241,5 @@ def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> 
             msg=f"The cluster {context} refused: {error.status} {error.reason}{said_in(error.body)}."
         )
     except urllib3.exceptions.HTTPError as error:
-        module.fail_json(
-            msg=f"The cluster {context} does not answer: "
-            f"run `ansible-playbook setup.yml -e lab_profile={context}`, "
-            f"which starts it again. ({type(error).__name__})"
-        )
+        module.fail_json(msg=silence(context, error))
     return {}

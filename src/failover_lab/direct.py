@@ -1,0 +1,80 @@
+"""``direct``: what only this machine can reach must not be asked of a proxy, which has no way to it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import TYPE_CHECKING
+
+from failover_lab.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+LOOPBACK = "127.0.0.1"
+
+
+def names(exceptions: str, network: ipaddress.IPv4Network) -> bool:
+    """Whether a list of exceptions from a proxy has this network in it.
+
+    Args:
+        exceptions: as in ``NO_PROXY``: names, addresses and networks between commas; ``*`` is all there is.
+        network: all of it must be there, in one entry.
+    """
+    for entry in (entry.strip() for entry in exceptions.split(",")):
+        if entry == "*":
+            return True
+        try:
+            if network.subnet_of(ipaddress.IPv4Network(entry, strict=False)):
+                return True
+        except ValueError:
+            continue  # a name
+    return False
+
+
+def missing(environment: Mapping[str, str], network: ipaddress.IPv4Network) -> list[str]:
+    """What would be asked of the proxy, were a cluster on this network; nothing without a proxy.
+
+    Programs differ in which spelling of the variables goes first: where both are set, both have to name it.
+    """
+    if not any(
+        environment.get(name) or environment.get(name.upper()) for name in ("https_proxy", "all_proxy")
+    ):
+        return []
+    given = [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)] or [""]
+    wanted = {LOOPBACK: ipaddress.IPv4Network(LOOPBACK), str(network): network}
+    return [word for word, there in wanted.items() if not all(names(listed, there) for listed in given)]
+
+
+def remedy(environment: Mapping[str, str], words: list[str]) -> str:
+    """A command that names them, beside what is named already."""
+    given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    listed = ",".join([*filter(None, [given.strip(", ")]), *words])
+    return f"export NO_PROXY={listed} no_proxy={listed}"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say that no proxy stands between this machine and the network.
+
+    Raises:
+        UserError: one does, or that is no network.
+    """
+    try:
+        network = ipaddress.IPv4Network(options.network)
+    except ValueError as error:
+        raise UserError(f"{options.network} is no IPv4 network: {error}") from error
+    if lacking := missing(os.environ, network):
+        raise UserError(
+            f"there is a proxy, and NO_PROXY does not name {' and '.join(lacking)}, which only this machine "
+            f"can reach: {remedy(os.environ, lacking)}"
+        )
+    print("direct")
+    return 0
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = commands.add_parser("direct", help="check that the lab's network is not asked of a proxy")
+    parser.add_argument("--network", required=True, metavar="CIDR")
+    parser.set_defaults(run=run)

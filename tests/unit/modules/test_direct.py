@@ -1,0 +1,67 @@
+"""What only this machine can reach is not asked of a proxy."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from failover_lab import cli, direct
+
+NETWORK = ipaddress.IPv4Network("192.168.49.0/24")
+PROXY = {"HTTPS_PROXY": "http://user:secret@proxy.example.org:3128"}
+
+
+@pytest.mark.parametrize(
+    "listed", ["*", "localhost, 192.168.49.0/24", "192.168.0.0/16,x", "192.168.49.1/16", "0.0.0.0/0"]
+)
+def test_a_network_is_named_by_itself_or_by_a_larger_one(listed: str) -> None:
+    assert direct.names(listed, NETWORK)
+
+
+@pytest.mark.parametrize(
+    "listed", ["", "localhost,.example.org", "192.168.49.2", "192.168.49.0/25", "192.168.58.0/24", "fd00::/8"]
+)
+def test_anything_else_does_not_name_it(listed: str) -> None:
+    assert not direct.names(listed, NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        ({}, []),
+        ({"HTTP_PROXY": "http://x", "http_proxy": "http://x"}, []),
+        ({"HTTPS_PROXY": ""}, []),
+        (PROXY, ["127.0.0.1", "192.168.49.0/24"]),
+        ({"all_proxy": "http://x", "no_proxy": "127.0.0.1"}, ["192.168.49.0/24"]),
+        (PROXY | {"NO_PROXY": "192.168.0.0/16"}, ["127.0.0.1"]),
+        (PROXY | {"NO_PROXY": "127.0.0.1,192.168.0.0/16"}, []),
+        (PROXY | {"NO_PROXY": "127.0.0.1,192.168.0.0/16", "no_proxy": "127.0.0.1"}, ["192.168.49.0/24"]),
+        (PROXY | {"NO_PROXY": "127.0.0.1", "no_proxy": "*"}, ["192.168.49.0/24"]),
+    ],
+)
+def test_what_is_missing(environment: dict[str, str], missing: list[str]) -> None:
+    assert direct.missing(environment, NETWORK) == missing
+
+
+def test_the_remedy_keeps_what_is_named_already(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("https_proxy", "all_proxy", "ALL_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (PROXY | {"NO_PROXY": "127.0.0.1,.example.org"}).items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 2
+    said = capsys.readouterr().err
+    listed = "127.0.0.1,.example.org,192.168.49.0/24"
+    assert "NO_PROXY does not name 192.168.49.0/24, which" in said
+    assert said.endswith(f"export NO_PROXY={listed} no_proxy={listed}\n")
+    assert "secret" not in said
+
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+
+
+def test_no_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["direct", "--network=a/24"]) == 2
+    assert "a/24 is no IPv4 network" in capsys.readouterr().err
