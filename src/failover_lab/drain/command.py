@@ -62,12 +62,14 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
     deadline = time.monotonic() + timeout_s
     said, next_line = "", 0.0
     while True:
+        silence: RefusedError | None = None
         try:
             left = drain.look()
         except RefusedError as refusal:
             # A moment's silence is no reason to leave a node half empty.
-            if refusal.status != 0 or time.monotonic() >= deadline:
+            if refusal.status != 0:
                 raise UserError(f"the cluster refused: {refusal}") from refusal
+            silence = refusal
             left = [row for row in drain.evictions.values() if row.gone_s is None]
         else:
             if not left:
@@ -77,6 +79,8 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
             print(line, flush=True)
             said, next_line = line, now + _PROGRESS_EVERY_S
         if now >= deadline:
+            if silence is not None:
+                raise UserError(f"the cluster refused: {silence}") from silence
             return reasons(left)
         time.sleep(LOOK_EVERY_S)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,9 +141,20 @@ def test_a_moment_of_silence_is_waited_out() -> None:
     played = Played(pod("a"))
     played.silent = 2
     assert drained(played)[0] == ""
+
+
+@pytest.mark.parametrize("timeout_s", [0.5, 1.5, 2.5, 3.5, 4.5])
+def test_a_silence_is_no_end_at_whatever_moment_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, timeout_s: float
+) -> None:
+    """Of a node that nobody was seen on nothing is known, not that it is empty."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), sleep=lambda _: None)
+    monkeypatch.setattr(command, "time", clock)
+    played = Played(pod("a"))
     played.silent = 10**9
     with pytest.raises(UserError, match="the cluster refused: no answer"):
-        drained(played, 0.02)
+        drained(played, timeout_s)
 
 
 @pytest.mark.parametrize(("refusals", "status"), [(0, 0), (10**9, 1)])
