@@ -105,9 +105,10 @@ class Api:
 
 def _silence(error: HTTPError) -> str:
     """That nothing answered; a proxy in between is most likely why."""
-    pool = getattr(error, "pool", None)
-    if pool is not None and pool.proxy is not None:
-        return f"no answer through the proxy {pool.proxy.host}: is {pool.host} to be in NO_PROXY?"
+    from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
+
+    if isinstance(error, MaxRetryError) and (proxy := getattr(error.pool, "proxy", None)):
+        return f"no answer through the proxy {proxy.host}: is {error.pool.host} to be in NO_PROXY?"
     return f"no answer ({type(error).__name__})"
 
 

@@ -25,18 +25,24 @@ def release(mirror: Mirror) -> dict[str, Any]:
 def test_real_commands_are_fetched_once_through_a_proxy(
     toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`auto` meets servers that answer: all is fetched, checked and run; the second run asks nobody."""
+    """`auto` meets servers that answer: all is fetched, checked and run; the second run asks nobody.
+
+    Nodes pull the images, which have no proxy: that registry is asked directly.
+    """
     here = urlsplit(real_mirror.url)
+    registry = real_mirror.settings()["toolchain_images_url"]
     real_mirror.url = "http://releases.example.org"
     with proxy({"releases.example.org": (str(here.hostname), int(here.port or 0))}) as company:
         for name, value in company.environment("localhost").items():
             monkeypatch.setenv(name, value)
-        fetched_once(toolchain, real_mirror, tmp_path)
+        fetched_once(
+            toolchain, real_mirror, real_mirror.settings() | {"toolchain_images_url": registry}, tmp_path
+        )
     assert company.asked.count("releases.example.org") == len(company.asked) > 8
 
 
-def fetched_once(toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path) -> None:
-    first = toolchain(real_mirror.settings()).went_well()
+def fetched_once(toolchain: Toolchain, real_mirror: Mirror, settings: dict[str, Any], tmp_path: Path) -> None:
+    first = toolchain(settings).went_well()
     assert first.chosen == (
         "Commands from release (the release servers answer), "
         "images from release (the container registry answers)."
@@ -64,7 +70,7 @@ def fetched_once(toolchain: Toolchain, real_mirror: Mirror, tmp_path: Path) -> N
         assert version in said
 
     real_mirror.asked.clear()
-    second = toolchain(real_mirror.settings()).went_well()
+    second = toolchain(settings).went_well()
     assert second.changed == 0, second.output
     assert real_mirror.asked == []
     assert second.facts == first.facts

@@ -212,11 +212,11 @@ def said_in(body: str | bytes | None) -> str:
 
 def silence(context: str, error: urllib3.exceptions.HTTPError) -> str:
     """What to do about an API server that did not answer."""
-    pool = getattr(error, "pool", None)
-    if pool is not None and pool.proxy is not None:
+    given_up = urllib3.exceptions.MaxRetryError
+    if isinstance(error, given_up) and (proxy := getattr(error.pool, "proxy", None)):
         return (
-            f"The cluster {context} was asked through the proxy {pool.proxy.host}, and did not answer: "
-            f"where only this machine can reach {pool.host}, add it to NO_PROXY and no_proxy."
+            f"The cluster {context} was asked through the proxy {proxy.host}, and did not answer: "
+            f"where only this machine can reach {error.pool.host}, add it to NO_PROXY and no_proxy."
         )
     return (
         f"The cluster {context} does not answer: "

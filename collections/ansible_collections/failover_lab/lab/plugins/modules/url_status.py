@@ -27,6 +27,11 @@ options:
     type: list
     elements: str
     required: true
+  without_proxy:
+    description: Those of the addresses that no proxy is asked for, since who will need them has none.
+    type: list
+    elements: str
+    default: []
   timeout_s:
     description: How long all of them together may take to answer, in seconds.
     type: float
@@ -64,19 +69,20 @@ answers:
 """
 
 
-def ask(url: str, timeout_s: float) -> dict[str, Any]:
+def ask(url: str, timeout_s: float, *, use_proxy: bool) -> dict[str, Any]:
     """Ask one address.
 
     Args:
         url: The address.
         timeout_s: How long it may be silent, in seconds.
+        use_proxy: Whether a proxy of the environment is asked for it.
 
     Returns:
         The answer as RETURN describes it.
     """
     status, said = -1, ""
     try:
-        with open_url(url, timeout=timeout_s, http_agent="failover-lab") as answer:
+        with open_url(url, timeout=timeout_s, http_agent="failover-lab", use_proxy=use_proxy) as answer:
             status = int(answer.status)
     except HTTPError as error:
         status = error.code
@@ -100,12 +106,13 @@ def silent(timeout_s: float) -> str:
     return f"no answer within {timeout_s:g} s"
 
 
-def ask_all(urls: Sequence[str], timeout_s: float) -> list[dict[str, Any]]:
+def ask_all(urls: Sequence[str], timeout_s: float, without_proxy: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Ask all addresses at the same time.
 
     Args:
         urls: The addresses.
         timeout_s: How long all of them together may take, in seconds.
+        without_proxy: Those that no proxy is asked for.
 
     Returns:
         One answer for each address, in the same order.
@@ -113,7 +120,7 @@ def ask_all(urls: Sequence[str], timeout_s: float) -> list[dict[str, Any]]:
     answers = [{"url": url, "status": -1, "said": silent(timeout_s)} for url in urls]
 
     def put(place: int, url: str) -> None:
-        answers[place] = ask(url, timeout_s)
+        answers[place] = ask(url, timeout_s, use_proxy=url not in without_proxy)
 
     # To look up a name, or to hear a server byte by byte, heeds no timeout: such a thread is left behind.
     threads = [threading.Thread(target=put, args=item, daemon=True) for item in enumerate(urls)]
@@ -130,11 +137,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "urls": {"type": "list", "elements": "str", "required": True},
+            "without_proxy": {"type": "list", "elements": "str", "default": []},
             "timeout_s": {"type": "float", "default": 4.0},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, answers=ask_all(module.params["urls"], module.params["timeout_s"]))
+    answers = ask_all(module.params["urls"], module.params["timeout_s"], module.params["without_proxy"])
+    module.exit_json(changed=False, answers=answers)
 
 
 if __name__ == "__main__":
