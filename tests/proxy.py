@@ -118,7 +118,7 @@ def proxy(names: dict[str, tuple[str, int]] | None = None) -> Iterator[Proxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(result))
     server.daemon_threads = True
     result.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield result

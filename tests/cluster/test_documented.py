@@ -36,9 +36,6 @@ ELSEWHERE = {
     "make test": "README.md: it runs this",
     "make env": "scripts/env.sh: made what this runs in",
     "make lab": "tests/cluster/test_drain.py: in this lab",
-    "make lab ARGS='-e cluster_subnet=192.168.70.0/24'": (
-        "molecule/alternative/inventory/group_vars/lab.yml: a subnet"
-    ),
     "molecule test --destroy=never": "tests/molecule/test_whole_lab.py: a scenario",
     "molecule test --scenario-name=drain": "tests/molecule/test_whole_lab.py: a scenario",
     "molecule test --scenario-name=sudden": "tests/molecule/test_whole_lab.py: a scenario",
