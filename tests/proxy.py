@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import json
 import select
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import pytest
 
 IDLE_S = 60.0
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding"}
@@ -33,6 +38,11 @@ class Proxy:
         """The variables that lead here, in both spellings; what is in `direct` is asked without it."""
         variables = {"HTTP_PROXY": self.url, "HTTPS_PROXY": self.url, "NO_PROXY": ",".join(direct)}
         return variables | {name.lower(): value for name, value in variables.items()}
+
+    def set_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have this process, and what it starts, sit behind it."""
+        for name, value in self.environment("localhost").items():
+            monkeypatch.setenv(name, value)
 
     def address(self, host: str, port: int) -> tuple[str, int]:
         """Note that a host was asked for, and say where it is.
@@ -126,3 +136,14 @@ def proxy(names: dict[str, tuple[str, int]] | None = None) -> Iterator[Proxy]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def proxy_before(kubeconfig: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Have this process ask a proxy for the first cluster of a kubeconfig, which is put on that host."""
+    content = json.loads(kubeconfig.read_text(encoding="utf-8"))
+    content["clusters"][0]["cluster"]["server"] = f"https://{host}:8443"
+    kubeconfig.write_text(json.dumps(content), encoding="utf-8")
+    with proxy() as company:
+        company.set_in(monkeypatch)
+        yield company

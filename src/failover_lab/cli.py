@@ -39,21 +39,10 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
+    lab = (htpasswd, subnet, direct, nodes, start_nodes, unjoined, routes, spread, predict)
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
-    for module in (
-        htpasswd,
-        subnet,
-        direct,
-        nodes,
-        start_nodes,
-        unjoined,
-        routes,
-        spread,
-        predict,
-        *hands,
-        *witness,
-    ):
+    for module in (*lab, *hands, *witness):
         module.add_parser(commands)
     return result
 

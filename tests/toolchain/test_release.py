@@ -33,8 +33,7 @@ def test_real_commands_are_fetched_once_through_a_proxy(
     registry = real_mirror.settings()["toolchain_images_url"]
     real_mirror.url = "http://releases.example.org"
     with proxy({"releases.example.org": (str(here.hostname), int(here.port or 0))}) as company:
-        for name, value in company.environment("localhost").items():
-            monkeypatch.setenv(name, value)
+        company.set_in(monkeypatch)
         fetched_once(
             toolchain, real_mirror, real_mirror.settings() | {"toolchain_images_url": registry}, tmp_path
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.proxy import proxy
+from tests.proxy import proxy_before
 
 from failover_lab.kube import Api, RefusedError
 
@@ -101,14 +101,10 @@ def test_no_answer(tmp_path: Path, kubeconfig: Path) -> None:
 
 
 def test_a_proxy_in_between_is_named(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = json.loads(kubeconfig.read_text(encoding="utf-8"))
-    content["clusters"][0]["cluster"]["server"] = "https://192.0.2.1:8443"
-    kubeconfig.write_text(json.dumps(content), encoding="utf-8")
-    with proxy() as company:
-        for name, value in company.environment("localhost").items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(
-            RefusedError, match=r"through the proxy 127\.0\.0\.1: is 192\.0\.2\.1 to be in NO_"
-        ):
-            Api("lab", kubeconfig).request("get", "/version")
+    said = r"through the proxy 127\.0\.0\.1: is 192\.0\.2\.1 to be in NO_"
+    with (
+        proxy_before(kubeconfig, "192.0.2.1", monkeypatch) as company,
+        pytest.raises(RefusedError, match=said),
+    ):
+        Api("lab", kubeconfig).request("get", "/version")
     assert set(company.asked) == {"192.0.2.1"}

@@ -14,7 +14,7 @@ import urllib3
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
-from tests.proxy import proxy
+from tests.proxy import proxy_before
 
 Object = dict[str, Any]
 Run = Callable[..., Object]
@@ -296,12 +296,7 @@ def test_one_sentence_without_the_client(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_proxy_in_between_is_named(run: Run, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = json.loads(kubeconfig.read_text(encoding="utf-8"))
-    content["clusters"][0]["cluster"]["server"] = "https://192.0.2.1:8443"
-    kubeconfig.write_text(json.dumps(content), encoding="utf-8")
-    with proxy() as company:
-        for name, value in company.environment("localhost").items():
-            monkeypatch.setenv(name, value)
+    with proxy_before(kubeconfig, "192.0.2.1", monkeypatch) as company:
         said = run()["msg"]
     assert set(company.asked) == {"192.0.2.1"}
     assert said.startswith("The cluster lab was asked through the proxy 127.0.0.1, and did not answer")
