@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
@@ -19,12 +20,13 @@ def names(exceptions: str, network: ipaddress.IPv4Network) -> bool:
     """Whether a list of exceptions from a proxy has this network in it.
 
     Args:
-        exceptions: as in ``NO_PROXY``: names, addresses and networks between commas; ``*`` is all there is.
+        exceptions: as in ``NO_PROXY``: names, addresses and networks between commas. ``*`` is all there is,
+            but only by itself: Go's programs read it in a list too, curl and Python do not.
         network: all of it must be there, in one entry.
     """
-    for entry in (entry.strip() for entry in exceptions.split(",")):
-        if entry == "*":
-            return True
+    if exceptions.strip() == "*":
+        return True
+    for entry in _entries(exceptions):
         try:
             if network.subnet_of(ipaddress.IPv4Network(entry, strict=False)):
                 return True
@@ -42,16 +44,26 @@ def missing(environment: Mapping[str, str], network: ipaddress.IPv4Network) -> l
         environment.get(name) or environment.get(name.upper()) for name in ("https_proxy", "all_proxy")
     ):
         return []
-    given = [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)] or [""]
+    given = _given(environment) or [""]
     wanted = {LOOPBACK: ipaddress.IPv4Network(LOOPBACK), str(network): network}
     return [word for word, there in wanted.items() if not all(names(listed, there) for listed in given)]
 
 
 def remedy(environment: Mapping[str, str], words: list[str]) -> str:
-    """A command that names them, beside what is named already."""
-    given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    listed = ",".join([*filter(None, [given.strip(", ")]), *words])
+    """A command that names them in both spellings, beside what either of them names already."""
+    given = [entry for exceptions in _given(environment) for entry in _entries(exceptions)]
+    listed = shlex.quote("*" if "*" in given else ",".join(dict.fromkeys(given + words)))
     return f"export NO_PROXY={listed} no_proxy={listed}"
+
+
+def _given(environment: Mapping[str, str]) -> list[str]:
+    """The lists of exceptions that are set."""
+    return [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)]
+
+
+def _entries(exceptions: str) -> list[str]:
+    """What is between the commas."""
+    return [entry for entry in map(str.strip, exceptions.split(",")) if entry]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.proxy import proxy
 
 from failover_lab.watchdog.only_one import only_one
 
@@ -98,11 +99,11 @@ def serving(answers: dict[str, Any]) -> Iterator[int]:
         server.shutdown()
 
 
-def kubeconfig(path: Path, port: int) -> str:
+def kubeconfig(path: Path, server: str) -> str:
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": PROFILE, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "clusters": [{"name": PROFILE, "cluster": {"server": server}}],
         "users": [{"name": PROFILE, "user": {}}],
         "contexts": [{"name": PROFILE, "context": {"cluster": PROFILE, "user": PROFILE}}],
     }
@@ -114,7 +115,7 @@ def kubeconfig(path: Path, port: int) -> str:
 def cluster(tmp_path: Path) -> Iterator[str]:
     """The kubeconfig of a cluster that answers, and finds itself well."""
     with serving(CLUSTER) as port:
-        yield kubeconfig(tmp_path / "kubeconfig", port)
+        yield kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture
@@ -183,8 +184,17 @@ def test_recovering_without_an_engine(run: Runner, cluster: str) -> None:
 
 
 def test_recovering_a_cluster_that_is_stopped(run: Runner, tmp_path: Path) -> None:
-    played = run("recover", KUBECONFIG=kubeconfig(tmp_path / "kubeconfig", 1), DOCKER_HOST=NOBODY)
+    nothing = kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    played = run("recover", KUBECONFIG=nothing, DOCKER_HOST=NOBODY)
     played.refused(PROFILE, f"`ansible-playbook setup.yml -e lab_profile={PROFILE}`, which starts it again")
+
+
+def test_recovering_where_a_proxy_is_asked_for_the_cluster(run: Runner, tmp_path: Path) -> None:
+    nodes = kubeconfig(tmp_path / "kubeconfig", "https://192.168.49.2:8443")
+    with proxy() as company:
+        played = run("recover", KUBECONFIG=nodes, DOCKER_HOST=NOBODY, **company.environment("localhost"))
+    played.refused("a proxy was asked for it", "to NO_PROXY and no_proxy, then this again")
+    assert "setup.yml" not in played.message
 
 
 @pytest.mark.parametrize("kind", ["drain", "pod"])

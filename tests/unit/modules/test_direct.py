@@ -20,7 +20,8 @@ def test_a_network_is_named_by_itself_or_by_a_larger_one(listed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "listed", ["", "localhost,.example.org", "192.168.49.2", "192.168.49.0/25", "192.168.58.0/24", "fd00::/8"]
+    "listed",
+    ["", "localhost,.example.org", "192.168.49.2", "192.168.49.0/25", "192.168.58.0/24", "fd00::/8", "*,x"],
 )
 def test_anything_else_does_not_name_it(listed: str) -> None:
     assert not direct.names(listed, NETWORK)
@@ -60,6 +61,21 @@ def test_the_remedy_keeps_what_is_named_already(
 
     monkeypatch.setenv("NO_PROXY", listed)
     assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "shouted", "listed"),
+    [
+        ("", "", "127.0.0.1"),
+        (" a, b,", "", "a,b,127.0.0.1"),
+        ("a,b", "b,c", "a,b,c,127.0.0.1"),
+        ("*", "a", "'*'"),
+        ("a,*", "", "'*'"),
+    ],
+)
+def test_the_remedy_keeps_what_either_spelling_names(no_proxy: str, shouted: str, listed: str) -> None:
+    environment = {"no_proxy": no_proxy, "NO_PROXY": shouted}
+    assert direct.remedy(environment, ["127.0.0.1"]) == f"export NO_PROXY={listed} no_proxy={listed}"
 
 
 def test_no_network(capsys: pytest.CaptureFixture[str]) -> None:
