@@ -68,6 +68,14 @@ def test_the_chosen_context_does_not_answer(run_role: Role, fake_docker: Fake) -
     played.refused("The docker context office", "docker context use default")
 
 
+def test_the_chosen_context_is_known_to_the_docker_command_alone(run_role: Role, fake_docker: Fake) -> None:
+    path = fake_docker(GOOD | {"ClientInfo": CLIENT | {"Context": "office"}})
+    played = run_role("engine", {}, PATH=path, DOCKER_HOST="")
+    played.refused(
+        "its context office", "docker context inspect office --format '{{.Endpoints.docker.Host}}'"
+    )
+
+
 def test_the_chosen_context_is_unknown(run_role: Role, fake_docker: Fake) -> None:
     path = fake_docker(None, stderr='Failed to initialize: context "x": context not found', status=1)
     run_role("engine", {}, "--check", PATH=path, DOCKER_HOST="").refused(
@@ -153,6 +161,15 @@ def test_an_engine_of_the_wrong_kind(
     run_role: Role, fake_docker: Fake, change: dict[str, Any], words: list[str]
 ) -> None:
     run_role("engine", {}, PATH=fake_docker(GOOD | change), DOCKER_HOST="").refused(*words)
+
+
+def test_the_machine_is_too_small_for_an_engine(run_role: Role, fake_docker: Fake) -> None:
+    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+    path = fake_docker(info, status=1)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    for setting in ({"engine_min_cpus": 10**6}, {"engine_min_memory_gib": memory + 1}):
+        played = run_role("engine", setting, "--check", PATH=path, DOCKER_HOST="")
+        played.refused(f"This machine has {os.cpu_count()} processors and {memory:.1f} GiB", *setting)
 
 
 def test_the_disk_is_full(run_role: Role, fake_docker: Fake) -> None:

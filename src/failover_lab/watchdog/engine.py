@@ -110,7 +110,13 @@ def _address() -> dict[str, Any]:
 
     found: dict[str, Any] = kwargs_from_env()
     if not os.environ.get("DOCKER_HOST"):
-        context = ContextAPI.get_current_context()
+        # docker-py knows the file in which a context is chosen, and not the variable.
+        chosen = os.environ.get("DOCKER_CONTEXT", "")
+        context = ContextAPI.get_context(chosen or None)
+        if context is None and chosen:
+            raise UserError(
+                f"DOCKER_CONTEXT={chosen} is not among `docker context ls`: unset it, or name one"
+            )
         if context is not None and context.name != "default":
             found = {"base_url": context.Host, "tls": context.TLSConfig or False}
     return found

@@ -254,20 +254,35 @@ def test_no_engine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Engine("lab")
 
 
+@pytest.mark.parametrize("chosen_by", ["", "desktop"])
 def test_the_chosen_context_is_obeyed(
-    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen_by: str
 ) -> None:
-    """As `docker context use` leaves it; minikube goes by the same."""
+    """As `docker context use` leaves it, or $DOCKER_CONTEXT says; minikube goes by the same."""
     from docker.context import ContextAPI
 
     host = os.environ["DOCKER_HOST"]
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("DOCKER_CONTEXT", chosen_by)
+    asked: list[str | None] = []
 
     class Chosen:
         name = "desktop"
         Host = host
         TLSConfig = None
 
-    monkeypatch.setattr(ContextAPI, "get_current_context", Chosen)
+        def __init__(self, name: str | None) -> None:
+            asked.append(name)
+
+    monkeypatch.setattr(ContextAPI, "get_context", Chosen)
     assert Engine("lab").containers() == {}
+    assert asked == [chosen_by or None]
+
+
+def test_a_context_that_does_not_exist_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_CONTEXT", "office")
+    with pytest.raises(UserError, match="DOCKER_CONTEXT=office is not among"):
+        Engine("lab")
