@@ -25,8 +25,9 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="evict the pods of a node, disruption budgets respected",
         description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
         "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
-        "The last line is JSON: each pod with the seconds until its eviction was granted and until it was "
-        "gone, and how often it was refused. Status 1 where pods are left.",
+        "Each pod that is left then has a line of its own. The last line is JSON: each pod with the seconds "
+        "until its eviction was granted and until it was gone, and how often it was refused. Status 1 where "
+        "pods are left.",
     )
     parser.add_argument("--node", required=True, help="the node's name")
     parser.add_argument(
@@ -93,6 +94,10 @@ def run(options: argparse.Namespace) -> int:
     drain = Drain(api, options.node)
     why = carry_out(drain, options.timeout)
     if why:
+        # A line for each: whoever reads them may cut a long one.
+        for row in drain.evictions.values():
+            if row.gone_s is None:
+                print(f"left: {row.title}")
         print(f"after {options.timeout:g} s: {why}")
     print(json.dumps([row.figures() for row in drain.evictions.values()]))
     return 1 if why else 0

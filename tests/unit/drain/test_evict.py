@@ -167,6 +167,7 @@ def test_the_command(
     lines = capsys.readouterr().out.splitlines()
     assert json.loads(lines[-1])[0]["pod"] == "a"
     assert lines[-2].startswith("after 1 s: site/a: Cannot evict") is bool(status)
+    assert ("left: site/a" in lines) is bool(status)
 
 
 def test_no_such_context(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
