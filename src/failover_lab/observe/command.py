@@ -32,14 +32,15 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser = commands.add_parser(
         "observe",
         help="write down what the cluster says about itself",
-        description="Watches Nodes, their Leases, the namespace's Pods and EndpointSlices, Events and "
-        "MetalLB's status, and appends each change to events.jsonl; with --address also to which node this "
-        "machine's own kernel sends what is for the Service. In observer.json the state is "
+        description="Watches Nodes, their Leases, the namespace's Pods, the Service's EndpointSlices, "
+        "Events and MetalLB's status, and appends each change to events.jsonl; with --address also to which "
+        "node this machine's own kernel sends what is for the Service. In observer.json the state is "
         "`watching` once everything is listed. Runs until SIGTERM, SIGINT, the stop file, the end of the "
         "parent, or --max-duration.",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--namespace", default="site", help="where the site lives (default site)")
+    parser.add_argument("--service", default="site", help="the site's Service (default site)")
     parser.add_argument("--address", metavar="IP", help="the Service's address, on a network of this machine")
     arguments.add_cluster(parser)
     parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
@@ -48,12 +49,15 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def resources(api_client: ApiClient, namespace: str, nodes: dict[str, str] | None = None) -> list[Resource]:
+def resources(
+    api_client: ApiClient, namespace: str, service: str, nodes: dict[str, str] | None = None
+) -> list[Resource]:
     """Everything that is watched.
 
     Args:
         api_client: of the ``kubernetes`` package.
         namespace: the site's.
+        service: the site's; another one's endpoints are not the site's.
         nodes: is kept filled with the nodes' own addresses, by their names.
     """
     from functools import partial  # noqa: PLC0415  with the client, which takes a second to import
@@ -70,7 +74,11 @@ def resources(api_client: ApiClient, namespace: str, nodes: dict[str, str] | Non
 
     core = client.CoreV1Api(api_client)
     leases = partial(client.CoordinationV1Api(api_client).list_namespaced_lease, "kube-node-lease")
-    slices = partial(client.DiscoveryV1Api(api_client).list_namespaced_endpoint_slice, namespace)
+    slices = partial(
+        client.DiscoveryV1Api(api_client).list_namespaced_endpoint_slice,
+        namespace,
+        label_selector=f"kubernetes.io/service-name={service}",
+    )
     announcements = partial(
         client.CustomObjectsApi(api_client).list_cluster_custom_object,
         "metallb.io",
@@ -83,7 +91,7 @@ def resources(api_client: ApiClient, namespace: str, nodes: dict[str, str] | Non
         r.Resource(r.SLICE, slices, r.endpoint_slice),
         r.Resource(r.POD, partial(core.list_namespaced_pod, namespace), r.pod),
         r.Resource(r.EVENT, core.list_event_for_all_namespaces, r.event(namespace)),
-        r.Resource(r.ANNOUNCEMENT, announcements, r.announcement(namespace)),
+        r.Resource(r.ANNOUNCEMENT, announcements, r.announcement(namespace, service)),
     ]
 
 
@@ -192,7 +200,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         api_client = connect(options.kubeconfig, options.context)
         nodes: dict[str, str] = {}
-        watched = resources(api_client, options.namespace, nodes)
+        watched = resources(api_client, options.namespace, options.service, nodes)
         written = observe(options.out, watched, stop, address=options.address, nodes=nodes)
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.

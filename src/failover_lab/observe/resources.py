@@ -114,13 +114,13 @@ def event(namespace: str) -> Callable[[Object], Object | None]:
     return facts
 
 
-def announcement(namespace: str) -> Callable[[Object], Object | None]:
-    """Which node announces a Service's address, as MetalLB says."""
+def announcement(namespace: str, service: str) -> Callable[[Object], Object | None]:
+    """Which node announces the Service's address, as MetalLB says."""
 
     def facts(obj: Object) -> Object | None:
         status = obj.get("status") or {}
-        if status.get("serviceNamespace") != namespace:
+        if (status.get("serviceNamespace"), status.get("serviceName")) != (namespace, service):
             return None
-        return {"service": status.get("serviceName", ""), "node": status.get("node", "")}
+        return {"service": service, "node": status.get("node", "")}
 
     return facts

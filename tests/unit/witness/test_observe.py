@@ -51,6 +51,7 @@ class ApiServer:
         # What else there is, one object by its path, and every path that was listed or watched.
         self.others: dict[str, dict[str, Any]] = {}
         self.asked: set[tuple[str, str]] = set()
+        self.selected: set[tuple[str, str]] = set()
         self.idle = threading.Event()
         outer = self
 
@@ -63,6 +64,9 @@ class ApiServer:
                 url = urllib.parse.urlsplit(self.path)
                 query = urllib.parse.parse_qs(url.query)
                 outer.asked.add(("watch" if "watch" in query else "list", url.path))
+                outer.selected.update(
+                    (url.path.rsplit("/", 1)[-1], s) for s in query.get("labelSelector", [])
+                )
                 if "servicel2statuses" in url.path and url.path not in outer.others:
                     self.answer(404, {"kind": "Status", "code": 404})
                 elif "watch" in query:
@@ -154,7 +158,7 @@ def observed(api: ApiServer, out: Path, *, over: Callable[[], object] | None = N
     """Observe until the script, or something else, is over; gives back the log's lines."""
     stop_file = out / "stop"
     result: list[int] = []
-    watched = command.resources(api.client, "site")
+    watched = command.resources(api.client, "site", "web")
     thread = threading.Thread(
         target=lambda: result.append(command.observe(out, watched, StopCondition(stop_file=stop_file)))
     )
@@ -195,7 +199,7 @@ def test_every_kind_is_listed_and_watched_where_it_is(api: ApiServer, tmp_path: 
             "metadata": {"name": f"a-{kind}", "uid": kind, "resourceVersion": "1"},
             # What makes it of interest: a Node's event, an announcement of this namespace.
             "involvedObject": {"kind": "Node", "name": "lab"},
-            "status": {"serviceNamespace": "site"},
+            "status": {"serviceNamespace": "site", "serviceName": "web"},
         }
         for path, kind in kinds.items()
     }
@@ -203,6 +207,8 @@ def test_every_kind_is_listed_and_watched_where_it_is(api: ApiServer, tmp_path: 
     everywhere = {(verb, path) for verb in ("list", "watch") for path in kinds}
     lines = observed(api, tmp_path, over=lambda: len(api.asked) >= len(everywhere))
     assert api.asked == everywhere
+    # Another Service of the namespace has endpoints of its own.
+    assert api.selected == {("endpointslices", "kubernetes.io/service-name=web")}
     assert sorted((line["kind"], line["change"], line["name"]) for line in lines) == sorted(
         (kind, "LISTED", f"a-{kind}") for kind in kinds.values()
     )
@@ -296,7 +302,7 @@ def test_what_cannot_be_listed_is_named_with_its_reason(tmp_path: Path) -> None:
         nobody = taken.getsockname()[1]
     api_client = client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{nobody}"))
     stop = tmp_path / "stop"
-    watched = command.resources(api_client, "site")[:2]
+    watched = command.resources(api_client, "site", "web")[:2]
     observing = threading.Thread(
         target=command.observe, args=(tmp_path, watched, StopCondition(stop_file=stop)), daemon=True
     )
@@ -317,7 +323,7 @@ def test_a_watch_that_breaks_down_is_not_hidden(
 ) -> None:
     monkeypatch.setattr(Watch, "run", lambda _self: None)
     with pytest.raises(UserError, match=r"watch-Node, watch-Lease.* broke down"):
-        command.observe(tmp_path, command.resources(api.client, "site"), StopCondition())
+        command.observe(tmp_path, command.resources(api.client, "site", "web"), StopCondition())
 
 
 def test_a_full_disk_ends_the_observer(tmp_path: Path) -> None:
@@ -410,7 +416,8 @@ def test_what_is_kept_of_each_kind() -> None:
     }
     assert remark({"involvedObject": {"kind": "Pod", "namespace": "other"}}) is None
     assert remark({"involvedObject": {"kind": "Node", "name": "lab"}}) is not None
-    said = resources.announcement("site")
+    said = resources.announcement("site", "site")
     status = {"serviceName": "site", "serviceNamespace": "site", "node": "lab"}
     assert said({"status": status}) == {"service": "site", "node": "lab"}
     assert said({"status": status | {"serviceNamespace": "other"}}) is None
+    assert said({"status": status | {"serviceName": "other"}}) is None
