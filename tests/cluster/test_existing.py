@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 BARE = f"{PROFILE}-bare"
-EXISTING = ("-e", "cluster_provider=existing")
-# With an engine that nobody is to ask.
-NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+# With an engine that nobody is to ask, and no kubeconfig but the one in the settings.
+NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "KUBECONFIG": "/nonexistent/kubeconfig"}
 
 
 def start_flags(lab: Lab) -> list[str]:
@@ -78,6 +77,11 @@ def bare(lab: Lab) -> Iterator[Lab]:
         docker("network", "rm", "--force", BARE)
 
 
+def existing(lab: Lab) -> tuple[str, ...]:
+    """The cluster is there already, and this is how to reach it."""
+    return ("-e", f"cluster_provider=existing cluster_kubeconfig={lab.environment['KUBECONFIG']}")
+
+
 @pytest.fixture(scope="module")
 def image(lab: Lab) -> tuple[str, ...]:
     """The site's image, and how to pull it."""
@@ -92,7 +96,7 @@ def image(lab: Lab) -> tuple[str, ...]:
     path = lab.home / "existing.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(settings))
-    return (*EXISTING, "-e", f"@{path}")
+    return (*existing(lab), "-e", f"@{path}")
 
 
 def objects(bare: Lab) -> dict[str, Any]:
@@ -111,7 +115,27 @@ def report_of(played: Played, bare: Lab) -> Any:
     return json.loads((bare.reports / "latest" / "report.json").read_text())
 
 
+def test_a_namespace_of_somebody_elses_is_neither_taken_nor_removed(
+    bare: Lab, image: tuple[str, ...]
+) -> None:
+    bare.kubectl("create", "namespace", "site")
+    try:
+        before = bare.get("namespace", "site")["metadata"]
+        refused = bare.play("setup", *image, **NO_ENGINE)
+        assert refused.returncode != 0
+        assert "namespace site on the cluster" in refused.error
+        assert "choose another site_namespace" in refused.error
+        assert refused.changed == 0
+        spared = bare.play("teardown", *existing(bare), **NO_ENGINE)
+        assert spared.returncode == 0, spared.output[-4000:]
+        assert bare.get("namespace", "site")["metadata"] == before
+        assert bare.get("all,networkpolicies", "--namespace=site")["items"] == []
+    finally:
+        bare.kubectl("delete", "namespace", "site")
+
+
 def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, image: tuple[str, ...]) -> None:
+    options = existing(bare)
     before = objects(bare)
     played = bare.play("setup", *image, **NO_ENGINE)
     assert played.returncode == 0, played.output[-6000:]
@@ -120,7 +144,7 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     assert again.changed == 0, again.output[-4000:]
 
     pods = bare.pods()
-    drain = report_of(bare.play("failover", *EXISTING, *SHORT, **NO_ENGINE), bare)
+    drain = report_of(bare.play("failover", *options, *SHORT, **NO_ENGINE), bare)
     assert drain["requests"]["failed"] == 0
     assert drain["lab"]["minikube"] is None
     assert {row["uid"] for row in drain["replacements"]}.isdisjoint(uid for uid, _ in pods.values())
@@ -129,35 +153,35 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     # With two nodes all pods are on the other one now.
     played = bare.play("setup", *image, **NO_ENGINE)
     assert played.returncode == 0, played.output[-6000:]
-    killed = report_of(bare.play("failover", *EXISTING, *SHORT, "-e", "fault_kind=pod", **NO_ENGINE), bare)
+    killed = report_of(bare.play("failover", *options, *SHORT, "-e", "fault_kind=pod", **NO_ENGINE), bare)
     assert len(killed["displaced"]) == 1
     assert all(row["answers"] > 0 for row in killed["replacements"])
 
     for kind in ("kill", "kubelet"):
-        refused = bare.play("failover", *EXISTING, "-e", f"fault_kind={kind}", **NO_ENGINE)
+        refused = bare.play("failover", *options, "-e", f"fault_kind={kind}", **NO_ENGINE)
         assert refused.returncode != 0
         assert f"fault_kind={kind} needs a driver" in refused.error
     assert objects(bare) == before
 
-    screen = bare.play("status", *EXISTING, **NO_ENGINE)
+    screen = bare.play("status", *options, **NO_ENGINE)
     assert "3 of 3 pods ready" in screen.output
-    gone = bare.play("teardown", *EXISTING, **NO_ENGINE)
+    gone = bare.play("teardown", *options, **NO_ENGINE)
     assert gone.returncode == 0, gone.output[-4000:]
     assert "site" not in [item["metadata"]["name"] for item in bare.get("namespaces")["items"]]
     assert objects(bare) == before
-    assert bare.play("teardown", *EXISTING, **NO_ENGINE).changed == 0
+    assert bare.play("teardown", *options, **NO_ENGINE).changed == 0
 
 
 def test_a_context_that_is_none_is_refused(lab: Lab) -> None:
     config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
     assert "nobody" not in {context["name"] for context in config["contexts"]}
-    refused = dataclasses.replace(lab, profile="nobody").play("setup", *EXISTING, **NO_ENGINE)
+    refused = dataclasses.replace(lab, profile="nobody").play("setup", *existing(lab), **NO_ENGINE)
     assert refused.returncode != 0
     assert "the context nobody" in refused.error
     assert "get-contexts" in refused.error
 
 
 def test_what_would_change_its_nodes_is_refused(lab: Lab) -> None:
-    refused = lab.play("setup", *EXISTING, "-e", "cluster_failure_detection=fast")
+    refused = lab.play("setup", *existing(lab), "-e", "cluster_failure_detection=fast")
     assert refused.returncode != 0
     assert "which the lab does not do to a cluster that it did not make" in refused.error
