@@ -196,14 +196,14 @@ def test_metallb(installed: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("facts", "file"),
     [
-        ({"toolchain_flannel_image": ""}, None),
-        ({"toolchain_flannel_image": GIVEN["toolchain_flannel_image"]}, "/run/flannel/subnet.env"),
-        ({"toolchain_flannel_image": "", "load_balancer_waits_for": "/run/mine"}, "/run/mine"),
+        ({"cluster_flannel": False}, None),
+        ({"cluster_flannel": True}, "/run/flannel/subnet.env"),
+        ({"cluster_flannel": False, "load_balancer_waits_for": "/run/mine"}, "/run/mine"),
     ],
     ids=["kindnet", "flannel", "set"],
 )
 def test_speakers_wait_only_for_a_file_that_there_will_be(
-    metallb: Path, facts: dict[str, str], file: str | None
+    metallb: Path, facts: dict[str, Any], file: str | None
 ) -> None:
     variables = {"load_balancer_manifest": str(metallb)} | facts
     found = templated("load_balancer", "{{ __load_balancer_documents }}", **variables)
