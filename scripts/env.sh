@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv: the Python environment of the lab, from the two lock files, each package checked by its hash.
 # Does nothing if the locks, the interpreter and the place of the checkout are those of the last time.
-# Whatever pip's own settings (PIP_*, pip.conf) say about indexes and certificates holds here too.
+# pip's own index-url and cert, from its variables or its files, hold here too.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -102,7 +102,9 @@ $pip install --quiet --require-hashes -r requirements-bootstrap.lock ||
 index=$($pip config get global.index-url 2>/dev/null || true)
 index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-$index}}}
 [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
-[ -n "${SSL_CERT_FILE:-}" ] || [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="$PIP_CERT"
+cert=$($pip config get global.cert 2>/dev/null || true)
+cert=${SSL_CERT_FILE:-${PIP_CERT:-$cert}}
+[ -z "$cert" ] || export SSL_CERT_FILE="$cert"
 VIRTUAL_ENV=$(pwd)/$venv $venv/bin/uv pip sync --quiet --require-hashes --no-config \
     requirements-bootstrap.lock requirements.lock ||
     fail "uv could not install requirements.lock (its message is above); run it again."

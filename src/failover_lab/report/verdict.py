@@ -24,7 +24,7 @@ LATE_P99_MS = 20.0
 LATE_MOST_MS = 250.0
 # Linux sends a SYN again after 1 s, and data of a young connection after 0.2 s or a little more.
 _SYN_AGAIN_S = 0.9
-_REMEDY = "; as root, or with `ulimit -r 2`, it is scheduled in real time"
+_REMEDY = "; as root, or allowed an rtprio of 2 (limits.conf), it is scheduled in real time"
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
         (
             "late_though",
             {"differ": lambda *_: {"late": 30.0}, "scheduling": "normal"},
-            "(allowed 20 and 250); as root, or with `ulimit -r 2`, it is scheduled in real time",
+            "(allowed 20 and 250); as root, or allowed an rtprio of 2 (limits.conf), it is scheduled",
         ),
         ("stall", {"differ": lambda _d, _k, n: {"late": 300.0 if n == 5 else 0.1}}, "the latest 300 ms"),
         (
