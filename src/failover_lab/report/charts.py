@@ -264,7 +264,8 @@ def _lanes(
     spec: Spec = {
         "title": _title(title),
         "width": size.width,
-        "height": {"step": 28 if strips else 20},
+        # Where nobody answered and nothing was observed there are no rows to have a height.
+        "height": {"step": 28 if strips else 20} if strips or states else 20,
         "layer": layers,
         "resolve": {"scale": {"color": "independent", "opacity": "independent"}},
     }

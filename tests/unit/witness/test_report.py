@@ -580,6 +580,16 @@ def test_the_page_needs_nothing_else(made_up: Any) -> None:
         assert name in page
 
 
+def test_a_site_that_answers_nobody_is_drawn_as_well(made_up: Any) -> None:
+    made_up.play, made_up.marks, made_up.rate = None, [], 20.0
+    for kind in ("new", "reused"):
+        lose(made_up, made_up.begin, made_up.end, kind=kind)
+    lines, passed = command.write(made_up.write())
+    assert not passed
+    assert lines[0].startswith("Not passed: The run lost 1\u202f800 of 1\u202f800 requests")
+    assert (made_up.directory / "report.html").read_text().count("<svg") == 2
+
+
 @pytest.mark.no_cover  # it would be counted line by line, and the time with it
 def test_100_000_requests_in_5_s_and_2_mib(made_up: Any) -> None:
     made_up.observed_drain()
