@@ -61,6 +61,8 @@ def not_measured(data: RunData) -> list[str]:
     if not data.records:
         return ["no request was recorded"]
     reasons = []
+    if all(record.outcome in NOT_SEEN_BY_USERS for record in data.records):
+        reasons.append("no request was recorded of which a user saw the end")
     if not data.whole:
         reasons.append("the record was cut off before the probe's end")
     late = lateness(data.records)
@@ -74,6 +76,12 @@ def not_measured(data: RunData) -> list[str]:
     if own[Outcome.PROBE_ERROR]:
         detail = next(record.detail for record in data.records if record.outcome is Outcome.PROBE_ERROR)
         reasons.append(f"{own[Outcome.PROBE_ERROR]} requests failed in the probe itself ({detail})")
+    if own[Outcome.UNFINISHED]:
+        # How they would have ended nobody knows: where the site hangs, they are what it would have lost.
+        reasons.append(
+            f"{own[Outcome.UNFINISHED]} requests were still open when the probe was hurried to its end; "
+            "stop it once, and it waits for them"
+        )
     fault_at = data.mark(marks.FAULT_BEGIN)
     if fault_at is not None and not data.records[0].due <= fault_at <= data.records[-1].due:
         reasons.append("the probe was not running at the fault")

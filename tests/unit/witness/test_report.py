@@ -222,6 +222,11 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
             "not measured: 1 requests failed in the probe itself (EMFILE)",
         ),
         (
+            "hurried",
+            {"differ": lambda due, _k, _n: {"outcome": "unfinished", "took": 0.5} if due > 39 else {}},
+            "not measured: 23 requests were still open when the probe was hurried to its end; stop it once",
+        ),
+        (
             "slow",
             {
                 "play": {"settings": {**play["settings"], "max_slowest_ms": 500}},
@@ -368,6 +373,23 @@ def test_no_request_at_all_is_null_and_not_nought(made_up: Any) -> None:
     lines, passed = command.write(made_up.directory)
     assert not passed
     assert lines[0] == "Not measured: No request was recorded."
+
+
+@pytest.mark.parametrize("outcome", ["unfinished", "probe_error"])
+def test_requests_of_which_no_user_saw_the_end_are_no_pass(made_up: Any, outcome: str) -> None:
+    made_up.play, made_up.marks, made_up.rate = None, [], 20.0
+    lose(made_up, made_up.begin, made_up.end, outcome)
+    lose(made_up, made_up.begin, made_up.end, outcome, kind="reused")
+    assert "not measured: no request was recorded of which a user saw the end" in reasons(made_up)
+    lines, passed = command.write(made_up.directory)
+    assert not passed
+    assert lines[0] == "Not measured: No request was recorded."
+
+
+def test_a_site_that_hangs_is_no_pass_however_soon_the_probe_is_stopped(made_up: Any) -> None:
+    made_up.play, made_up.marks = None, []
+    lose(made_up, 38.0, made_up.end, "unfinished", took=2.0)
+    assert reasons(made_up).startswith("not measured: 200 requests were still open")
 
 
 def test_an_outage_and_a_degradation(made_up: Any) -> None:
