@@ -27,7 +27,7 @@ def identify(body: bytes) -> Identity | None:
     """Who answered, or None where the body is not what /whoami answers."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or not is_name(said.get("pod")) or not is_name(said.get("node")):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from failover_lab.arguments import Target
 
 _MOST_BYTES = 1 << 18
+# int() takes more for a number than HTTP does (a sign, an underscore), and does not take thousands of digits.
+_SIZE = re.compile(rb"[0-9]{1,9}")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*")
 
 
 class BadAnswerError(Exception):
@@ -78,7 +82,7 @@ def parse(received: bytes, *, closed: bool) -> Answer | None:
 
 
 def _sized(body: bytes, length: bytes) -> bytes | None:
-    if not length.isdigit():
+    if not _SIZE.fullmatch(length):
         raise BadAnswerError("not_http")
     size = int(length)
     if size > _MOST_BYTES:
@@ -89,18 +93,18 @@ def _sized(body: bytes, length: bytes) -> bytes | None:
 
 
 def _chunks(body: bytes) -> bytes | None:
+    if len(body) > _MOST_BYTES:
+        raise BadAnswerError("too_long")
     parts: list[bytes] = []
     at = 0
     while True:
-        if at > _MOST_BYTES:
-            raise BadAnswerError("too_long")
         end = body.find(b"\r\n", at)
         if end < 0:
             return None
-        try:
-            size = int(body[at:end].partition(b";")[0], 16)
-        except ValueError:
-            raise BadAnswerError("not_http") from None
+        token = _CHUNK_SIZE.fullmatch(body[at:end].partition(b";")[0])
+        if token is None:
+            raise BadAnswerError("not_http")
+        size = int(token[1], 16)
         at = end + 2
         if size == 0:
             # Trailers are allowed; the answer ends with an empty line.
