@@ -54,6 +54,13 @@ class Run:
         """The instant at which it struck."""
         return self.fault.at or 0.0
 
+    @property
+    def clean(self) -> float | None:
+        """The instant behind the clock ``endpoints``; by that rounded figure what held before might count."""
+        if self.clocks["endpoints"] is None:
+            return None
+        return clocks.clean_since(clocks.lost_endpoints(self.data, self.seen, self.fault))
+
     def after(self, at: float) -> str:
         """An instant, counted from the fault."""
         return _plus(at - self.zero)
@@ -176,25 +183,25 @@ def _stops(run: Run) -> list[str]:
 
 
 def _endpoints(run: Run) -> str:
-    took = run.clocks["endpoints"]
-    listed = clocks.lost_endpoints(run.data, run.seen, run.fault)
-    if took is None:
+    clean = run.clean
+    if clean is None:
         if not run.seen.slices_known:
             return "the Service's endpoints were not observed"
+        listed = clocks.lost_endpoints(run.data, run.seen, run.fault)
         left = sorted(listed[-1][1]) if listed else []
         if not left:
             return "none of the pods was in the list of endpoints when it struck"
         return f"{', '.join(left)} stayed in the list of endpoints"
     if run.fault.kind not in rules.SUDDEN:
-        return f"{', '.join(_stops(run))}, out of the list of endpoints at {_plus(took)}"
-    out = f"its endpoints were out of the list at {_plus(took)}"
-    if steps := run.steps(run.zero + took):
+        return f"{', '.join(_stops(run))}, out of the list of endpoints at {run.after(clean)}"
+    out = f"its endpoints were out of the list at {run.after(clean)}"
+    if steps := run.steps(clean):
         return ", ".join([*steps, out])
     sign, lost = _last_sign(run), _not_ready(run)
     parts = [] if sign is None else [f"the node's last sign of life was at {run.after(sign)}"]
     if lost is None:
         parts.append("it was not declared not ready")
-    elif lost - run.zero <= took:
+    elif lost <= clean:
         parts.append(f"it was declared not ready at {run.after(lost)}")
     else:
         parts.append("its pods were gone before it was declared not ready")
@@ -229,9 +236,9 @@ def _never_whole(run: Run, made: list[PodLife]) -> str:
         return "the Service's endpoints were not observed"
     if not expected:
         return "how many replicas there should be is not known"
-    if run.clocks["endpoints"] is None:
+    clean = run.clean
+    if clean is None:
         return "it counts from when no pod that was lost is listed, which was not seen"
-    clean = run.zero + run.clocks["endpoints"]
     states = run.seen.endpoint_states(clean, float("inf"))
     most = max(sum(endpoint.ready for endpoint in state) for _, state in states)
     waiting = sorted(life.name for life in made if not life.ready)
@@ -240,9 +247,9 @@ def _never_whole(run: Run, made: list[PodLife]) -> str:
 
 
 def _stale_flows(run: Run) -> str:
-    if run.clocks["endpoints"] is None:
+    clean = run.clean
+    if clean is None:
         return "it counts from when the endpoints were out of the list, which was not seen"
-    clean = run.zero + run.clocks["endpoints"]
     late = clocks.late(run.failures, clean)
     if not late:
         return "no request that was due after the endpoints were out of the list met a pod that was gone"

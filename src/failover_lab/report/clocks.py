@@ -36,6 +36,16 @@ def lost_endpoints(data: RunData, seen: Cluster, fault: Fault) -> list[tuple[flo
     ]
 
 
+def clean_since(listed: list[tuple[float, set[str]]]) -> float | None:
+    """From when on nothing that the fault took was listed, to the microsecond; None: some of it stayed.
+
+    Args:
+        listed: as from ``lost_endpoints``.
+    """
+    first = next((at for at, pods in listed if pods), None)
+    return next((at for at, pods in listed if not pods and (first is None or at > first)), None)
+
+
 def late(failures: list[tuple[Group, str]], clean: float) -> list[float]:
     """Due times of requests that were sent to a pod that was gone, though no list named it any more."""
     return [
@@ -67,11 +77,10 @@ def measured(
     if move is not None and announcing[-1:] == [fault.node]:
         result["address"] = round(move[0] - fault.at, 3)
     listed = lost_endpoints(data, seen, fault)
-    first = next((at for at, pods in listed if pods), None)
-    clean = next((at for at, pods in listed if not pods and (first is None or at > first)), None)
+    clean = clean_since(listed)
     if clean is None:
         return result
-    if first is not None:
+    if any(pods for _, pods in listed):
         result["endpoints"] = round(clean - fault.at, 3)
         expected = data.settings["expected_replicas"]
         states = seen.endpoint_states(clean, float("inf"))

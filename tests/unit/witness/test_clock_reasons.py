@@ -259,3 +259,12 @@ def test_a_capacity_that_was_never_reached(made_up: Any) -> None:
     )
     made_up.play["settings"]["expected_replicas"] = None
     assert reasons(made_up, capacity=9.0)["capacity"] == "how many replicas there should be is not known"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.0004, 0.0006], ids=["exact", "rounded down", "rounded up"])
+def test_what_was_ready_before_the_list_was_clean_does_not_count(made_up: Any, after: float) -> None:
+    made_up.play["fault"]["kind"] = "kill"
+    made_up.endpoints(-20, site_a="ready", site_b="ready", site_c="ready", site_d="ready")
+    made_up.endpoints(6.0 + after, site_c="ready", site_d="ready")
+    found = reasons(made_up, capacity=9.0, stale_flows=60.0)
+    assert found["capacity"] == "no more than 2 of 4 replicas were ready at any time after it"
