@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KIND = "Neighbour"
 TABLE = Path("/proc/net/arp")
 _LOOK_EVERY_S = 0.05
-# Whose hardware address is not known is asked for it, for so many looks.
+# Whose hardware address is not known is asked for it, for so many looks; after that, once in so many.
 _PATIENCE = 10
 _COMPLETE = 0x2
 _DISCARD_PORT = 9
@@ -81,18 +81,28 @@ class Neighbour(threading.Thread):
     def _look(self) -> None:
         table = read(self._table)
         hardware = table.get(self._address)
-        if hardware is None or (self._told is not None and hardware == self._told[0]):
+        if hardware is None or (self._told is not None and self._told[0] == hardware and self._told[1]):
             self._unknown = 0
             return
-        node = next((name for name, at in dict(self._nodes).items() if table.get(at) == hardware), "")
-        if not node and self._unknown < _PATIENCE:
-            self._unknown += 1
-            self._ask(set(self._nodes.values()))
+        nodes = dict(self._nodes)
+        node = next((name for name, at in nodes.items() if table.get(at) == hardware), "")
+        if not node and self._is_to_wait(hardware, nodes):
             return
         change = "LISTED" if self._told is None else "MODIFIED"
         self._told = (hardware, node)
         self._unknown = 0
         self._log.add(KIND, change, self._address, {"node": node, "hardware": hardware})
+
+    def _is_to_wait(self, hardware: str, nodes: dict[str, str]) -> bool:
+        """Whether to look again before it is told that no node is known by this hardware address."""
+        # Before the nodes themselves are listed nobody can be.
+        if not nodes:
+            return True
+        self._unknown += 1
+        told = self._told == (hardware, "")
+        if not told or self._unknown % _PATIENCE == 0:
+            self._ask(set(nodes.values()))
+        return told or self._unknown <= _PATIENCE
 
     def _ask(self, addresses: set[str]) -> None:
         """Have the kernel find out their hardware addresses: an empty datagram to each does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from failover_lab.report.load import Change
 
 
+# A move to a node that the kernel cannot name is noted once it was asked for long enough, or a little later.
+_NAMELESS_S = 1.0
 _ANNOUNCING = re.compile(r'announcing from node "([^"]+)"')
 
 
@@ -149,12 +152,25 @@ def read(changes: list[Change]) -> Cluster:
 def _announcements(changes: list[Change]) -> list[tuple[float, str]]:
     """(instant, node) by the best witness that there is.
 
-    The users' own kernel; or else the speakers' events as they come; or else MetalLB's status objects, in
-    which the name of a node that died may stand for long.
+    The users' own kernel, as long as it names somebody; or else the speakers' events as they come; or else
+    MetalLB's status objects, in which the name of a node that died may stand for long.
     """
-    seen = [(c.at, c.facts.get("node", "")) for c in changes if c.kind == neighbour.KIND]
-    if any(node for _, node in seen):
-        return [(at, node) for at, node in seen if node]
+    seen = [(c.at, str(c.facts.get("node", ""))) for c in changes if c.kind == neighbour.KIND]
+    told = _told(changes)
+    if not seen:
+        return told
+    ends = [*(at for at, _ in seen[1:]), math.inf]
+    nameless = [
+        (begin - _NAMELESS_S if index else -math.inf, end)
+        for index, ((begin, node), end) in enumerate(zip(seen, ends, strict=True))
+        if not node
+    ]
+    heard = [(at, node) for at, node in told if any(begin <= at < end for begin, end in nameless)]
+    return sorted(heard + [(at, node) for at, node in seen if node])
+
+
+def _told(changes: list[Change]) -> list[tuple[float, str]]:
+    """(instant, node) by the load balancer's own words."""
     stated = [c for c in changes if c.kind == r.ANNOUNCEMENT and c.change != "DELETED"]
     spoken = [
         (c.at, _assigned(c)) for c in changes if c.kind == r.EVENT and c.change in {"ADDED", "MODIFIED"}

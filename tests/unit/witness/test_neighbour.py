@@ -93,6 +93,42 @@ def test_a_node_that_nobody_knows_has_no_name(tmp_path: Path, asked: list[set[st
     assert len(asked) > 3, "it was not asked for"
 
 
+class Looks:
+    """Looks one by one at a table that is written for each."""
+
+    def __init__(self, folder: Path, nodes: dict[str, str]) -> None:
+        self.folder, self.nodes = folder, nodes
+        log = EventLog(folder, instants.Clock(0.0))
+        self.following = Neighbour(SERVICE, nodes, log, threading.Event(), table=folder / "arp")
+
+    def look(self, state: str, times: int = 1) -> list[str]:
+        """The nodes that have been told so far, after so many looks more."""
+        (self.folder / "arp").write_text(state)
+        for _ in range(times):
+            self.following._look()
+        lines = (self.folder / "events.jsonl").read_text().splitlines()
+        return [json.loads(line)["node"] for line in lines]
+
+
+def test_before_the_nodes_are_listed_nobody_is_unknown(tmp_path: Path) -> None:
+    here = table(lab="aa", m02="bb", site="bb")
+    looks = Looks(tmp_path, {})
+    assert looks.look(here, 40) == []
+    looks.nodes.update(NODES)
+    assert looks.look(here, 3) == ["lab-m02"]
+
+
+def test_one_that_becomes_known_later_is_told_once(tmp_path: Path, asked: list[set[str]]) -> None:
+    looks = Looks(tmp_path, dict(NODES))
+    assert looks.look(table(lab="aa", site="bb"), 200) == [""]
+    # Twenty datagrams a second for the whole of a run are too many.
+    assert len(asked) < 35
+    assert looks.look(table(lab="aa", m02="bb", site="bb"), 3) == ["", "lab-m02"]
+    # And so is the next of whom nothing is known.
+    assert looks.look(table(lab="aa", m02="bb", site="cc"), 40) == ["", "lab-m02", ""]
+    assert looks.look(table(lab="cc", m02="bb", site="cc"), 3) == ["", "lab-m02", "", "lab"]
+
+
 def change(at: float, kind: str, how: str = "MODIFIED", **facts: Any) -> Change:
     return Change(at, kind, how, "x", facts)
 
@@ -124,3 +160,20 @@ def test_without_those_the_status_objects() -> None:
     other = change(3.0, "Event", reason="Killing", message="Stopping container")
     unknown = change(3.0, "Neighbour", node="")
     assert cluster.read([*STATES, other, unknown]).announcers == [(0.0, "lab-m02"), (60.0, "lab")]
+
+
+def test_while_it_names_nobody_the_others_are_heard() -> None:
+    seen = [(0.5, "lab-m02"), (2.6, ""), (9.0, "lab"), (50.0, "")]
+    kernel = [change(at, "Neighbour", node=node) for at, node in seen]
+    # A move to nobody is noted half a second late, and what was said meanwhile counts.
+    said = [(1.0, "lab-m03"), (2.4, "lab"), (20.0, "lab-m03"), (70.0, "lab-m02")]
+    found = cluster.read([*STATES, *kernel, *(assigned(at, node) for at, node in said)])
+    assert found.announcers == [(0.5, "lab-m02"), (2.4, "lab"), (70.0, "lab-m02")]
+
+
+def test_before_it_first_names_somebody_the_others_are_heard() -> None:
+    kernel = [change(0.7, "Neighbour", "LISTED", node=""), change(4.0, "Neighbour", node="lab")]
+    assert cluster.read([*STATES, *kernel, assigned(2.4, "lab")]).announcers == [
+        (0.0, "lab-m02"),
+        (2.4, "lab"),
+    ]
