@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from failover_lab import instants
+from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,10 @@ class Target:
     def url(self) -> str:
         """The whole address again."""
         return f"http://{self.authority}{self.path}"
+
+    def unknown(self, why: object) -> UserError:
+        """What to tell whoever has given a host that cannot be looked up."""
+        return UserError(f"{self.host} has no address ({why}); give one that can be looked up")
 
 
 def target(value: str) -> Target:

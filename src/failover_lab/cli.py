@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why.
+        0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why;
+        130: it was interrupted.
     """
     options = parser().parse_args(argv)
     try:
@@ -62,4 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except KeyboardInterrupt:
+        # As the shell has it: 128 and the number of the signal.
+        return 130
     return status

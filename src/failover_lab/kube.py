@@ -13,6 +13,7 @@ from failover_lab.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kubernetes.client import ApiClient
     from urllib3.exceptions import HTTPError
 
 Object = dict[str, Any]
@@ -31,6 +32,34 @@ class RefusedError(Exception):
         """The status, and the API server's own words."""
         super().__init__(message)
         self.status = status
+
+
+def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
+    """A client of the ``kubernetes`` package; nothing is asked yet.
+
+    Args:
+        context: its name; None: the current one.
+        kubeconfig: None: as kubectl finds it.
+
+    Raises:
+        UserError: there is no such context or file, or the file is damaged.
+    """
+    import yaml  # noqa: PLC0415
+    from kubernetes import config  # noqa: PLC0415  only those commands that need a cluster pay for it
+
+    try:
+        return config.new_client_from_config(
+            config_file=None if kubeconfig is None else str(kubeconfig), context=context
+        )
+    except (config.ConfigException, OSError) as error:
+        raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        # The package takes a file for whole, and stumbles over whatever is not.
+        why = " ".join(str(error).split())
+        raise UserError(
+            f"no access to the cluster: the kubeconfig is damaged ({why}); mend it, or give another with "
+            "--kubeconfig"
+        ) from error
 
 
 class Api:
@@ -53,19 +82,13 @@ class Api:
             again: try again where nothing answers; without, a silence is known after one time-out.
 
         Raises:
-            UserError: there is no such context or file.
+            UserError: there is no such context or file, or the file is damaged.
         """
-        from kubernetes import config  # noqa: PLC0415  only those commands that need a cluster pay for it
         from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
-        try:
-            client = config.new_client_from_config(
-                config_file=None if kubeconfig is None else str(kubeconfig), context=context
-            )
-            if not again:
-                client.rest_client.pool_manager.connection_pool_kw["retries"] = False
-        except (config.ConfigException, OSError) as error:
-            raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
+        client = client_of(context, kubeconfig)
+        if not again:
+            client.rest_client.pool_manager.connection_pool_kw["retries"] = False
         self._client = DynamicClient(client, discoverer=lambda *_: None)
         self._timeout_s = timeout_s
 

@@ -96,11 +96,16 @@ class Asker:
 
         Raises:
             OSError: there is none.
+            UserError: what was given can be no host's name.
         """
         target = self._target
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            target.host, target.port, type=socket.SOCK_STREAM
-        )[0]
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                target.host, target.port, type=socket.SOCK_STREAM
+            )[0]
+        except UnicodeError as error:
+            # One that is not known yet may be by the next request; this one never will be.
+            raise target.unknown(error) from error
         if family not in self._ports:
             self._ports[family] = rested_ports(family, target.port, time.time())
         sock = socket.socket(family, kind, protocol)
@@ -114,7 +119,11 @@ class Asker:
         return sock
 
     def ask(self, timeout_s: float) -> whoami.Identity | None:
-        """One GET; None where no good answer came."""
+        """One GET; None where no good answer came.
+
+        Raises:
+            UserError: what was given can be no host's name.
+        """
         target = self._target
         connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
         try:
@@ -149,6 +158,9 @@ def check(
         pace_s: the least time from one failure to the next request.
 
     An answer of a pod that has answered before is followed by a short pause.
+
+    Raises:
+        UserError: what was given can be no host's name.
     """
     ask = Asker(target).ask
     patient_until = time.monotonic() + wait_s

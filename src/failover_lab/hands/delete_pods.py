@@ -114,8 +114,11 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out ``delete-pods``."""
     api = Api(options.context, options.kubeconfig)
-    # The first request opens the connection, which must not count.
-    api.request("get", "/version")
+    try:
+        # The first request opens the connection, which must not count.
+        api.request("get", "/version")
+    except RefusedError as refusal:
+        raise UserError(f"the cluster refused: {refusal}; no pod was deleted") from refusal
     began = time.time()
     with ThreadPoolExecutor(len(options.pods)) as threads:
         list(threads.map(lambda target: kill(api, options.namespace, target), options.pods))

@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
     from failover_lab.watchdog.command import JOURNAL_FILE, state_dir  # noqa: PLC0415
     from failover_lab.watchdog.engine import Engine, EngineError  # noqa: PLC0415
-    from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
+    from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
 
     directory = options.state_dir or state_dir(options.profile)
@@ -146,6 +146,8 @@ def run(options: argparse.Namespace) -> int:
                     namespace=options.namespace,
                 )
             )
+        except JournalError as error:
+            raise error.told() from error
         finally:
             journal.close()
     if outcome is not Outcome.GIVEN_AWAY:

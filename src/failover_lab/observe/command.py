@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
+from failover_lab.kube import client_of
 from failover_lab.stopping import StopCondition
 
 if TYPE_CHECKING:
@@ -93,22 +94,6 @@ def resources(
         r.Resource(r.EVENT, core.list_event_for_all_namespaces, r.event(namespace)),
         r.Resource(r.ANNOUNCEMENT, announcements, r.announcement(namespace, service)),
     ]
-
-
-def connect(kubeconfig: Path | None, context: str | None) -> ApiClient:
-    """A client for the cluster.
-
-    Raises:
-        UserError: the configuration is missing or knows no such context.
-    """
-    from kubernetes import config  # noqa: PLC0415
-
-    try:
-        return config.new_client_from_config(
-            config_file=None if kubeconfig is None else str(kubeconfig), context=context
-        )
-    except (config.ConfigException, OSError) as error:
-        raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
 
 
 def observe(
@@ -198,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
             f"cannot make {options.out}: {error.strerror}; give --out another directory"
         ) from error
     try:
-        api_client = connect(options.kubeconfig, options.context)
+        api_client = client_of(options.context, options.kubeconfig)
         nodes: dict[str, str] = {}
         watched = resources(api_client, options.namespace, options.service, nodes)
         written = observe(options.out, watched, stop, address=options.address, nodes=nodes)

@@ -113,8 +113,8 @@ def resolve(target: Target) -> tuple[int, Address]:
     """
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise UserError(f"{target.host} has no address ({error}); give one that can be looked up") from error
+    except (OSError, UnicodeError) as error:
+        raise target.unknown(error) from error
     family, _, _, _, address = found[0]
     # The types of getaddrinfo allow for systems whose IPv6 was compiled out.
     return family, cast("Address", address)

@@ -118,7 +118,7 @@ class GiveAway:
             others: the nodes that run, where flows may have to be cleared.
 
         Raises:
-            OSError: the journal could not be written; nothing was done.
+            JournalError: the journal could not be written; nothing was done.
         """
         self._recorder.note("dead", node=node, why=str(ground))
         await self._off(self._journal.write, node, Phase.ACTING)

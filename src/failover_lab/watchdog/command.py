@@ -198,9 +198,14 @@ def release(
         0: no node bears it any more; 1: one does, and a line says why.
 
     Raises:
-        UserError: the API server does not answer.
+        UserError: the API server does not answer, or the journal cannot be written.
     """
-    return asyncio.run(_release(api, engine, recorder, journal, wait_s))
+    from failover_lab.watchdog.journal import JournalError  # noqa: PLC0415
+
+    try:
+        return asyncio.run(_release(api, engine, recorder, journal, wait_s))
+    except JournalError as error:
+        raise error.told() from error
 
 
 async def _release(

@@ -100,7 +100,7 @@ class GiveBack:
         """Take the mark off if the node is back; gives back what is missing, or None: there is no mark now.
 
         Raises:
-            OSError: the journal could not be written.
+            JournalError: the journal could not be written.
         """
         try:
             inspected, node, leases = await asyncio.gather(

@@ -26,6 +26,16 @@ class Phase(enum.StrEnum):
     CLOSED = "closed"
 
 
+class JournalError(OSError):
+    """The journal could not be written."""
+
+    def told(self) -> UserError:
+        """What to tell whoever has asked for what could not be written down."""
+        return UserError(
+            f"cannot write {self.filename}: {self.strerror}; free some space, then run this again"
+        )
+
+
 class Journal:
     """One JSON line for each phase that is about to begin; every step can be done twice, so it is enough."""
 
@@ -69,11 +79,14 @@ class Journal:
         """Return once the disk has it.
 
         Raises:
-            OSError: it could not be written; then nothing may be done.
+            JournalError: it could not be written; then nothing may be done.
         """
         with self._lock:
-            os.write(self._fd, _line(node, phase))
-            os.fdatasync(self._fd)
+            try:
+                os.write(self._fd, _line(node, phase))
+                os.fdatasync(self._fd)
+            except OSError as error:
+                raise JournalError(error.errno, error.strerror, str(self._path)) from error
             if phase is Phase.CLOSED:
                 self.phases.pop(node, None)
             else:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.proxy import proxy_before
 
+from failover_lab.errors import UserError
 from failover_lab.kube import Api, RefusedError
 
 
@@ -108,3 +109,33 @@ def test_a_proxy_in_between_is_named(kubeconfig: Path, monkeypatch: pytest.Monke
     ):
         Api("lab", kubeconfig).request("get", "/version")
     assert set(company.asked) == {"192.0.2.1"}
+
+
+LAB = """
+current-context: lab
+contexts: [{name: lab, context: {cluster: lab, user: lab}}]
+clusters: [{name: lab, cluster: {server: "https://127.0.0.1:9", certificate-authority-data: a}}]
+users: [{name: lab, user: {}}]
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"- a\n",
+        b"a: [\n",
+        b"words",
+        b"\xff\xfe",
+        b"contexts: 5\n",
+        LAB.encode(),
+        LAB.replace("{cluster: lab, user: lab}", "lab").encode(),
+    ],
+    ids=["a list", "no YAML", "a text", "no text", "no contexts", "no base64", "no context"],
+)
+def test_a_damaged_kubeconfig_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="the kubeconfig is damaged") as raised:
+        Api("lab", path)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith("; mend it, or give another with --kubeconfig")

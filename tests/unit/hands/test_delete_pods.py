@@ -98,6 +98,18 @@ def test_a_refusal_and_a_silence(played: Played, capsys: pytest.CaptureFixture[s
     assert "refused to delete pod b: no" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("status", [0, 401])
+def test_a_cluster_that_is_not_there(
+    played: Played, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Object:
+        raise RefusedError(status, "no answer")
+
+    monkeypatch.setattr(played, "request", refuse)
+    assert run("a=1") == 2
+    assert "the cluster refused: no answer; no pod was deleted" in capsys.readouterr().err
+
+
 def test_one_that_does_not_go(played: Played, capsys: pytest.CaptureFixture[str]) -> None:
     played.looks = 10**9
     assert run("a=1", timeout="1") == 1

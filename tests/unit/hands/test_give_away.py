@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_without_a_fence_nothing_is_given_away(
     assert not any(
         "operator_done" in line for line in (tmp_path / "run" / "marks.jsonl").read_text().splitlines()
     )
+
+
+def test_with_a_full_disk_nothing_is_given_away(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    assert give_away(tmp_path) == 2
+    assert "watchdog.jsonl: No space left on device; free some space, then run" in capsys.readouterr().err
+    assert world.done == []
 
 
 def test_what_it_leaves_open_a_watchdog_takes_up(world: World, tmp_path: Path) -> None:

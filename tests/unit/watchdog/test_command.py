@@ -291,6 +291,21 @@ def test_release_closes_what_a_watchdog_left_open(lab: World, tmp_path: Path) ->
     assert Journal(tmp_path / "j.jsonl").phases == {}
 
 
+def test_release_with_a_full_disk_is_told(
+    lab: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked(lab.nodes["lab-m02"])
+    lab.nodes["lab-m02"].started -= 1
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    assert call("--release", f"--journal={tmp_path}/j.jsonl") == 2
+    assert "j.jsonl: No space left on device; free some space, then run" in capsys.readouterr().err
+    assert lab.nodes["lab-m02"].spec == {"unschedulable": True}
+
+
 def test_release_beside_a_watchdog_leaves_the_journal_to_it(lab: World, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "watchdog.jsonl")
     journal.write("lab-m02", Phase.OUT)

@@ -58,6 +58,8 @@ def refuse(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
             "less than --duration 9",
         ),
         (["probe", "--url", "http://no-such-host.invalid/", "--out", "o"], "has no address"),
+        (["probe", "--url", "http://192.168.49..100/", "--out", "o"], "192.168.49..100 has no address"),
+        (["check-spread", "--url", f"http://{'a' * 64}.b/"], "a.b has no address"),
         (["probe", "--url", URL, "--out", "/proc/none/x"], "cannot make /proc/none/x"),
         (["mark", "--out", "missing", "fault_begin"], "missing is no directory"),
         (["mark", "--out", ".", "Fault!"], "is no name of an event"),
@@ -478,3 +480,14 @@ def test_a_reader_that_goes_away_is_no_traceback(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(report_command, "run", broken)
     monkeypatch.setattr(sys, "stderr", open(os.devnull, "w"))  # noqa: SIM115, PTH123
     assert cli.main(["report", "x"]) == 1
+
+
+def test_an_interruption_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_command, "run", interrupted)
+    assert cli.main(["report", "x"]) == 130
+    assert capsys.readouterr().err == ""

@@ -361,6 +361,9 @@ def test_the_command(
     said = status(tmp_path / "run")
     assert said["state"] == "ended"
     assert said["trouble"].startswith("no access to the cluster")
+    (tmp_path / "kubeconfig").write_text("- damaged\n")
+    assert cli.main([*base, "--out", str(tmp_path / "run")]) == 2
+    assert "the kubeconfig is damaged" in status(tmp_path / "run")["trouble"]
     assert cli.main([*base, "--out", "/proc/none/x"]) == 2
     assert "cannot make /proc/none/x" in capsys.readouterr().err
 
