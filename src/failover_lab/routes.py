@@ -8,6 +8,7 @@ the address meanwhile, users are sent to pods that are gone.
 from __future__ import annotations
 
 import argparse
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ while read -r _; do
 done
 """
 _POLL_S = 0.5
+# A look that is begun in time may take so long; a node that freezes as it is asked must not hold it up.
+_ANSWER_S = 10.0
 
 Found = dict[str, set[str] | None]
 
@@ -73,12 +76,32 @@ def ask(shells: dict[str, tuple[Shell, Iterator[str]]]) -> Found:
     Raises:
         UserError: one of them says nothing any more.
     """
+    for name, (shell, _) in shells.items():
+        _question(name, shell)
+    return {name: _answer(name, lines) for name, (_, lines) in shells.items()}
+
+
+def _question(name: str, shell: Shell) -> None:
     try:
-        for shell, _ in shells.values():
-            shell.write("now")
-        return {name: leads_to(next(lines)) for name, (_, lines) in shells.items()}
-    except (OSError, StopIteration) as error:
-        raise UserError("a node has ended while it was asked for its rules") from error
+        shell.write("now")
+    except OSError as error:
+        raise _silent(name) from error
+
+
+def _answer(name: str, lines: Iterator[str]) -> set[str] | None:
+    line = next(lines, None)
+    if line is None:
+        raise _silent(name)
+    return leads_to(line)
+
+
+def _silent(name: str) -> UserError:
+    return UserError(f"{name} has ended or frozen while it was asked for its rules; `docker ps` shows which")
+
+
+def _end(shells: dict[str, tuple[Shell, Iterator[str]]]) -> None:
+    for shell, _ in shells.values():
+        shell.close()
 
 
 def wait(look: Callable[[], list[str]], timeout_s: float) -> list[str]:
@@ -97,7 +120,7 @@ def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse
     Raises:
         EngineError: the engine does not answer, or a node does not run.
         RefusedError: the API server said no.
-        UserError: a node has ended meanwhile.
+        UserError: a node has ended or frozen meanwhile.
     """
     path = f"/apis/discovery.k8s.io/v1/namespaces/{options.namespace}/endpointslices"
     selector = f"kubernetes.io/service-name={options.service}"
@@ -109,6 +132,9 @@ def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse
             )
             stack.callback(shell.close)
             shells[name] = (shell, shell.lines())
+        late = threading.Timer(options.timeout + _ANSWER_S, _end, [shells])
+        stack.callback(late.cancel)
+        late.start()
 
         def look() -> list[str]:
             wanted = ready(api.request("get", path, labelSelector=selector)["items"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,23 @@ class Shell:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Frozen(Shell):
+    """Says nothing until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.ended = threading.Event()
+        self.in_time = False
+
+    def lines(self) -> Iterator[str]:
+        self.in_time = self.ended.wait(5.0)
+        yield from ()
+
+    def close(self) -> None:
+        super().close()
+        self.ended.set()
 
 
 class Lab:
@@ -115,13 +133,28 @@ def test_without_pods_or_with_another_proxy_there_is_nothing_to_compare(command:
     ("lab", "words"),
     [
         (Lab(slices("10.244.3.8")), "m02 is not running; `docker info` must work"),
-        (Lab(slices("10.244.3.8"), m02=[]), "a node has ended while it was asked"),
+        (Lab(slices("10.244.3.8"), m02=[]), "m02 has ended or frozen while it was asked"),
     ],
     ids=["no node", "an end"],
 )
 def test_a_node_that_cannot_be_asked(command: Any, capsys: Any, lab: Lab, words: str) -> None:
     assert command(lab, "m02") == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_node_that_freezes_as_it_is_asked(
+    command: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_ANSWER_S", 0.05)
+    lab = Lab(slices("10.244.3.8"), m02=[f"known {NEW}"], m04=[f"known {NEW}"])
+    lab.shells["m03"] = frozen = Frozen()
+    assert command(lab, "m02,m03,m04", 0.05) == 2
+    assert capsys.readouterr().err == (
+        "failover-lab: error: m03 has ended or frozen while it was asked for its rules; "
+        "`docker ps` shows which\n"
+    )
+    assert frozen.in_time, "it was waited for without end"
+    assert all(shell.closed for shell in lab.shells.values())
 
 
 def test_a_cluster_that_says_no(command: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
