@@ -244,6 +244,18 @@ def test_each_thing_that_speaks_against_a_pass(made_up: Any, tmp_path: Path) -> 
             assert says in reasons(changed(name, **changes)), name
 
 
+@pytest.mark.parametrize("kind", ["new", "reused"])
+def test_few_requests_cover_a_steady_state_as_well(made_up: Any, kind: str) -> None:
+    # Of each window's twenty seconds the first two and a half are over when the first request is due.
+    made_up.rate, made_up.reused_rate = (0.25, 0.0) if kind == "new" else (0.0, 0.25)
+    made_up.begin, made_up.end = -35.0, 65.0
+    made_up.play["settings"] |= {"steady_window_s": 20}
+    made_up.marks = [(-1.5, "steady_before"), (0.0, "fault_begin"), (22.0, "healed"), (62.5, "steady_after")]
+    assert content(made_up)["steady"] == {"before": True, "after": True}
+    made_up.begin = -12.0
+    assert "not steady before the fault: the probe did not cover it" in reasons(made_up)
+
+
 def test_a_uid_that_the_cluster_does_not_know(made_up: Any) -> None:
     made_up.observed_drain()
     made_up.play["replacements"][0]["uid"] = "made-up"
