@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
-from failover_lab.drain.cordon import OWNER, cordon, uncordon
+from failover_lab.drain.cordon import OWNER, cordon, exists, uncordon
 from failover_lab.drain.evict import LOOK_EVERY_S, Drain, progress, reasons
 from failover_lab.errors import UserError
 from failover_lab.kube import Api, RefusedError
@@ -89,7 +89,9 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
 def run(options: argparse.Namespace) -> int:
     """Carry out ``evict``."""
     api = Api(options.context, options.kubeconfig)
-    if options.cordon_as and not cordon(api, options.node, options.uid, options.cordon_as):
+    if not options.cordon_as:
+        exists(api, options.node)
+    elif not cordon(api, options.node, options.uid, options.cordon_as):
         print(f"{options.node} was cordoned by somebody else, and will stay so", flush=True)
     drain = Drain(api, options.node)
     why = carry_out(drain, options.timeout)

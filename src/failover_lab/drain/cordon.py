@@ -46,6 +46,20 @@ def cordon(api: Api, name: str, uid: str, by: str) -> bool:
     return True
 
 
+def exists(api: Api, name: str) -> None:
+    """Make sure of a node that is not cordoned here: of one that nobody knows, no pods are listed either.
+
+    Raises:
+        UserError: there is none of this name, or the API server said no.
+    """
+    try:
+        node = _found(api, name)
+    except RefusedError as refusal:
+        raise UserError(f"the cluster refused to tell of {name}: {refusal}") from refusal
+    if node is None:
+        raise UserError(f"there is no node {name}; give one that `kubectl get nodes` lists")
+
+
 def _found(api: Api, name: str) -> Object | None:
     try:
         return api.request("get", f"/api/v1/nodes/{name}")

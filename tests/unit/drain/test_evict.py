@@ -40,6 +40,10 @@ class Played:
         if self.silent:
             self.silent -= 1
             raise RefusedError(0, "no answer")
+        if path == "/api/v1/nodes/m02":
+            return {"metadata": {"name": "m02"}}
+        if path.startswith("/api/v1/nodes/"):
+            raise RefusedError(self.status, "not found")
         if method == "get":
             assert (path, query) == ("/api/v1/pods", {"fieldSelector": "spec.nodeName=m02"})
             shown = [dict(pod) for pod in self.pods]
@@ -168,6 +172,23 @@ def test_the_command(
     assert json.loads(lines[-1])[0]["pod"] == "a"
     assert lines[-2].startswith("after 1 s: site/a: Cannot evict") is bool(status)
     assert ("left: site/a" in lines) is bool(status)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "there is no node m20; give one that `kubectl get nodes` lists"),
+        (403, "the cluster refused to tell of m20: not found"),
+    ],
+)
+def test_no_such_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, said: str
+) -> None:
+    played = Played(pod("a"), status=status)
+    monkeypatch.setattr(command, "Api", lambda *_: played)
+    assert cli.main(["evict", "--node=m20"]) == 2
+    assert capsys.readouterr().err == f"failover-lab: error: {said}\n"
+    assert played.evicted == []
 
 
 def test_no_such_context(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
