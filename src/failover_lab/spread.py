@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import http.client
 import json
+import math
 import socket
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 _KNOWN_PACE_S = 0.01
 # Of the witness, unless it is told otherwise.
 _RATE = 200.0
+
+
+_LEAST_REQUESTS = 300
+# One in a million: that chance alone keeps a pod that answers as well as the others from being asked.
+_MISSED = 1e-6
+
+
+def enough(pods: int) -> int:
+    """How many requests, each to a pod chosen at random, so many pods need for each to be asked."""
+    return max(_LEAST_REQUESTS, math.ceil(pods * math.log(max(pods, 1) / _MISSED)))
 
 
 def rested_ports(family: int, avoid: int, now: float) -> Ports:
@@ -200,7 +211,9 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
     )
     parser.add_argument(
-        "--requests", type=arguments.whole(1, 1_000_000), default=300, help="at most (default 300)"
+        "--requests",
+        type=arguments.whole(1, 1_000_000),
+        help=f"at most (default {_LEAST_REQUESTS}, and more for many pods)",
     )
     parser.add_argument(
         "--expect-pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
@@ -227,7 +240,7 @@ def run(options: argparse.Namespace) -> int:
     spread = check(
         options.url,
         Spread(options.expect_pods, options.expect_nodes),
-        requests=options.requests,
+        requests=options.requests or enough(len(options.expect_pods)),
         timeout_s=options.timeout,
         wait_s=options.wait,
     )
@@ -235,12 +248,11 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(spread.figures()))
     else:
         print(f"{spread.requests} requests, {spread.failed} failed")
-        for what, seen, missing in (
-            ("pod", spread.pods, spread.missing_pods),
-            ("node", spread.nodes, spread.missing_nodes),
-        ):
-            for name, count in sorted(seen.items()):
-                print(f"{what} {name}: {count}")
+        # What is wrong first: there may be many pods.
+        for what, missing in (("pod", spread.missing_pods), ("node", spread.missing_nodes)):
             for name in missing:
                 print(f"{what} {name}: no answer")
+        for what, seen in (("pod", spread.pods), ("node", spread.nodes)):
+            for name, count in sorted(seen.items()):
+                print(f"{what} {name}: {count}")
     return 0 if spread.complete and not spread.failed and spread.requests else 1

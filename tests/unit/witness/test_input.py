@@ -427,6 +427,24 @@ def test_check_spread(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["failed"] == 2
 
 
+@pytest.mark.parametrize("pods", [0, 1, 4, 16, 60, 200])
+def test_every_pod_is_asked_but_for_one_time_in_a_million(pods: int) -> None:
+    requests = spread.enough(pods)
+    assert requests >= 300
+    assert pods * (1 - 1 / max(pods, 2)) ** requests <= 1e-6
+
+
+def test_check_spread_asks_more_where_there_are_many_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = [f"site-{number}" for number in range(60)]
+    asked = iter(range(10**6))
+    # The last one answers for the first time at request 591.
+    monkeypatch.setattr(
+        spread.Asker, "ask", lambda *_: whoami.Identity(pods[min(next(asked) // 10, 59)], "lab")
+    )
+    monkeypatch.setattr(spread, "_KNOWN_PACE_S", 0.0)
+    assert cli.main(["check-spread", "--url=http://192.0.2.1", f"--expect-pods={','.join(pods)}"]) == 0
+
+
 def test_check_spread_waits_for_a_first_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     who = whoami.Identity("site-0", "lab")
     answers: list[whoami.Identity | None] = []
