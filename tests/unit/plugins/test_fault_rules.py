@@ -323,6 +323,40 @@ def test_too_few_nodes_may_be_forced() -> None:
     assert judge(given, "m02", "pod") == "m02"
 
 
+def labelled(given: Object, label: str) -> Object:
+    return given | {"metadata": given["metadata"] | {"labels": given["metadata"]["labels"] | {label: ""}}}
+
+
+@pytest.mark.parametrize("kind", ["kill", "freeze", "partition"])
+def test_refuses_to_silence_the_only_node_that_may_announce(kind: str) -> None:
+    # As kubeadm makes it: of two nodes, one worker.
+    nodes = [labelled(NODES[0], rules.EXCLUDE), NODES[1]]
+    pods = [pod("a", "m02"), pod("b", "main")]
+    given = snapshot(nodes, pods, announcer="m02")
+    said = refusal(given, "auto", kind)
+    assert said.startswith(f"m02 announces the address, and no other node may: a {kind} is an outage")
+    assert "cluster_nodes=3" in said
+    _, overridden = rules.judge(given, rules.Wanted(kind, force=True))
+    assert overridden == [said]
+    # One that is not ready announces nothing either.
+    assert refusal(snapshot([*nodes, node("m03", ready=False)], pods, announcer="m02"), "m02", kind) == said
+
+
+@pytest.mark.parametrize("kind", ["drain", "pod", "kubelet"])
+def test_who_goes_on_announcing_may_be_broken_alone(kind: str) -> None:
+    nodes = [labelled(NODES[0], rules.EXCLUDE), NODES[1]]
+    pods = [pod("a", "m02"), pod("b", "main")]
+    assert judge(snapshot(nodes, pods, announcer="m02"), "m02", kind) == "m02"
+
+
+def test_another_node_that_may_announce_is_enough() -> None:
+    pods = [pod("a", "m02"), pod("b", "main")]
+    assert judge(snapshot(NODES[:2], pods, announcer="m02"), "m02", "kill") == "m02"
+    nodes = [labelled(NODES[0], rules.EXCLUDE), *NODES[1:]]
+    assert judge(snapshot(nodes, PODS, announcer="m02"), "m02", "kill") == "m02"
+    assert judge(snapshot(nodes, PODS, announcer=None), "m02", "kill") == "m02"
+
+
 @pytest.mark.parametrize("kind", ["kill", "freeze", "partition", "kubelet"])
 def test_refuses_when_kubernetes_would_stop_replacing(kind: str) -> None:
     nodes = [*NODES, node("m04", ready=False), node("m05", ready=False)]

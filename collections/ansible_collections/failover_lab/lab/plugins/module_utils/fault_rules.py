@@ -27,8 +27,12 @@ EXCLUDED_BY = "failover-lab/excluded-by"
 OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+# With this label, which kubeadm gives to control planes, no node announces an address.
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 # Kinds that take the whole node from the cluster, without a word.
 SUDDEN = ("kill", "freeze", "partition", "kubelet")
+# Kinds after which nothing of the node answers; without a kubelet, all else goes on.
+_SILENT = ("kill", "freeze", "partition")
 # From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
 # nodes).
 _STOPS_AT_SHARE = 0.55
@@ -286,11 +290,30 @@ def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str |
     )
 
 
+def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why users would have no address before the node is back, whoever replaces its pods."""
+    if wanted.kind not in _SILENT or snapshot.announcer != node:
+        return None
+    others = [item for item in snapshot.nodes if is_ready(item) and name_of(item) != node]
+    if any(EXCLUDE not in of(item, "metadata", "labels", default={}) for item in others):
+        return None
+    return (
+        f"{node} announces the address, and no other node may: a {wanted.kind} is an outage until it is "
+        "back. Add a node (`ansible-playbook setup.yml -e cluster_nodes=3`), or set fault_force=true."
+    )
+
+
 Rule = Callable[[Snapshot, str, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
 _NEVER: tuple[Rule, ...] = (last_replica,)
-_TASTE: tuple[Rule, ...] = (too_few_nodes, budget_forbids, no_room, evictions_would_stop)
+_TASTE: tuple[Rule, ...] = (
+    too_few_nodes,
+    budget_forbids,
+    no_room,
+    evictions_would_stop,
+    nobody_else_announces,
+)
 
 
 def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
