@@ -121,6 +121,20 @@ def test_a_name_that_nothing_reads_is_refused(play: Runner, tmp_path: Path, play
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cache_in_a_folder_that_has_other_things(run_role: Runner, play: Runner, tmp_path: Path) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "thesis.odt").touch()
+    run_role("toolchain", {"lab_cache_dir": str(tmp_path)}, "--check").refused(
+        "thesis.odt is in it", f"such as {tmp_path}/failover-lab"
+    )
+
+
+@pytest.mark.parametrize("setting", ["lab_reports_dir", "cluster_kubeconfig"])
+def test_a_path_that_only_a_shell_understands(play: Runner, setting: str) -> None:
+    played = play("status.yml", "-e", json.dumps({setting: "~/here"}))
+    played.refused(f"{setting} is ~/here", f"write {Path.home()}/here.")
+
+
 def test_a_name_in_a_file_or_an_inventory_is_refused_too(play: Runner, tmp_path: Path) -> None:
     file = tmp_path / "settings.yml"
     file.write_text("my_own: 1\nnodes: 4\nwitness_rat: 5\n")

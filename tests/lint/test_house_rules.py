@@ -106,3 +106,11 @@ def test_every_locked_package_has_a_hash() -> None:
         text = (REPO / name).read_text(encoding="utf-8").replace("\\\n", " ")
         without = [line for line in text.splitlines() if "==" in line and "--hash=sha256:" not in line]
         assert without == [], f"{name} has packages without a hash"
+
+
+def test_the_compiler_is_locked_for_every_kind_of_machine() -> None:
+    """Of its wheels there is one for each, which the role's own refusal names."""
+    lock = (REPO / "roles/toolchain/files/go.lock").read_text(encoding="utf-8")
+    refusal = (REPO / "roles/toolchain/tasks/preflight.yml").read_text(encoding="utf-8")
+    machines = [machine for machine in ("x86_64", "aarch64") if machine in refusal]
+    assert len(set(re.findall(r"--hash=sha256:[0-9a-f]{64}", lock))) == len(machines) == 2

@@ -4,16 +4,24 @@
 # usage: make-rootfs.sh SOURCES_LIST ARCHIVE PACKAGE,PACKAGE,...
 set -eu
 
+# Another lab may make the same: whoever comes second finds it made. sudo would close the lock's file.
+if [ "$1" != --locked ]; then
+    exec flock "$2.lock" "$0" --locked "$@"
+fi
+shift
+[ ! -e "$2" ] || exit 0
+
 # Unpacking sets owners and makes devices: root does it, sudo helps if it need not ask, and otherwise mmdebstrap itself
 # finds a way, which is a user namespace.
 if [ "$(id -u)" -ne 0 ] && sudo --non-interactive true 2>/dev/null; then
-    exec sudo --non-interactive "$0" "$@"
+    exec sudo --non-interactive "$0" --locked "$@"
 fi
 
 sources=$1
 archive=$2
 packages=$3
 
+umask 022
 scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
 trap 'exit 143' HUP INT TERM

@@ -5,7 +5,8 @@ const KEPT = 16;
 const by = (id) => document.getElementById(id);
 const hero = by("hero");
 const auto = by("auto");
-let timer = null;
+// Who keeps asking; one that was stopped while it waited for an answer is another by then.
+let asking = null;
 
 async function again() {
   const answer = await ask("/whoami/once");
@@ -35,16 +36,18 @@ by("again").addEventListener("click", async (event) => {
   by("said").textContent = error ? `Failed: ${error}` : `Served by pod ${pod} on node ${node}`;
 });
 
-async function loop() {
-  if (!document.hidden) await again();
-  if (timer !== null) timer = setTimeout(loop, 1000);
+async function keepAsking(self) {
+  while (asking === self) {
+    if (!document.hidden) await again();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
 }
 
 auto.hidden = false;
 auto.addEventListener("click", () => {
-  const running = timer !== null;
-  clearTimeout(timer);
-  timer = running ? null : setTimeout(loop, 0);
+  const running = asking !== null;
+  asking = running ? null : {};
+  if (asking) keepAsking(asking);
   auto.setAttribute("aria-pressed", String(!running));
   auto.textContent = running ? "Keep asking" : "Stop asking";
 });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,15 @@ def typed_names(arguments: Iterable[str]) -> set[str]:
     return names
 
 
+def with_a_tilde(values: Mapping[str, Any], settings: Iterable[str]) -> list[str]:
+    """The settings whose value begins with ``~``, which only a shell makes a folder of."""
+    return sorted(
+        name for name in settings if isinstance(values.get(name), str) and values[name].startswith("~")
+    )
+
+
 class ActionModule(ActionBase):
-    """Refuse names that were meant as settings and that nothing reads."""
+    """Refuse names that were meant as settings and that nothing reads, and paths that lead nowhere."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -138,7 +145,8 @@ class ActionModule(ActionBase):
         settings = described(roles)
         prefixes = [path.name for path in roles.iterdir()] + list(PREFIXES)
         typed = typed_names(context.CLIARGS.get("extra_vars") or ())
-        nobodys = sorted((set(task_vars or {}) | typed) - set(settings) - mentioned(roles, playbooks))
+        read = mentioned(roles, playbooks)
+        nobodys = sorted((set(task_vars or {}) | typed) - set(settings) - read)
         slips = [name for name in nobodys if is_a_slip(name, prefixes, settings, typed=name in typed)]
         if slips:
             said = [
@@ -148,5 +156,12 @@ class ActionModule(ActionBase):
             return result | {
                 "failed": True,
                 "msg": f"No setting is called {', nor '.join(said)}: docs/README.md leads to all of them.",
+            }
+        known = {*settings, *(name for name in read if name.startswith("lab_"))}
+        for name in with_a_tilde(task_vars or {}, known):
+            return result | {
+                "failed": True,
+                "msg": f"{name} is {(task_vars or {})[name]}, and only a shell knows whose folder ~ is: "
+                f"write {Path.home()}{str((task_vars or {})[name])[1:]}.",
             }
         return result
