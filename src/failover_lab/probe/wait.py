@@ -12,6 +12,7 @@ from failover_lab import arguments, files, instants
 from failover_lab.errors import UserError
 from failover_lab.observe import command as observer
 from failover_lab.probe import marks
+from failover_lab.probe.command import ABOUT_FILE
 from failover_lab.probe.records import FILE, Outcome, RecordFile
 from failover_lab.probe.writer import STATUS_FILE
 
@@ -64,11 +65,19 @@ def _status(path: Path, who: str, now: float) -> dict[str, Any] | None:
         return None
     status = files.read_json(path)
     if status["state"] == "ended":
-        why = f": {status['trouble']}" if status.get("trouble") else "; start it again in a new directory"
-        raise UserError(f"the {who} of {path.parent} has ended{why}")
+        why = status.get("trouble") or _end_reason(path.parent) or "start it again in a new directory"
+        raise UserError(f"the {who} of {path.parent} has ended: {why}")
     if (age_s := now - instants.parse(status["updated"])) > _STALE_S:
         raise UserError(f"the {who} of {path.parent} has not been heard of for {age_s:.0f} s; is it running?")
     return status
+
+
+def _end_reason(out: Path) -> str:
+    """Why the probe ended, if that is a setting's doing."""
+    about = out / ABOUT_FILE
+    reason = str(files.read_json(about).get("end_reason") or "") if about.exists() else ""
+    remedy = "a greater witness_max_duration_s (--max-duration) lasts longer"
+    return f"{reason} is over; {remedy}" if reason.startswith("the hard bound") else ""
 
 
 def _unlisted(out: Path, now: float) -> list[str]:

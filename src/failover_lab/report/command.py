@@ -139,5 +139,12 @@ def run_facts(options: argparse.Namespace) -> int:
         options.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {options.directory}: {error.strerror}") from error
+    try:
+        # Two runs that begin within one second would have one folder.
+        (options.directory / "run.json").touch(exist_ok=False)
+    except FileExistsError as error:
+        raise UserError(f"{options.directory} is another run's; run this again") from error
+    except OSError as error:
+        raise UserError(f"cannot write to {options.directory}: {error.strerror}") from error
     _keep(options.directory, options.facts)
     return 0

@@ -20,6 +20,8 @@ from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from failover_lab.watchdog.act import Containers
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.engine import Engine
@@ -92,6 +94,10 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--wait", type=seconds(0, 3600, " s"), default=0.0, metavar="S",
         help="with --release: so long for nodes to come back (default 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--but", type=arguments.names, default=[], metavar="X,Y",
+        help="with --release: not off these, which are to stay as they are",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -174,16 +180,22 @@ def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recor
         with only_one(directory, options.profile):
             journal = Journal(options.journal or directory / JOURNAL_FILE)
             try:
-                return release(api, engine, recorder, journal=journal, wait_s=options.wait)
+                return release(api, engine, recorder, journal=journal, wait_s=options.wait, but=options.but)
             finally:
                 journal.close()
     except HeldError:
         # A watchdog that runs keeps the journal, and finds by itself what has been taken off.
-        return release(api, engine, recorder, wait_s=options.wait)
+        return release(api, engine, recorder, wait_s=options.wait, but=options.but)
 
 
 def release(
-    api: Api, engine: Containers, recorder: Recorder, *, journal: Journal | None = None, wait_s: float = 0.0
+    api: Api,
+    engine: Containers,
+    recorder: Recorder,
+    *,
+    journal: Journal | None = None,
+    wait_s: float = 0.0,
+    but: Collection[str] = (),
 ) -> int:
     """Take the watchdog's mark off every node that is back.
 
@@ -193,9 +205,10 @@ def release(
         recorder: notes what is done.
         journal: where what the watchdog has left open is closed; None: a watchdog that runs does so.
         wait_s: so long for nodes that are not back yet.
+        but: nodes that keep it.
 
     Returns:
-        0: no node bears it any more; 1: one does, and a line says why.
+        0: no other node bears it any more; 1: one does, and a line says why.
 
     Raises:
         UserError: the API server does not answer, or the journal cannot be written.
@@ -203,13 +216,19 @@ def release(
     from failover_lab.watchdog.journal import JournalError  # noqa: PLC0415
 
     try:
-        return asyncio.run(_release(api, engine, recorder, journal, wait_s))
+        return asyncio.run(_release(api, engine, recorder, journal=journal, wait_s=wait_s, but=but))
     except JournalError as error:
         raise error.told() from error
 
 
 async def _release(
-    api: Api, engine: Containers, recorder: Recorder, journal: Journal | None, wait_s: float
+    api: Api,
+    engine: Containers,
+    recorder: Recorder,
+    *,
+    journal: Journal | None,
+    wait_s: float,
+    but: Collection[str],
 ) -> int:
     from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
@@ -223,7 +242,11 @@ async def _release(
                 marked += [name for name in (journal.phases if journal else ()) if name not in marked]
             except ApiError as error:
                 raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
-            missing = {name: why for name in marked if (why := await taking.look(name)) is not None}
+            missing = {
+                name: why
+                for name in marked
+                if name not in but and (why := await taking.look(name)) is not None
+            }
             if not missing or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -278,6 +278,15 @@ def test_release(lab: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.nodes["lab-m01"].spec == {"unschedulable": True}
 
 
+def test_release_leaves_alone_what_was_left_on_purpose(lab: World) -> None:
+    for name in ("lab-m02", "lab-m03"):
+        marked(lab.nodes[name])
+        lab.nodes[name].started -= 1
+    assert call("--release", "--but=lab-m03") == 0
+    assert lab.nodes["lab-m02"].spec == {}
+    assert lab.nodes["lab-m03"].spec == {"unschedulable": True}
+
+
 def test_release_closes_what_a_watchdog_left_open(lab: World, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.jsonl")
     journal.write("lab-m02", Phase.OUT)

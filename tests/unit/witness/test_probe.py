@@ -678,7 +678,11 @@ def test_waiting_for_a_steady_state_and_for_answers(
         process.terminate()
         process.communicate()
     assert cli.main([*steady, "5"]) == 2
-    assert "has ended" in capsys.readouterr().err
+    assert "has ended: start it again in a new directory" in capsys.readouterr().err
+    about = out / "probe.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"end_reason": "the hard bound of 2 s"}))
+    assert cli.main([*steady, "5"]) == 2
+    assert "the hard bound of 2 s is over; a greater witness_max_duration_s" in capsys.readouterr().err
 
 
 def test_waiting_for_a_probe_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

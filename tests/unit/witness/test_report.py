@@ -684,9 +684,11 @@ def test_words() -> None:
 
 def test_what_is_known_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "reports" / "20260101T000000Z-kill"
-    for known in ({"schema_version": 1}, {"schema_version": 1, "address": "http://192.0.2.1"}):
-        assert cli.main(["facts", str(folder), json.dumps(known)]) == 0
-        assert json.loads((folder / "run.json").read_text(encoding="utf-8")) == known
+    known = {"schema_version": 1, "address": "http://192.0.2.1"}
+    assert cli.main(["facts", str(folder), json.dumps(known)]) == 0
+    assert cli.main(["facts", str(folder), json.dumps({"schema_version": 1})]) == 2
+    assert f"{folder} is another run's; run this again" in capsys.readouterr().err
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8")) == known
     assert cli.main(["facts", "/proc/none/x", "{}"]) == 2
     assert "cannot make /proc/none/x" in capsys.readouterr().err
     with pytest.raises(SystemExit):

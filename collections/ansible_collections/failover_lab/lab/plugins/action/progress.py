@@ -116,6 +116,7 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": "progress knows no become"}
         created = arguments["creates"] and (Path(arguments["chdir"] or ".") / arguments["creates"]).exists()
         result |= {"cmd": arguments["argv"], "rc": 0, "stdout": "", "stderr": "", "elapsed_s": 0.0}
+        result |= {"stdout_lines": [], "stderr_lines": []}
         if created:
             return result | {"changed": False, "msg": f"{arguments['creates']} exists"}
         if self._task.check_mode:

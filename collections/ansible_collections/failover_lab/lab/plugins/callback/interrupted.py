@@ -42,6 +42,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         self._account: Path | None = None
         self._playbook: Path | None = None
         self._process = os.getpid()
+        self._came_to_its_end = False
 
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         """Remember which playbook runs."""
@@ -58,6 +59,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         elif arguments.get("state") == "closed":
             self._account = None
 
+    def v2_playbook_on_stats(self, _stats: Any) -> None:  # noqa: ANN401 - Ansible's
+        """See the play come to its end, which an interrupted one does not."""
+        self._came_to_its_end = True
+
     def _put_right(self) -> None:
         recover = self._playbook.with_name("recover.yml") if self._playbook else None
         # Ansible's workers are forks of this process, and end with its handlers.
@@ -66,7 +71,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         if self._account is None or not self._account.exists() or recover is None or not recover.exists():
             return
         # Ansible's own display is gone by now.
-        print("\nInterrupted: putting right what the run has done …", flush=True)
+        why = "Once more" if self._came_to_its_end else "Interrupted"
+        print(f"\n{why}: putting right what the run has done …", flush=True)
         named = {str(self._playbook), self._playbook.name if self._playbook else ""}
         command = [
             str(recover) if word in named or Path(word).resolve() == self._playbook else word
