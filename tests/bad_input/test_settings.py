@@ -121,11 +121,12 @@ def test_a_name_that_nothing_reads_is_refused(play: Runner, tmp_path: Path, play
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cache_in_a_folder_that_has_other_things(run_role: Runner, play: Runner, tmp_path: Path) -> None:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "thesis.odt").touch()
-    run_role("toolchain", {"lab_cache_dir": str(tmp_path)}, "--check").refused(
-        "thesis.odt is in it", f"such as {tmp_path}/failover-lab"
+def test_a_cache_in_a_folder_that_has_other_things(run_role: Runner, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    (disk / "modules").mkdir(parents=True)
+    (disk / "thesis.odt").touch()
+    run_role("toolchain", {"lab_cache_dir": str(disk)}, "--check").refused(
+        "thesis.odt is in it", f"such as {disk}/failover-lab"
     )
 
 

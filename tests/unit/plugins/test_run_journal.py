@@ -373,6 +373,6 @@ def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
     assert (found["mine"], found["alive"], found["changed"]) == (True, False, False)
     assert found["found"]["pid"] == found["pid"] == running.pid
     assert "/proc/none/x could not be kept" in output
-    assert "Interrupted: putting right" in output
+    assert "Putting right what the run has left" in output
     # Its process is over now.
     assert not journal.is_alive(journal.read(account))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import random
 import socket
 from pathlib import Path
 
@@ -22,8 +24,13 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Three ports that nobody uses."""
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    """Three ports that nobody uses, nor will: the kernel gives others to whoever connects meanwhile."""
+    socks: list[socket.socket] = []
+    for port in random.sample(range(20000, 30000), 100):
+        with contextlib.suppress(OSError):
+            socks.append(socket.create_server(("127.0.0.1", port)))
+        if len(socks) == 3:
+            break
     found = sorted(sock.getsockname()[1] for sock in socks)
     for sock in socks:
         sock.close()

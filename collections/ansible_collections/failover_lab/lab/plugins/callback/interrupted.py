@@ -71,8 +71,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         if self._account is None or not self._account.exists() or recover is None or not recover.exists():
             return
         # Ansible's own display is gone by now.
-        why = "Once more" if self._came_to_its_end else "Interrupted"
-        print(f"\n{why}: putting right what the run has done …", flush=True)
+        interrupted = "Interrupted: putting right what the run has done …"
+        told = "Putting right what the run has left …" if self._came_to_its_end else interrupted
+        print(f"\n{told}", flush=True)
         named = {str(self._playbook), self._playbook.name if self._playbook else ""}
         command = [
             str(recover) if word in named or Path(word).resolve() == self._playbook else word
