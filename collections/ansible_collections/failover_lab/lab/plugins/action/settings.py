@@ -158,10 +158,11 @@ class ActionModule(ActionBase):
                 "msg": f"No setting is called {', nor '.join(said)}: docs/README.md leads to all of them.",
             }
         known = {*settings, *(name for name in read if name.startswith("lab_"))}
-        for name in with_a_tilde(task_vars or {}, known):
+        values = task_vars or {}
+        for name in with_a_tilde(values, known):
             return result | {
                 "failed": True,
-                "msg": f"{name} is {(task_vars or {})[name]}, and only a shell knows whose folder ~ is: "
-                f"write {Path.home()}{str((task_vars or {})[name])[1:]}.",
+                "msg": f"{name} is {values[name]}, and only a shell knows whose folder ~ is: "
+                f"write {Path.home()}{values[name][1:]}.",
             }
         return result
