@@ -9,27 +9,21 @@ export PATH := $(BIN):$(PATH)
 # Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
 ARGS ?=
 
-# Cheap tests first, so that a slip is known before a cluster is made for it; half of their time is waiting, so two at a
-# time. ARGS=-n0 for one. Another Python's turn takes a minute: it comes first, so that it does not end alone.
+# Half of their time is waiting, so two at a time. ARGS=-n0 for one.
 FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
-QUICK_TESTS = $(wildcard tests/pythons) $(FAST_TESTS)
 TWO = -n 2 --dist worksteal
 
-# Those that measure, and those that share one lab. The toolchain late: its proof uses what the cluster had built.
-LAB_TESTS = $(wildcard tests/instrument tests/browser tests/cluster tests/toolchain tests/molecule)
-
-# What ARGS choose may be in one half of the tests alone: that nothing was chosen is pytest's status 5.
-SOME = $(if $(ARGS),|| [ $$? -eq 5 ])
+# The story on a real cluster; what neither needs it nor measures runs beside it: tests/beside.py.
+STORY = tests/cluster tests/molecule tests/instrument
 
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
 PACKAGE_TESTS = $(addprefix tests/unit/,bench cluster drain hands modules watchdog witness)
-# A part of the tests covers a part of the package: not judged where ARGS choose.
-COVER = $(if $(filter-out --junitxml=%,$(ARGS)),,--cov --cov-report=)
 
-.PHONY: help env lab test fast lint unit cover docs bench rounds frontier lock clean
+.PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo; echo "The parts of the tests, and how long each takes:"; python3 -m tests.suite list
 
 env: ## make .venv from requirements.lock (nothing to do if it is up to date)
 	@scripts/env.sh
@@ -37,10 +31,17 @@ env: ## make .venv from requirements.lock (nothing to do if it is up to date)
 lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
-test: env ## run every test: linters, unit, bad input, and a real cluster of its own
+test: env ## run what a change must pass: linters, unit, bad input, and one story on a real cluster of its own (15 minutes)
 	@scripts/test_tools.sh
-	@pytest -q $(TWO) $(COVER) $(QUICK_TESTS) $(ARGS) $(SOME)
-	@pytest $(LAB_TESTS) $(ARGS) $(SOME)
+	@pytest $(STORY) -m "not nightly" $(ARGS)
+
+test-all: env ## run every test there is, those of `make test` first (an hour)
+	@scripts/test_tools.sh
+	@pytest $(STORY) $(ARGS)
+
+touched: env ## run the parts of `make test-all` that a change touches, by git diff against main (BASE=... for another)
+	@scripts/test_tools.sh
+	@python -m tests.suite touched $(if $(BASE),--base $(BASE)) -- $(ARGS)
 
 fast: env ## run lint and unit together, which takes three minutes
 	@pytest -q $(TWO) $(FAST_TESTS) $(ARGS)

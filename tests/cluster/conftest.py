@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.scenarios import LARGE, Scenarios, ahead
+from tests.beside import LARGE, PARTS, SMALL, Beside
 
 if TYPE_CHECKING:
     from . import detection
@@ -68,6 +68,7 @@ class Lab:
     home: Path
     environment: dict[str, str]
     profile: str = PROFILE
+    namespace: str = "site"
     setups: list[Played] = field(default_factory=list)
     # The containers' names and ids when the first setup of all was killed.
     half_made: dict[str, str] = field(default_factory=dict)
@@ -76,6 +77,11 @@ class Lab:
     def state(self) -> Path:
         """Where this lab keeps its secrets and its journal."""
         return self.home / "state" / "failover-lab" / self.profile
+
+    @property
+    def within(self) -> str:
+        """kubectl's option for the site's namespace."""
+        return f"--namespace={self.namespace}"
 
     @property
     def reports(self) -> Path:
@@ -154,7 +160,7 @@ class Lab:
 
     def pods(self) -> dict[str, tuple[str, str]]:
         """The site's living pods: name to UID and node."""
-        items = self.get("pods", "--namespace=site", "--selector=app.kubernetes.io/name=site")["items"]
+        items = self.get("pods", self.within, "--selector=app.kubernetes.io/name=site")["items"]
         return {
             pod["metadata"]["name"]: (pod["metadata"]["uid"], pod["spec"].get("nodeName", ""))
             for pod in items
@@ -163,14 +169,12 @@ class Lab:
 
     def rolled_out(self) -> None:
         """Wait until the site's Deployment is rolled out."""
-        self.kubectl("rollout", "status", "deployment/site", "--namespace=site", "--timeout=50s")
+        self.kubectl("rollout", "status", "deployment/site", self.within, "--timeout=50s")
 
     def settled(self) -> None:
         """Wait until none of the site's pods is on its way out."""
         deadline = time.monotonic() + 60
-        while any(
-            "deletionTimestamp" in pod["metadata"] for pod in self.get("pods", "--namespace=site")["items"]
-        ):
+        while any("deletionTimestamp" in pod["metadata"] for pod in self.get("pods", self.within)["items"]):
             assert time.monotonic() < deadline, "pods that were deleted are still there after 60 s"
             time.sleep(0.5)
 
@@ -192,7 +196,7 @@ class Lab:
 
     def url(self) -> str:
         """The Service's address."""
-        service = self.get("service", "site", "--namespace=site")
+        service = self.get("service", "site", self.within)
         return f"http://{service['status']['loadBalancer']['ingress'][0]['ip']}"
 
     def ask(self, path: str) -> tuple[str, dict[str, str]]:
@@ -220,15 +224,17 @@ class Lab:
             return json.loads(answer.read() or b"{}")
 
 
-# Beside test_sabotage and test_cut_short, which make no cluster and measure no times, run scenarios of
-# molecule: six nodes in all, and seven. Nine were seen to keep two cores full, most of it in the kernel.
+# What shares the machine comes first, beside other parts of the suite. Beside test_sabotage and
+# test_cut_short, which make no cluster and measure no times, run scenarios of molecule: six nodes in all, and
+# seven. Nine were seen to keep two cores full, most of it in the kernel.
 ORDER = [
     "test_setup",
+    "test_refusals",
     "test_apart",
     "test_image",
     "test_second_lab",
+    "test_beside",
     "test_existing",
-    "test_refusals",
     "test_drain",
     "test_drain_fails",
     "test_controls",
@@ -248,11 +254,22 @@ ORDER = [
 ]
 
 
+LAST = "test_teardown"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """From what everything rests on to what leaves nothing; other tests stay where they are."""
+    """The story of `make test` first, each part from what everything rests on to what leaves nothing.
+
+    Other tests stay where they are.
+    """
     folders = (Path(__file__).parent, Path(__file__).parents[1] / "molecule")
     mine = [item for item in items if item.path.parent in folders]
-    mine.sort(key=lambda item: ORDER.index(item.path.stem))
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        name = item.path.stem
+        return name == LAST, item.get_closest_marker("nightly") is not None, ORDER.index(name)
+
+    mine.sort(key=place)
     first = next((index for index, item in enumerate(items) if item in mine), 0)
     others = [item for item in items if item not in mine]
     items[:] = others[:first] + mine + others[first:]
@@ -346,7 +363,7 @@ def set_up_and_kill(result: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, beside: Beside) -> Iterator[Lab]:
     """A lab that is set up; removed at the end, however the tests went.
 
     It lives at a place that the next test run knows, and only one can have it.
@@ -391,7 +408,8 @@ def lab() -> Iterator[Lab]:
             )
         )
         try:
-            set_up_and_kill(result)
+            if any("half_made" in getattr(item, "fixturenames", ()) for item in request.session.items):
+                set_up_and_kill(result)
             result.setups.append(result.play("setup"))
             assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
             yield result
@@ -403,21 +421,33 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def small_scenarios_ahead(request: pytest.FixtureRequest, lab: Lab, scenarios: Scenarios) -> None:
+def half_made(lab: Lab) -> dict[str, str]:
+    """The containers of a setup that was killed, before the one that made the lab: names and ids."""
+    return lab.half_made
+
+
+@pytest.fixture(scope="session")
+def nightly_parts_ahead(lab: Lab, beside: Beside) -> None:
+    """The parts of the suite that take minutes run from now on; one of them looks at what setup has built."""
+    assert lab.setups
+    beside.ahead(name for name, part in PARTS.items() if part.nightly)
+
+
+@pytest.fixture(scope="session")
+def small_scenarios_ahead(lab: Lab, beside: Beside) -> None:
     """Molecule's small scenarios run from now on.
 
     Half of the time of either is waiting. What has to be built is there: the lab was set up.
     """
     assert lab.setups
-    scenarios.begin(ahead(request.session.items))
+    beside.ahead(SMALL)
 
 
 @pytest.fixture(scope="session")
-def large_scenario_ahead(request: pytest.FixtureRequest, lab: Lab, scenarios: Scenarios) -> None:
+def large_scenario_ahead(lab: Lab, beside: Beside) -> None:
     """Molecule's large scenario likewise."""
     assert lab.setups
-    if any(item.path.stem == "test_alternative" for item in request.session.items):
-        scenarios.begin([LARGE])
+    beside.ahead([LARGE])
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,13 @@ from .pictures import picture
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+# From here on more runs beside, for whoever runs it all.
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.nightly,
+    pytest.mark.shares,
+    pytest.mark.usefixtures("nightly_parts_ahead"),
+]
 
 
 def for_cluster(lab: Lab) -> dict[str, Any]:

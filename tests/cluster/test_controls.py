@@ -114,6 +114,7 @@ def main_cause(report: dict[str, Any]) -> str:
     return max(found, key=lambda cause: found[cause])
 
 
+@pytest.mark.nightly
 def test_without_the_sleep_before_the_stop(unprotected: Lab) -> None:
     # Told to stop, nginx closes its door at once; the nodes' rules send users there for a moment more.
     played = unprotected.play("setup", "-e", "site_prestop_s=0")
@@ -133,6 +134,7 @@ def slow_answers(unprotected: Lab) -> Iterator[Lab]:
         yield unprotected
 
 
+@pytest.mark.nightly
 def test_without_a_graceful_stop(slow_answers: Lab) -> None:
     # Given time, the server finishes what it is at work on: only what comes too late for it is lost.
     graceful = drained(slow_answers)
@@ -151,6 +153,7 @@ def test_without_a_graceful_stop(slow_answers: Lab) -> None:
     assert not killed["verdict"]["passed"]
 
 
+@pytest.mark.nightly
 def test_without_readiness(unprotected: Lab) -> None:
     # Slow to start and not asked whether it serves: it counts as ready from its first moment.
     patch(
@@ -185,6 +188,7 @@ def on_one_node(lab: Lab) -> str:
     return worker
 
 
+@pytest.mark.nightly
 def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> None:
     node = on_one_node(unprotected)
     assert drained(unprotected, "-e", f"fault_node={node}")["requests"]["failed"] == 0
@@ -193,6 +197,7 @@ def test_the_disruption_budget_alone_makes_the_difference(unprotected: Lab) -> N
     assert main_cause(drained(unprotected, "-e", f"fault_node={node}")) == "no_endpoint"
 
 
+@pytest.mark.nightly
 def test_without_spare_room_a_drain_is_refused(unprotected: Lab) -> None:
     # What pods still take that are going would be room for others a moment later.
     unprotected.settled()

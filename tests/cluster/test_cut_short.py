@@ -37,7 +37,12 @@ from .sudden import (
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster", "large_scenario_ahead")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.nightly,
+    pytest.mark.shares,
+    pytest.mark.usefixtures("faster", "large_scenario_ahead"),
+]
 
 
 def of_kind(bites: Callable[[str], bool]) -> Callable[[Lab], bool]:

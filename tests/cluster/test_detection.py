@@ -26,7 +26,7 @@ from .detection import (
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 
 def test_check_mode_tells_what_would_be_set(lab: Lab) -> None:

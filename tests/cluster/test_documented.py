@@ -26,14 +26,16 @@ from .conftest import ORDER, PROFILE, ROOT
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 PLAY = "ansible-playbook"
 # A reader's own surroundings.
 THEIRS = re.compile(r"(\.|export|ssh|cd) ")
 # What other tests do, and which.
 ELSEWHERE = {
-    "make test": "README.md: it runs this",
+    "make test": "README.md: it runs the story",
+    "make test-all": "README.md: it runs this",
+    "make touched": "tests/unit/suite/test_suite.py: what it would run",
     "make env": "scripts/env.sh: made what this runs in",
     "make lab": "tests/cluster/test_drain.py: in this lab",
     "molecule test --destroy=never": "tests/molecule/test_whole_lab.py: a scenario",

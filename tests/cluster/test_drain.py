@@ -81,6 +81,7 @@ def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
     assert re.search(r"\d+ requests, \d+ failed; waiting for evictions of ", output)
 
 
+@pytest.mark.nightly
 def test_the_node_that_announces_is_taken(lab: Lab) -> None:
     played = lab.play("failover", "-e", "fault_node=announcer", "-e", "witness_duration=30")
     assert played.returncode == 0, played.output[-6000:]
@@ -91,6 +92,7 @@ def test_the_node_that_announces_is_taken(lab: Lab) -> None:
     assert fault["node"] == fault["announcer"]
 
 
+@pytest.mark.nightly
 def test_nothing_is_broken_where_the_site_is_not_steady(lab: Lab) -> None:
     # Every request to one pod is refused, by its node; the kubelet, which asks from within, finds it well.
     before = lab.pods()
@@ -123,6 +125,7 @@ def test_nothing_is_broken_where_the_site_is_not_steady(lab: Lab) -> None:
     assert "no fault was marked" in report["verdict"]["reasons"]
 
 
+@pytest.mark.nightly
 def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: Lab) -> None:
     workers = sorted({node for _, node in lab.pods().values() if node.endswith(("-m02", "-m03"))})
     lab.kubectl("cordon", workers[0])
@@ -152,6 +155,7 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab) -> None:
     assert "left " not in lab.play("status").output
 
 
+@pytest.mark.nightly
 def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
     # Long enough for two other plays to come and go.
     first = lab.start("failover", "-e", "witness_steady_s=15")

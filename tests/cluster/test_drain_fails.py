@@ -16,7 +16,7 @@ from .conftest import PROFILE
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 # It may not leave: nothing would bring it back.
 LONE = "nobodys-pod"

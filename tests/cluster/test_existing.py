@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 BARE = f"{PROFILE}-bare"
+THEIRS = f"{PROFILE}-theirs"
 # With an engine that nobody is to ask, and no kubeconfig but the one in the settings.
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock", "KUBECONFIG": "/nonexistent/kubeconfig"}
 
@@ -104,10 +105,46 @@ def objects(bare: Lab) -> dict[str, Any]:
     found = {f"Node/{n['metadata']['name']}": n["spec"] for n in bare.get("nodes")["items"]}
     for item in bare.get("deployments,daemonsets,configmaps", "--all-namespaces")["items"]:
         meta = item["metadata"]
-        if meta["namespace"] != "site":
+        if meta["namespace"] != bare.namespace:
             name = f"{item['kind']}/{meta['namespace']}/{meta['name']}"
             found[name] = item.get("spec") or item.get("data")
     return found
+
+
+@pytest.fixture
+def found(lab: Lab) -> Lab:
+    """The lab's own cluster, as whoever knows nothing of the lab finds it: by another context."""
+    path = lab.home / "theirs.yml"
+    config = yaml.safe_load(lab.kubectl("config", "view", "--raw", "--flatten", "--minify"))
+    config["contexts"][0]["name"] = config["current-context"] = THEIRS
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    theirs = lab.environment | {"KUBECONFIG": str(path)}
+    return dataclasses.replace(lab, profile=THEIRS, namespace="theirs", environment=theirs)
+
+
+def test_a_drain_on_a_cluster_that_is_there(found: Lab, image: tuple[str, ...]) -> None:
+    options = (*existing(found), "-e", f"site_namespace={found.namespace}")
+    before = objects(found)
+    played = found.play("setup", *image, *options, **NO_ENGINE)
+    assert played.returncode == 0, played.output[-6000:]
+    pods = found.pods()
+    assert len(pods) == 3
+    again = found.play("setup", *image, *options, **NO_ENGINE)
+    assert again.changed == 0, again.output[-4000:]
+
+    drain = report_of(found.play("failover", *options, *SHORT, **NO_ENGINE), found)
+    assert drain["requests"]["failed"] == 0
+    assert drain["lab"]["minikube"] is None
+    fresh = {row["uid"] for row in drain["replacements"]}
+    assert fresh
+    assert fresh.isdisjoint(uid for uid, _ in pods.values())
+    assert found.cordoned() == []
+
+    gone = found.play("teardown", *options, **NO_ENGINE)
+    assert gone.returncode == 0, gone.output[-4000:]
+    assert found.namespace not in [item["metadata"]["name"] for item in found.get("namespaces")["items"]]
+    assert objects(found) == before
 
 
 def report_of(played: Played, bare: Lab) -> Any:
@@ -115,6 +152,7 @@ def report_of(played: Played, bare: Lab) -> Any:
     return json.loads((bare.reports / "latest" / "report.json").read_text())
 
 
+@pytest.mark.nightly
 def test_a_namespace_of_somebody_elses_is_neither_taken_nor_removed(
     bare: Lab, image: tuple[str, ...]
 ) -> None:
@@ -134,6 +172,7 @@ def test_a_namespace_of_somebody_elses_is_neither_taken_nor_removed(
         bare.kubectl("delete", "namespace", "site")
 
 
+@pytest.mark.nightly
 def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, image: tuple[str, ...]) -> None:
     options = existing(bare)
     before = objects(bare)
@@ -172,6 +211,7 @@ def test_the_site_and_its_failover_on_a_cluster_of_somebody_elses(bare: Lab, ima
     assert bare.play("teardown", *options, **NO_ENGINE).changed == 0
 
 
+@pytest.mark.nightly
 def test_a_context_that_is_none_is_refused(lab: Lab) -> None:
     config = yaml.safe_load(Path(lab.environment["KUBECONFIG"]).read_text())
     assert "nobody" not in {context["name"] for context in config["contexts"]}
@@ -181,6 +221,7 @@ def test_a_context_that_is_none_is_refused(lab: Lab) -> None:
     assert "get-contexts" in refused.error
 
 
+@pytest.mark.nightly
 def test_what_would_change_its_nodes_is_refused(lab: Lab) -> None:
     refused = lab.play("setup", *existing(lab), "-e", "cluster_failure_detection=fast")
     assert refused.returncode != 0

@@ -14,7 +14,7 @@ from .conftest import ROOT
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.shares]
 
 SENTENCE = "This page was changed by a test."
 BUILD = "TASK [image : Push | Build"

@@ -17,7 +17,7 @@ from .sudden import awaits_operator, comes, is_true_to_the_cluster, nothing_is_l
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.usefixtures("faster")]
 
 
 def typed(line: str) -> Played:

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import PROFILE, Lab, docker, paused
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.shares]
 
 
 def picture(lab: Lab) -> str:

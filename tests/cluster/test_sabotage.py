@@ -25,7 +25,10 @@ from .web_server import CONTAINER, WHO, configured
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("small_scenarios_ahead")]
+pytestmark = [pytest.mark.cluster, pytest.mark.shares]
+# What the story of `make test` has not; molecule's small scenarios run beside it.
+NIGHTLY = [pytest.mark.nightly, pytest.mark.usefixtures("small_scenarios_ahead")]
+IN_THE_STORY = ("selector", "cordon", "registry")
 
 SITE = "--namespace=site"
 POOLS = "--namespace=metallb-system"
@@ -219,18 +222,22 @@ def test_a_sound_lab_is_called_sound(lab: Lab, tmp_path: Path) -> None:
     assert judged(lab, "default", tmp_path) == ""
 
 
-@pytest.mark.parametrize("what", list(SABOTAGE))
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=[] if what in IN_THE_STORY else NIGHTLY) for what in SABOTAGE]
+)
 def test_what_is_broken_is_named(lab: Lab, tmp_path: Path, what: str) -> None:
     sabotage, name = SABOTAGE[what]
     with sabotage(lab):
         assert judged(lab, "default", tmp_path) == name
 
 
+@pytest.mark.nightly
+@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_what_was_broken_is_mended(lab: Lab, tmp_path: Path) -> None:
     assert judged(lab, "default", tmp_path) == ""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(lab: Lab) -> Path:
     """The folder of a drain that passed."""
     # Not of the announcer: the next test freezes that one, and a node that was drained carries nothing.
@@ -250,6 +257,8 @@ def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
         path.write_text(before)
 
 
+@pytest.mark.nightly
+@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_true_report_is_called_true(lab: Lab, run: Path, tmp_path: Path) -> None:
     assert run.exists()
     assert judged(lab, "drain", tmp_path) == ""
@@ -264,6 +273,8 @@ def test_a_report_with_a_false_count_is_named(lab: Lab, run: Path, tmp_path: Pat
         assert judged(lab, "drain", tmp_path) == "After | The report counts them so"
 
 
+@pytest.mark.nightly
+@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     old, new = report["displaced"][0]["uid"], report["replacements"][0]["uid"]
@@ -273,6 +284,8 @@ def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Pa
         )
 
 
+@pytest.mark.nightly
+@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_witness_that_always_says_ok_is_named(lab: Lab, tmp_path: Path) -> None:
     """The kernel that refused its requests counted them too."""
     blind = tmp_path / "src"

@@ -21,7 +21,7 @@ from tests.proxy import Proxy, is_of_this_machine, proxy
 from .conftest import PROFILE, SECOND, Lab, containers_of, cut_short, docker
 from .pictures import picture
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.shares]
 # As the page has it, so that what it says is what was tried.
 EXCEPTED = re.findall(
     r"export NO_PROXY=(\S+)",

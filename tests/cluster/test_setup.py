@@ -14,14 +14,15 @@ import yaml
 
 from .conftest import PROFILE, Lab, containers_of, docker
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.shares]
 
 
-def test_a_setup_that_was_killed_is_finished_by_the_next(lab: Lab) -> None:
-    assert set(lab.half_made) >= {PROFILE, f"{PROFILE}-m02"}
+@pytest.mark.nightly
+def test_a_setup_that_was_killed_is_finished_by_the_next(lab: Lab, half_made: dict[str, str]) -> None:
+    assert set(half_made) >= {PROFILE, f"{PROFILE}-m02"}
     now = containers_of(PROFILE)
     assert set(now) == {PROFILE, f"{PROFILE}-m02", f"{PROFILE}-m03"}
-    assert not set(lab.half_made.values()) & set(now.values()), "a node that was half made is still in use"
+    assert not set(half_made.values()) & set(now.values()), "a node that was half made is still in use"
 
 
 def test_nodes_are_ready_and_pods_are_spread(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from .detection import Change, change, files, flags, leases
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 
 def test_slower_again_and_nothing_is_left(lab: Lab, faster: Change) -> None:

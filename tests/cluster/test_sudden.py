@@ -30,7 +30,10 @@ from .sudden import (
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
+pytestmark = pytest.mark.cluster
+# All but the first are for `make test-all`, on a lab that notices a dead node sooner.
+nightly = pytest.mark.nightly
+faster = pytest.mark.usefixtures("faster")
 
 
 def asked_in_vain(node: str) -> list[str]:
@@ -41,6 +44,21 @@ def asked_in_vain(node: str) -> list[str]:
     return [line for line in said if "lookup control-plane" in line]
 
 
+def test_the_announcer_is_killed_with_a_watchdog(lab: Lab) -> None:
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=kill", "-e", "fault_node=announcer", "-e", "fault_recovery=watchdog"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    is_true_to_the_cluster(lab, report, before)
+    nothing_is_left(lab)
+    assert report["fault"]["node"] == report["fault"]["announcer"]
+    assert report["clocks_s"]["capacity"] < 10, report["clocks_s"]
+
+
+@nightly
+@faster
 def test_kill(lab: Lab) -> None:
     before = lab.pods()
     # Which node announces is the load balancer's choice; the other one is what Kubernetes alone has to mend.
@@ -66,19 +84,8 @@ def test_kill(lab: Lab) -> None:
     assert asked_in_vain(report["fault"]["node"]) == []
 
 
-def test_the_announcer_is_killed_with_a_watchdog(lab: Lab) -> None:
-    before = lab.pods()
-    _, report = broken(
-        lab,
-        *("-e", "fault_kind=kill", "-e", "fault_node=announcer", "-e", "fault_recovery=watchdog"),
-        bitten=of_any(lambda node: state(node) == "exited"),
-    )
-    is_true_to_the_cluster(lab, report, before)
-    nothing_is_left(lab)
-    assert report["fault"]["node"] == report["fault"]["announcer"]
-    assert report["clocks_s"]["capacity"] < 10, report["clocks_s"]
-
-
+@nightly
+@faster
 @pytest.mark.parametrize("kind", ["freeze", "partition"])
 def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: Lab, kind: str) -> None:
     before = lab.pods()
@@ -108,6 +115,8 @@ def test_a_node_that_may_be_alive_is_ended_before_its_work_is_given_away(lab: La
     nothing_is_left(lab)
 
 
+@nightly
+@faster
 def test_one_way_partition_by_the_orchestrator_alone(lab: Lab) -> None:
     before = lab.pods()
 
@@ -125,6 +134,8 @@ def test_one_way_partition_by_the_orchestrator_alone(lab: Lab) -> None:
     nothing_is_left(lab)
 
 
+@nightly
+@faster
 def test_kubelet(lab: Lab) -> None:
     before = lab.pods()
     _, report = broken(
@@ -138,6 +149,8 @@ def test_kubelet(lab: Lab) -> None:
     nothing_is_left(lab)
 
 
+@nightly
+@faster
 @pytest.mark.parametrize("which", ["one", "all"])
 def test_pods_killed_with_no_grace(lab: Lab, which: str) -> None:
     before = lab.pods()
@@ -152,6 +165,8 @@ def test_pods_killed_with_no_grace(lab: Lab, which: str) -> None:
     assert len(report["displaced"]) == (1 if which == "one" else on_node)
 
 
+@nightly
+@faster
 def test_another_node_in_its_place(lab: Lab) -> None:
     before = lab.pods()
     uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in lab.get("nodes")["items"]}
@@ -168,6 +183,8 @@ def test_another_node_in_its_place(lab: Lab) -> None:
     assert lab.play("setup", *FAST).changed == 0
 
 
+@nightly
+@faster
 def test_a_node_that_is_left_is_shown_and_brought_back(lab: Lab) -> None:
     played, report = broken(
         lab,

@@ -24,7 +24,7 @@ from .containers import Look, overlaps
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 ONLY = "only-one"
 POD = f"{ONLY}-0"

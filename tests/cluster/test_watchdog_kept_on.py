@@ -21,7 +21,7 @@ from .sudden import broken, is_tainted, is_true_to_the_cluster, nothing_is_left,
 if TYPE_CHECKING:
     from .conftest import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("faster")]
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.usefixtures("faster")]
 
 
 @contextlib.contextmanager

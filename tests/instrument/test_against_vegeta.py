@@ -16,6 +16,8 @@ import pytest
 
 from failover_lab.probe.records import FILE, RecordFile
 
+pytestmark = pytest.mark.nightly
+
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src"
 SHARE, SEED = 1 / 50, 20261123

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.nightly
+
 SOURCE = Path(__file__).parents[2] / "src"
 SERVER = Path(__file__).with_name("failing_server.py")
 

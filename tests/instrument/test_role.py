@@ -229,6 +229,8 @@ WAIT = """
 import sys, time
 from pathlib import Path
 from failover_lab import stop
+
+pytestmark = pytest.mark.nightly
 while stop.processes_of(Path(sys.argv[1]).resolve()):
     time.sleep(0.1)
 """

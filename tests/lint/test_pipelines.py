@@ -72,7 +72,7 @@ def test_the_workflow_may_do_little_and_ends() -> None:
     assert WORKFLOW["concurrency"]["group"]
     for job in WORKFLOW["jobs"].values():
         assert "permissions" not in job
-        assert 0 < job["timeout-minutes"] <= 90
+        assert 0 < job["timeout-minutes"] <= 120
     for step in STEPS:
         if "actions/checkout@" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
@@ -80,7 +80,7 @@ def test_the_workflow_may_do_little_and_ends() -> None:
 
 def test_the_workflow_runs_the_commands_of_the_pages() -> None:
     commands = [step["run"] for step in STEPS if "run" in step]
-    assert {shlex.split(command)[1] for command in commands} == {"lint", "unit", "test"}
+    assert {shlex.split(command)[1] for command in commands} == {"lint", "unit", "test", "test-all"}
     pages = (REPO / "README.md").read_text("utf-8") + (REPO / "CONTRIBUTING.md").read_text("utf-8")
     for command in commands:
         make, target, *arguments = shlex.split(command)
@@ -101,7 +101,8 @@ def test_the_workflow_tries_every_python_that_the_project_takes() -> None:
 def test_a_failed_run_leaves_its_records() -> None:
     for job in WORKFLOW["jobs"].values():
         last = job["steps"][-1]
-        assert last["if"] == "failure()"
+        # What a whole night has measured is worth keeping though nothing failed.
+        assert last["if"] == ("always()" if "test-all" in str(job["steps"]) else "failure()")
         assert "actions/upload-artifact@" in last["uses"]
         assert "reports" in last["with"]["path"]
         # What has passwords stays where it is.
@@ -109,7 +110,9 @@ def test_a_failed_run_leaves_its_records() -> None:
 
 
 def test_the_cache_is_another_when_the_toolchain_is() -> None:
-    (cache,) = [step["with"] for step in STEPS if "actions/cache@" in step.get("uses", "")]
+    caches = [step["with"] for step in STEPS if "actions/cache@" in step.get("uses", "")]
+    cache = caches[0]
+    assert [other for other in caches if other != cache] == []
     patterns = re.findall(r"'([^']+)'", cache["key"])
     # Two stars at the end stand for files at any depth.
     found = [path for pattern in patterns for path in REPO.glob(re.sub(r"/\*\*$", "/**/*", pattern))]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tests.scenarios import LARGE, Scenarios, failure
+import pytest
+from tests.beside import LARGE, Beside, failure
+
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.shares]
 
 
-def test_the_lab_as_somebody_else_would_have_it(scenarios: Scenarios) -> None:
-    done = scenarios.ended(LARGE)
+def test_the_lab_as_somebody_else_would_have_it(beside: Beside) -> None:
+    done = beside.ended(LARGE)
     assert done.returncode == 0, failure(done)

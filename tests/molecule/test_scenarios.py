@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from tests.scenarios import LARGE, NAMES, SHARING, Scenarios, failure
+from tests.beside import LARGE, SCENARIOS, SHARING, Beside, failure
 
-ALONE = [name for name in NAMES if name not in ("default", LARGE, *SHARING)]
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.shares]
+
+ALONE = [name for name in SCENARIOS if name not in ("default", LARGE, *SHARING)]
 
 
 def test_there_are_scenarios() -> None:
-    assert {"default", LARGE, *SHARING, "engine", "image", "registry", "toolchain"} <= set(NAMES)
+    assert {"default", LARGE, *SHARING, "engine", "image", "registry", "toolchain"} <= set(SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", ALONE)
-def test_scenario(scenarios: Scenarios, scenario: str) -> None:
-    done = scenarios.ended(scenario)
+def test_scenario(beside: Beside, scenario: str) -> None:
+    done = beside.ended(scenario)
     assert done.returncode == 0, failure(done)

@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from tests.scenarios import ROOT, SHARING, Done, Scenarios, failure, molecule
+from tests.beside import ROOT, SHARING, Beside, Done, failure, molecule
+
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")
-def whole(scenarios: Scenarios) -> Iterator[Done]:
+def whole(beside: Beside) -> Iterator[Done]:
     """The scenario default, but for its end, which comes after those that share its cluster."""
     try:
-        yield scenarios.ended("default")
+        yield beside.ended("default")
     finally:
-        scenarios.destroy_default()
+        beside.destroy_default()
 
 
 def test_the_whole_lab(whole: Done) -> None:
@@ -23,10 +25,10 @@ def test_the_whole_lab(whole: Done) -> None:
 
 
 @pytest.mark.parametrize("scenario", SHARING)
-def test_a_node_of_it_is_lost(scenarios: Scenarios, whole: Done, scenario: str) -> None:
+def test_a_node_of_it_is_lost(beside: Beside, whole: Done, scenario: str) -> None:
     if whole.returncode != 0:
         pytest.skip("there is no whole lab to break")
-    done = scenarios.ended(scenario)
+    done = beside.ended(scenario)
     assert done.returncode == 0, failure(done)
 
 
