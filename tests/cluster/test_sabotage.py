@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from .conftest import Lab
 
 pytestmark = [pytest.mark.cluster, pytest.mark.shares]
-# What the story of `make test` has not; molecule's small scenarios run beside it.
-NIGHTLY = [pytest.mark.nightly, pytest.mark.usefixtures("small_scenarios_ahead")]
 IN_THE_STORY = ("selector", "cordon", "registry")
 
 SITE = "--namespace=site"
 POOLS = "--namespace=metallb-system"
+
+
+@pytest.fixture(autouse=True)
+def scenarios_beside(request: pytest.FixtureRequest) -> None:
+    """Molecule's small scenarios run beside what the story of `make test` has not."""
+    if request.node.get_closest_marker("nightly"):
+        request.getfixturevalue("small_scenarios_ahead")
 
 
 def judged(lab: Lab, scenario: str, folder: Path) -> str:
@@ -223,7 +228,8 @@ def test_a_sound_lab_is_called_sound(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", [pytest.param(what, marks=[] if what in IN_THE_STORY else NIGHTLY) for what in SABOTAGE]
+    "what",
+    [pytest.param(what, marks=[] if what in IN_THE_STORY else pytest.mark.nightly) for what in SABOTAGE],
 )
 def test_what_is_broken_is_named(lab: Lab, tmp_path: Path, what: str) -> None:
     sabotage, name = SABOTAGE[what]
@@ -232,7 +238,6 @@ def test_what_is_broken_is_named(lab: Lab, tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_what_was_broken_is_mended(lab: Lab, tmp_path: Path) -> None:
     assert judged(lab, "default", tmp_path) == ""
 
@@ -258,7 +263,6 @@ def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
 
 
 @pytest.mark.nightly
-@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_true_report_is_called_true(lab: Lab, run: Path, tmp_path: Path) -> None:
     assert run.exists()
     assert judged(lab, "drain", tmp_path) == ""
@@ -274,7 +278,6 @@ def test_a_report_with_a_false_count_is_named(lab: Lab, run: Path, tmp_path: Pat
 
 
 @pytest.mark.nightly
-@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     old, new = report["displaced"][0]["uid"], report["replacements"][0]["uid"]
@@ -285,7 +288,6 @@ def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Pa
 
 
 @pytest.mark.nightly
-@pytest.mark.usefixtures("small_scenarios_ahead")
 def test_a_witness_that_always_says_ok_is_named(lab: Lab, tmp_path: Path) -> None:
     """The kernel that refused its requests counted them too."""
     blind = tmp_path / "src"

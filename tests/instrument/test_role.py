@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.nightly
+
 ROOT = Path(__file__).parents[2]
 FACTS: dict[str, Any] = {
     "schema_version": 1,
@@ -229,8 +231,6 @@ WAIT = """
 import sys, time
 from pathlib import Path
 from failover_lab import stop
-
-pytestmark = pytest.mark.nightly
 while stop.processes_of(Path(sys.argv[1]).resolve()):
     time.sleep(0.1)
 """
