@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.quiet_server import QuietServer
 
 from failover_lab import arguments, cli, files, instants, spread, whoami
 from failover_lab.errors import UserError
@@ -402,7 +403,7 @@ def test_check_spread(capsys: pytest.CaptureFixture[str]) -> None:
 
         def log_message(self, *_args: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with QuietServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         base = ["check-spread", "--url", f"http://127.0.0.1:{server.server_port}", "--requests", "4"]
         assert cli.main([*base, "--expect-pods", "site-0,site-1", "--expect-nodes", "lab", "--json"]) == 0

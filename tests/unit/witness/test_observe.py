@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from tests.quiet_server import QuietServer
 
 from failover_lab import cli
 from failover_lab.errors import UserError
@@ -91,7 +92,7 @@ class ApiServer:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
                 self.wfile.flush()
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         configuration = client.Configuration(host=f"http://127.0.0.1:{self.server.server_port}")
