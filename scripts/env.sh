@@ -109,9 +109,9 @@ VIRTUAL_ENV=$(pwd)/$venv $venv/bin/uv pip sync --quiet --require-hashes --no-con
     requirements-bootstrap.lock requirements.lock ||
     fail "uv could not install requirements.lock (its message is above); run it again."
 
-# The package itself is used from the checkout.
+# The package itself is used from the checkout. A program whose locale is missing would end with Ansible's own words.
 purelib=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-printf '%s/src\n' "$(pwd)" >"$purelib/failover_lab.pth"
+printf '%s/src\nimport failover_lab.utf8\n' "$(pwd)" >"$purelib/failover_lab.pth"
 
 # Each of a play's hundred processes would compile what it imports anew where PYTHONDONTWRITEBYTECODE is set, as in many
 # images, or where the user may not write here: a quarter of a setup's time. Of the collections, what Ansible itself

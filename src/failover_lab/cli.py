@@ -9,7 +9,9 @@ from failover_lab import (
     __version__,
     arguments,
     direct,
+    engine_here,
     htpasswd,
+    kernel,
     nodes,
     predict,
     routes,
@@ -39,7 +41,19 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    lab = (htpasswd, subnet, direct, nodes, start_nodes, unjoined, routes, spread, predict)
+    lab = (
+        htpasswd,
+        engine_here,
+        kernel,
+        subnet,
+        direct,
+        nodes,
+        start_nodes,
+        unjoined,
+        routes,
+        spread,
+        predict,
+    )
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (*lab, *hands, *witness):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
@@ -56,6 +58,21 @@ def remedy(environment: Mapping[str, str], words: list[str]) -> str:
     return f"export NO_PROXY={listed} no_proxy={listed}"
 
 
+def handed_on(environment: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """The docker command's own settings, and the proxies that it gives to each container, to nodes too."""
+    folder = environment.get("DOCKER_CONFIG") or Path(environment.get("HOME", "/"), ".docker")
+    path = Path(folder, "config.json")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")).get("proxies") or {}
+        host = environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        found = settings.get(host) or settings.get("default") or {}
+        named = {"https_proxy": "httpsProxy", "all_proxy": "allProxy", "no_proxy": "noProxy"}
+        return path, {name: str(found[key]) for name, key in named.items() if found.get(key)}
+    except (OSError, ValueError, AttributeError):
+        # The docker command itself says what is wrong with it.
+        return path, {}
+
+
 def _given(environment: Mapping[str, str]) -> list[str]:
     """The lists of exceptions that are set."""
     return [environment[name] for name in ("no_proxy", "NO_PROXY") if environment.get(name)]
@@ -80,6 +97,13 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             f"there is a proxy, and NO_PROXY does not name {' and '.join(lacking)}, which only this machine "
             f"can reach: {remedy(os.environ, lacking)}"
+        )
+    path, proxies = handed_on(os.environ)
+    if lacking := missing(proxies, network):
+        listed = ",".join(_entries(proxies.get("no_proxy", "")) + lacking)
+        raise UserError(
+            f"{path} hands a proxy to every container, the nodes among them, and its noProxy does not name "
+            f'{" and ".join(lacking)}, which no proxy can reach: have it say "noProxy": "{listed}"'
         )
     print("direct")
     return 0

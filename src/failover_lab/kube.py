@@ -6,19 +6,20 @@ The client's own classes for them take a second of processor time to import; mos
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kubernetes.client import ApiClient
     from urllib3.exceptions import HTTPError
 
 Object = dict[str, Any]
 
 _REQUEST_TIMEOUT_S = 10.0
+_WIDTH = 200
 
 
 class RefusedError(Exception):
@@ -32,6 +33,12 @@ class RefusedError(Exception):
         """The status, and the API server's own words."""
         super().__init__(message)
         self.status = status
+
+
+def _usual() -> str | None:
+    """The files of KUBECONFIG, without those that kubectl passes over: missing or empty ones."""
+    paths = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
+    return os.pathsep.join(p for p in paths if not Path(p).is_file() or Path(p).stat().st_size) or None
 
 
 def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
@@ -49,7 +56,7 @@ def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
 
     try:
         return config.new_client_from_config(
-            config_file=None if kubeconfig is None else str(kubeconfig), context=context
+            config_file=_usual() if kubeconfig is None else str(kubeconfig), context=context
         )
     except (config.ConfigException, OSError) as error:
         raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
@@ -122,7 +129,10 @@ class Api:
             raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error
         except HTTPError as error:
             raise RefusedError(0, _silence(error)) from error
-        found: Object = json.loads(answer.data)
+        try:
+            found: Object = json.loads(answer.data)
+        except ValueError as error:
+            raise RefusedError(0, "what answers is no API server") from error
         return found
 
 
@@ -132,7 +142,10 @@ def _silence(error: HTTPError) -> str:
 
     if isinstance(error, MaxRetryError) and (proxy := getattr(error.pool, "proxy", None)):
         return f"no answer through the proxy {proxy.host}: is {error.pool.host} to be in NO_PROXY?"
-    return f"no answer ({type(error).__name__})"
+    # What it comes down to: a certificate, a name, a connection.
+    reason = getattr(error, "reason", None) or error
+    words = " ".join(str(reason).split())
+    return f"no answer ({type(reason).__name__}: {words[:_WIDTH]})"
 
 
 def _words(body: str | bytes | None) -> str:

@@ -6,6 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import policy_routes
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROUTES = Path("/proc/net/route")
+# Those that minikube tries, in its order, where nobody asks for one.
+_MINIKUBES = tuple(ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in range(49, 255, 9))
 
 
 def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
@@ -41,12 +44,44 @@ def conflict(
     return next(((name, network) for name, network in routes if network.overlaps(wanted)), None)
 
 
+def chosen() -> ipaddress.IPv4Network:
+    """The network that minikube would take by itself.
+
+    Raises:
+        UserError: this machine would not find it there.
+    """
+    try:
+        main = parse_routes(ROUTES.read_text(encoding="ascii"))
+    except OSError:
+        return _MINIKUBES[0]
+    rules, routes = policy_routes.rules(), policy_routes.routes()
+    free = [network for network in _MINIKUBES if not conflict(network, main)]
+    good = [network for network in free if not policy_routes.captured(network, rules, routes)]
+    if not free or free[0] in good:
+        return free[0] if free else _MINIKUBES[0]
+    raise UserError(
+        f"minikube would take {free[0]}, which {_elsewhere(free[0], rules, routes)}. "
+        + (f"Set cluster_subnet={good[0]}" if good else "Set cluster_subnet to a network that is not")
+    )
+
+
+def _elsewhere(
+    network: ipaddress.IPv4Network, rules: list[policy_routes.Object], routes: list[policy_routes.Object]
+) -> str:
+    """Where another table sends it, as the rest of a sentence; empty if none does."""
+    found = policy_routes.captured(network, rules, routes)
+    return f"table {found[0]} of this machine's routes sends through {found[1]} (`ip rule`)" if found else ""
+
+
 def run(options: argparse.Namespace) -> int:
     """Say that the network is free.
 
     Raises:
         UserError: it is no network of a usable size, not private, or in use.
     """
+    if not options.wanted:
+        print(chosen())
+        return 0
     try:
         wanted = ipaddress.IPv4Network(options.wanted)
     except ValueError as error:
@@ -66,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
             f"cluster_subnet {wanted} is taken: this machine routes {found[1]} through {found[0]}. "
             "Choose another one, or leave cluster_subnet unset and a free one is found"
         )
+    if away := _elsewhere(wanted, policy_routes.rules(), policy_routes.routes()):
+        raise UserError(f"cluster_subnet {wanted} is not to be had: {away}. Choose another one")
     print("free")
     return 0
 
@@ -73,5 +110,5 @@ def run(options: argparse.Namespace) -> int:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this subcommand."""
     parser = commands.add_parser("subnet", help="check that a network for the lab is free")
-    parser.add_argument("--wanted", required=True, metavar="CIDR")
+    parser.add_argument("--wanted", required=True, metavar="CIDR", help="empty: the one that minikube takes")
     parser.set_defaults(run=run)

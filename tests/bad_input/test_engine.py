@@ -135,7 +135,11 @@ def test_no_docker_command_at_all(run_role: Role, tmp_path: Path) -> None:
     ("system", "distribution", "words"),
     [
         ("Linux", "Fedora", ["this role installs one only on Debian and Ubuntu", "Install Docker"]),
-        ("Darwin", "MacOSX", ["on MacOSX this role neither installs nor starts one", "Start Docker Desktop"]),
+        (
+            "Darwin",
+            "MacOSX",
+            ["on MacOSX this role neither installs nor starts one", "Run the lab in a Linux machine"],
+        ),
     ],
 )
 def test_missing_where_none_is_installed(

@@ -65,6 +65,31 @@ def test_a_collection_is_out_of_range(play: Runner, only_the_plugin: Path, tmp_p
     played.refused("This environment has collection kubernetes.core 5.9.9 instead of >=6.2.0,<7.0.0: run ")
 
 
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (["-b"], {}),
+        (["-e", "ansible_become=true"], {}),
+        ([], {"ANSIBLE_BECOME": "true"}),
+    ],
+    ids=str,
+)
+def test_everything_as_root(
+    play: Runner, only_the_plugin: Path, options: list[str], environment: dict[str, str]
+) -> None:
+    played = play(str(only_the_plugin), *options, **environment)
+    played.refused("-b, ANSIBLE_BECOME", "ansible_become in an inventory", "--ask-become-pass")
+
+
+def test_a_home_that_is_none(play: Runner, only_the_plugin: Path) -> None:
+    play(str(only_the_plugin), HOME="").refused("HOME is not set", "export HOME=/home/YOU")
+
+
+def test_a_locale_that_is_missing(play: Runner, only_the_plugin: Path) -> None:
+    played = play(str(only_the_plugin), LC_ALL="xx_YY.UTF-8")
+    assert played.returncode == 0, played.output
+
+
 def test_a_python_module_is_missing(play: Runner, only_the_plugin: Path, tmp_path: Path) -> None:
     # Python runs sitecustomize before anything else: here it makes the interpreter deny one module.
     (tmp_path / "sitecustomize.py").write_text(

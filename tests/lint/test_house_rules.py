@@ -59,6 +59,35 @@ def test_every_role_is_explained(role: Path) -> None:
     assert (role / "meta" / "main.yml").is_file()
 
 
+# Their requests know no time-out: failover_lab.lab.k8s and k8s_info run them in bounded time.
+UNBOUNDED = re.compile(r"^\s*kubernetes\.core\.\w+:", re.MULTILINE)
+
+
+def test_no_role_waits_for_an_api_server_for_ever() -> None:
+    found = [
+        f"{path.relative_to(REPO)}: {found[0].strip()}"
+        for folder in ("roles", "playbooks")
+        for path in (REPO / folder).rglob("*.yml")
+        for found in UNBOUNDED.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+    assert UNBOUNDED.search("- name: Ask\n  kubernetes.core.k8s_info:\n"), "the search finds them"
+
+
+def test_every_text_has_the_line_ends_that_shells_take() -> None:
+    """Whatever core.autocrlf says."""
+    names = [str(path.relative_to(REPO)) for path in tracked()]
+    done = subprocess.run(
+        ["git", "check-attr", "--stdin", "eol"],
+        cwd=REPO,
+        input="\n".join(names),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {line.rpartition(": ")[2] for line in done.stdout.splitlines()} == {"lf"}
+
+
 def test_the_search_for_forbidden_words_finds_them() -> None:
     for host in HOSTS:
         assert FORBIDDEN.search(f"see https://files.{host}/x")

@@ -66,8 +66,8 @@ def templates() -> list[Path]:
 def tasks(value: Any) -> Iterator[dict[str, Any]]:
     """All tasks below a value, however deep, that apply something."""
     if isinstance(value, dict):
-        if "definition" in value.get("kubernetes.core.k8s", {}):
-            yield value["kubernetes.core.k8s"]
+        if "definition" in (value.get("failover_lab.lab.k8s") or {}):
+            yield value["failover_lab.lab.k8s"]
         value = list(value.values())
     if isinstance(value, list):
         for item in value:

@@ -31,6 +31,8 @@ ABOUT_FILE = "probe.json"
 # Whoever waits for a steady state waits this much longer at most.
 _STATUS_EVERY_S = 0.2
 _SPARE_FILES = 64
+_REUSED_CONNECTIONS = 10
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 3.0, 5.0
 _DURATION_S = 60.0
 
 
@@ -53,11 +55,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--reused-rate", type=rates, metavar="N", help="requests/s over all reused connections"
     )
-    parser.add_argument("--reused-connections", type=arguments.whole(1, 1000), default=10, metavar="N")
+    parser.add_argument(
+        "--reused-connections", type=arguments.whole(1, 1000), default=_REUSED_CONNECTIONS, metavar="N"
+    )
     parser.add_argument("--duration", type=seconds, metavar="S", help="at least so long")
     parser.add_argument("--max-duration", type=seconds, metavar="S", help="never longer than this")
-    parser.add_argument("--connect-timeout", type=arguments.number(0.05, 120, " s"), default=3.0, metavar="S")
-    parser.add_argument("--read-timeout", type=arguments.number(0.05, 120, " s"), default=5.0, metavar="S")
+    timeouts = arguments.number(0.05, 120, " s")
+    parser.add_argument("--connect-timeout", type=timeouts, default=_CONNECT_TIMEOUT_S, metavar="S")
+    parser.add_argument("--read-timeout", type=timeouts, default=_READ_TIMEOUT_S, metavar="S")
     parser.add_argument(
         "--source-ports",
         choices=("cycle", "system"),
@@ -77,6 +82,33 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="a line every S seconds",
     )
     parser.set_defaults(run=run)
+
+    checking = commands.add_parser(
+        "open-files", help="check that a probe may open as many sockets as it can need"
+    )
+    checking.add_argument("--rate", type=rates, default=200.0, metavar="N", help="requests/s (default 200)")
+    checking.add_argument("--connections", choices=("new", "reused", "both"), default="both")
+    checking.set_defaults(
+        run=check_open_files,
+        url=None,
+        duration=None,
+        max_duration=None,
+        reused_rate=None,
+        reused_connections=_REUSED_CONNECTIONS,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+    )
+
+
+def check_open_files(options: argparse.Namespace) -> int:
+    """Say that there is room for them, before anything else is done.
+
+    Raises:
+        UserError: there is not.
+    """
+    allow_open_files(settings_from(options))
+    print("enough")
+    return 0
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -137,8 +169,8 @@ def allow_open_files(settings: Settings) -> None:
     allowed = needed if hard == resource.RLIM_INFINITY else hard
     if allowed < needed:
         raise UserError(
-            f"an outage would leave {needed} sockets open, and {hard} are allowed; lower --rate or the "
-            "time-outs, or raise `ulimit -Hn`"
+            f"an outage would leave {needed} sockets open, and {hard} are allowed: use a shell whose `ulimit "
+            f"-Hn` is {needed} or more, or ask for fewer requests a second"
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import api_server as api
 from tests.proxy import proxy_before
 
 from failover_lab.errors import UserError
@@ -84,12 +85,12 @@ def test_what_is_sent(kubeconfig: Path, method: str, body: Any, kind: str) -> No
 
 
 def test_a_refusal_in_the_api_servers_words(kubeconfig: Path) -> None:
-    api = Api("lab", kubeconfig)
+    there = Api("lab", kubeconfig)
     with pytest.raises(RefusedError, match=r"^the budget says no$") as refused:
-        api.request("post", "/no", {})
+        there.request("post", "/no", {})
     assert refused.value.status == 429
     with pytest.raises(RefusedError, match="Too Many Requests"):
-        api.request("get", "/no/words")
+        there.request("get", "/no/words")
 
 
 def test_no_answer(tmp_path: Path, kubeconfig: Path) -> None:
@@ -109,6 +110,38 @@ def test_a_proxy_in_between_is_named(kubeconfig: Path, monkeypatch: pytest.Monke
     ):
         Api("lab", kubeconfig).request("get", "/version")
     assert set(company.asked) == {"192.0.2.1"}
+
+
+def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
+    _, stranger = api.certificate(tmp_path / "stranger")
+    with api.api_server(tmp_path / "tls") as server:
+        path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, stranger))
+        with pytest.raises(RefusedError, match=r"SSLError.*certificate verify failed"):
+            Api("lab", path).request("get", "/version")
+
+
+def test_a_server_of_another_kind(tmp_path: Path) -> None:
+    with api.api_server(tmp_path / "tls", "web") as server:
+        path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))
+        with pytest.raises(RefusedError, match="what answers is no API server"):
+            Api("lab", path).request("get", "/version")
+
+
+@pytest.mark.parametrize("behaviour", ["mute", "silent"])
+def test_a_server_that_never_answers(tmp_path: Path, behaviour: str) -> None:
+    with api.api_server(tmp_path / "tls", behaviour) as server:
+        path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))
+        with pytest.raises(RefusedError, match="no answer"):
+            Api("lab", path, timeout_s=0.2).request("get", "/version")
+
+
+def test_the_usual_files_as_kubectl_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", ":gone:empty:config")
+    with api.api_server(tmp_path / "tls") as server:
+        api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca)
+        assert Api("lab", None).request("get", "/version") == api.VERSION
 
 
 LAB = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +84,60 @@ def test_the_remedy_keeps_what_either_spelling_names(no_proxy: str, shouted: str
 def test_no_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["direct", "--network=a/24"]) == 2
     assert "a/24 is no IPv4 network" in capsys.readouterr().err
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The docker command's own settings, where nothing else says anything of proxies."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path / "config.json"
+
+
+HANDED_ON = {"httpProxy": "http://proxy.example:3128", "httpsProxy": "http://proxy.example:3128"}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "words"),
+    [
+        ({"default": HANDED_ON}, '"noProxy": "127.0.0.1,192.168.49.0/24"'),
+        (
+            {"default": HANDED_ON | {"noProxy": "example.org"}},
+            '"noProxy": "example.org,127.0.0.1,192.168.49.0/24"',
+        ),
+        ({"unix:///var/run/docker.sock": HANDED_ON}, "hands a proxy to every container"),
+    ],
+)
+def test_a_proxy_that_the_docker_command_hands_on(
+    docker: Path, capsys: pytest.CaptureFixture[str], proxies: dict[str, Any], words: str
+) -> None:
+    docker.write_text(json.dumps({"proxies": proxies}))
+    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert str(docker) in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"auths": {}}',
+        '{"proxies": {"default": {"ftpProxy": "http://proxy.example"}}}',
+        json.dumps({"proxies": {"default": HANDED_ON | {"noProxy": "127.0.0.0/8,192.168.0.0/16"}}}),
+        json.dumps({"proxies": {"tcp://other:2375": HANDED_ON}}),
+    ],
+)
+def test_one_that_it_does_not(docker: Path, content: str) -> None:
+    docker.write_text(content)
+    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+
+
+def test_without_settings_of_its_own(docker: Path) -> None:
+    assert not docker.exists()
+    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0

@@ -12,7 +12,7 @@ import kubernetes
 import pytest
 import urllib3
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.module_utils import cluster
+from ansible_collections.failover_lab.lab.plugins.module_utils import cluster, reaching
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
 from tests.proxy import proxy_before
 
@@ -270,13 +270,13 @@ def test_what_is_absent(server: Server, run: Run, known: dict[str, Object | int]
 
 def test_one_sentence_where_the_cluster_does_not_grant_it(server: Server, run: Run) -> None:
     server.known = {f"{APPS}/site": 403}
-    assert run()["msg"] == "The cluster lab refused: 403 Forbidden: no, 403."
+    assert run()["msg"].startswith("The cluster lab refused: 403 Forbidden: no, 403. The user of the con")
     assert run("nope")["msg"].startswith("There is no kubectl context nope: run `ansible-playbook setup.yml ")
 
 
 @pytest.mark.parametrize("body", [None, "", "plain words", b"[]", b"{}"])
 def test_a_refusal_without_words(body: str | bytes | None) -> None:
-    assert cluster.said_in(body) == ""
+    assert reaching.said_in(body) == ""
 
 
 def test_one_sentence_where_the_cluster_does_not_answer(
@@ -286,7 +286,9 @@ def test_one_sentence_where_the_cluster_does_not_answer(
         raise urllib3.exceptions.ProtocolError("silence")
 
     monkeypatch.setattr(cluster.Cluster, "deployment", silence)
-    assert run()["msg"].startswith("The cluster lab does not answer: run `ansible-playbook setup.yml")
+    said = run()["msg"]
+    assert said.startswith("The cluster lab does not answer (its host ends the connection without an answer)")
+    assert "run `ansible-playbook setup.yml" in said
 
 
 def test_one_sentence_without_the_client(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,5 +301,5 @@ def test_a_proxy_in_between_is_named(run: Run, kubeconfig: Path, monkeypatch: py
     with proxy_before(kubeconfig, "192.0.2.1", monkeypatch) as company:
         said = run()["msg"]
     assert set(company.asked) == {"192.0.2.1"}
-    assert said.startswith("The cluster lab was asked through the proxy 127.0.0.1, and did not answer")
-    assert said.endswith("can reach 192.0.2.1, add it to NO_PROXY and no_proxy.")
+    assert said.startswith("The cluster lab does not answer: a proxy was asked for it, 127.0.0.1.")
+    assert "can reach 192.0.2.1, add its network to NO_PROXY and no_proxy, then this again" in said

@@ -97,3 +97,28 @@ def test_collections_missing_and_out_of_range(tmp_path: Path) -> None:
     assert missing[1].startswith("collection kubernetes.core ")
     assert missing[1].endswith(" instead of >=99.0.0")
     assert len(missing) == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "HOME is not set"),
+        ({"HOME": ""}, "HOME is not set"),
+        ({"HOME": "somewhere"}, "HOME=somewhere is no absolute path"),
+        ({"HOME": "/nonexistent"}, "HOME=/nonexistent is no folder"),
+        ({"HOME": "/home/a user"}, "HOME=/home/a user has a blank in it"),
+        ({"HOME": "/", "XDG_STATE_HOME": "state"}, "XDG_STATE_HOME=state is no absolute path"),
+        ({"HOME": "/", "XDG_CACHE_HOME": "/a\tb"}, "XDG_CACHE_HOME=/a\tb has a blank in it"),
+    ],
+)
+def test_folders_that_cannot_be_meant(environment: dict[str, str], said: str) -> None:
+    assert (requirements.homeless(environment) or "").startswith(said)
+
+
+def test_a_home_to_which_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write everywhere, so the system is asked in its place."""
+    monkeypatch.setattr(requirements.os, "access", lambda *_: False)
+    home = {"HOME": str(tmp_path)}
+    assert f"written to HOME={tmp_path}" in (requirements.homeless(home) or "")
+    elsewhere = {f"XDG_{kind}_HOME": "/elsewhere" for kind in ("CACHE", "DATA", "STATE")}
+    assert requirements.homeless(home | elsewhere) is None

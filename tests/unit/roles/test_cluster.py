@@ -49,11 +49,14 @@ def test_one_that_is_made_goes_by_the_settings_of_today(*, whole: bool, known: b
 def test_the_nodes_that_are_there_are_not_counted_twice() -> None:
     names = ["/lab", "/lab-m02", "/lab-m03", "/lab-more", "/other", "/other-m02"]
     there = {"containers": [{"Names": [name]} for name in names]}
-    wanted = templated(
-        "cluster",
-        "{{ __cluster_inotify_wanted }}",
-        cluster_profile="lab",
-        cluster_nodes=4,
-        __cluster_nodes_here=there,
-    )
-    assert int(wanted) == 17 * (3 + 4) + 16
+    # What others hold counts where it is more than that.
+    for held, expected in ((40, 17 * (3 + 4) + 16), (500, 500)):
+        wanted = templated(
+            "cluster",
+            "{{ __cluster_inotify_wanted }}",
+            cluster_profile="lab",
+            cluster_nodes=4,
+            __cluster_nodes_here=there,
+            __cluster_judged={"stdout": json.dumps({"limit": 128, "held": 9, "wanted": held})},
+        )
+        assert int(wanted) == expected

@@ -100,7 +100,10 @@ def test_more_sockets_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     plan = engine.Settings(arguments.target(URL), 20_000.0, 0.0, 1, 3.0, 5.0)
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
-    with pytest.raises(UserError, match=r"160065 sockets open, and 4096 are allowed; lower --rate"):
+    with pytest.raises(
+        UserError,
+        match=r"160065 sockets open, and 4096 are allowed: use a shell whose `ulimit -Hn` is 160065 or more",
+    ):
         command.allow_open_files(plan)
     raised: list[Any] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, resource.RLIM_INFINITY))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,44 @@ def missing_collections(requirements_file: Path) -> list[str]:
     return lacks
 
 
+def homeless(environment: Mapping[str, str]) -> str | None:
+    """What is wrong with the folders of the user that runs this, and the remedy; None if nothing is.
+
+    Args:
+        environment: The variables by which programs know them.
+    """
+    home = environment.get("HOME", "")
+    if not home:
+        return (
+            "HOME is not set, and all that the lab keeps is below it: export HOME=/home/YOU, then this again"
+        )
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        path = environment.get(name, "")
+        if path and not Path(path).is_absolute():
+            return f"{name}={path} is no absolute path, and each program would take it for another: give one"
+        if re.search(r"\s", path):
+            return (
+                f"{name}={path} has a blank in it, which not all of the programs that the lab calls can "
+                "take: export one without"
+            )
+    if not Path(home).is_dir():
+        return f"HOME={home} is no folder: make it, or export another HOME"
+    own = all(environment.get(f"XDG_{kind}_HOME") for kind in ("CACHE", "DATA", "STATE"))
+    if not own and not os.access(home, os.W_OK | os.X_OK):
+        return (
+            f"nothing can be written to HOME={home}: export another HOME, or XDG_CACHE_HOME, XDG_DATA_HOME "
+            "and XDG_STATE_HOME"
+        )
+    return None
+
+
+BECOME = (
+    "This play was told to become another user for all that it does (-b, ANSIBLE_BECOME, become in "
+    "ansible.cfg, or ansible_become in an inventory), and its files would be root's: leave that out. What "
+    "needs root asks for it by itself; --ask-become-pass has the password asked for."
+)
+
+
 class ActionModule(ActionBase):
     """Say in one sentence what the environment of this play lacks."""
 
@@ -141,6 +181,11 @@ class ActionModule(ActionBase):
         result["changed"] = False
         if self._task.args:
             return result | {"failed": True, "msg": "requirements takes no arguments"}
+        # Here is what command line, environment, configuration and inventory come to.
+        if getattr(self._connection, "become", None):
+            return result | {"failed": True, "msg": BECOME}
+        if trouble := homeless(os.environ):
+            return result | {"failed": True, "msg": f"{trouble}."}
         lacks, remedy = missing_python(), USE_MAKE
         if not lacks:
             lacks, remedy = missing_collections(REQUIREMENTS_FILE), USE_GALAXY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What plugins/module_utils/cluster.py opens a cluster with."""
+    """What plugins/module_utils/reaching.py opens a cluster with."""
 
     DOCUMENTATION = r"""
 options:
@@ -15,4 +15,11 @@ options:
   kubeconfig:
     description: The kubeconfig that holds O(context). By default the usual one.
     type: path
+  provider:
+    description:
+      - Whose cluster it is, as the setting C(cluster_provider) says. What is told of one that does not answer
+        hangs on it, and nothing else. The lab can start its own (V(minikube)), and no other (V(existing)).
+    type: str
+    choices: [minikube, existing]
+    default: minikube
 """

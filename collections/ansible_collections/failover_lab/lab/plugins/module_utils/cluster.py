@@ -7,6 +7,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,6 +85,7 @@ class Cluster:
 
     ``kubernetes.client.ApiException``: the API server said no.
     ``urllib3.exceptions.HTTPError``: it did not answer.
+    ``json.JSONDecodeError``: something else answered.
     """
 
     def __init__(self, context: str, kubeconfig: str | None) -> None:
@@ -90,8 +93,9 @@ class Cluster:
 
         Raises:
             kubernetes.config.ConfigException: there is no such context or file.
+            reaching.UnreachableError: the context cannot be opened for another reason.
         """
-        client = kubernetes.config.new_client_from_config(config_file=kubeconfig, context=context)
+        client = self._api = reaching.client_of(context, kubeconfig)
         # Plain requests: the client's model of the whole API takes a second to import, in every module anew.
         self._client = DynamicClient(client, discoverer=lambda *_: None)
 
@@ -184,6 +188,15 @@ class Cluster:
         """The Lease by which a node says that it is alive, if there is one."""
         return self._found(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}")
 
+    def answers(self) -> str:
+        """The version, asked for once: a silence is known after one time-out and not after four."""
+        pools = self._api.rest_client.pool_manager.connection_pool_kw
+        pools["retries"] = 0
+        try:
+            return self.version()
+        finally:
+            del pools["retries"]
+
     def version(self) -> str:
         """The API server's version."""
         return str(self._get("/version/")["gitVersion"])
@@ -201,45 +214,19 @@ class Cluster:
         ]
 
 
-def said_in(body: str | bytes | None) -> str:
-    """The API server's own words in the body of its refusal, as the end of a sentence."""
-    try:
-        message = json.loads(body or "")["message"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return f": {message}"
-
-
-def silence(context: str, error: urllib3.exceptions.HTTPError) -> str:
-    """What to do about an API server that did not answer."""
-    given_up = urllib3.exceptions.MaxRetryError
-    if isinstance(error, given_up) and (proxy := getattr(error.pool, "proxy", None)):
-        return (
-            f"The cluster {context} was asked through the proxy {proxy.host}, and did not answer: "
-            f"where only this machine can reach {error.pool.host}, add it to NO_PROXY and no_proxy."
-        )
-    return (
-        f"The cluster {context} does not answer: "
-        f"run `ansible-playbook setup.yml -e lab_profile={context}`, "
-        f"which starts it again. ({type(error).__name__})"
-    )
-
-
 def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> Object:
     """Do the work; what the cluster does not grant ends the module with one sentence that names a remedy."""
     if kubernetes is None:
         module.fail_json(msg="The Python package kubernetes is missing: run `make env`.", exception=MISSING)
+    provider = str(module.params.get("provider", "minikube"))
     try:
         return work()
-    except kubernetes.config.ConfigException:
-        module.fail_json(
-            msg=f"There is no kubectl context {context}: "
-            f"run `ansible-playbook setup.yml -e lab_profile={context}` first."
-        )
+    except kubernetes.config.ConfigException as error:
+        module.fail_json(msg=reaching.no_context(context, provider, error))
+    except reaching.UnreachableError as error:
+        module.fail_json(msg=str(error))
     except kubernetes.client.ApiException as error:
-        module.fail_json(
-            msg=f"The cluster {context} refused: {error.status} {error.reason}{said_in(error.body)}."
-        )
-    except urllib3.exceptions.HTTPError as error:
-        module.fail_json(msg=silence(context, error))
+        module.fail_json(msg=reaching.refusal(context, provider, error))
+    except (urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
+        module.fail_json(msg=reaching.silence(context, provider, error))
     return {}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from fractions import Fraction
 
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object, is_schedulable, of
+from ansible_collections.failover_lab.lab.plugins.module_utils.quantity import amount
 
 HOSTNAME = "kubernetes.io/hostname"
 ENDED = ("Succeeded", "Failed")
-_UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def name_of(thing: Object) -> str:
@@ -18,28 +16,16 @@ def name_of(thing: Object) -> str:
     return str(thing["metadata"]["name"])
 
 
-def amount(quantity: Any) -> float:  # noqa: ANN401 - strings and numbers both occur
-    """A quantity of the API as a number: cores, bytes or pieces.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = re.fullmatch(r"([0-9.]+)(m|k|M|G|T|Ki|Mi|Gi|Ti)?", str(quantity))
-    if not match:
-        raise ValueError(f"{quantity!r} is no quantity")
-    return float(match[1]) * _UNITS[match[2] or ""]
-
-
-def requests_of(pod: Object) -> dict[str, float]:
+def requests_of(pod: Object) -> dict[str, Fraction]:
     """What the scheduler sets aside for a pod: cores, bytes, and one place."""
-    total = {"cpu": 0.0, "memory": 0.0, "pods": 1.0}
+    total = {"cpu": Fraction(0), "memory": Fraction(0), "pods": Fraction(1)}
     for container in of(pod, "spec", "containers", default=[]):
         for resource in ("cpu", "memory"):
             total[resource] += amount(of(container, "resources", "requests", resource, default="0"))
     return total
 
 
-def free_on(node: Object, pods: list[Object]) -> dict[str, float]:
+def free_on(node: Object, pods: list[Object]) -> dict[str, Fraction]:
     """What is left on a node: cores, bytes and places."""
     free = {
         resource: amount(of(node, "status", "allocatable", resource, default="0"))

@@ -58,7 +58,7 @@ missing:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -138,8 +138,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "nodes": {"type": "int", "default": 1},
             "workloads": {"type": "list", "elements": "str", "default": []},
             "timeout_s": {"type": "int", "default": 180},

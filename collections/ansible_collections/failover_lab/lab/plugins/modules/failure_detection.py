@@ -101,6 +101,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     guarded,
@@ -426,8 +427,7 @@ def main() -> None:
     names = ("lease_s", "status_frequency_s", "report_frequency_s", "monitor_period_s", "grace_s")
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "state": {"type": "str", "choices": ["set", "read"], "default": "set"},
             "settings": {"type": "dict", "options": dict.fromkeys(names, seconds)},
             "timeout_s": {"type": "int", "default": 120},

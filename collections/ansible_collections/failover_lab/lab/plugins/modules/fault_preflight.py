@@ -153,7 +153,7 @@ overridden:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import engine, timings
+from ansible_collections.failover_lab.lab.plugins.module_utils import engine, reaching, timings
 from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
 from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer, internal_address
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
@@ -230,8 +230,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},

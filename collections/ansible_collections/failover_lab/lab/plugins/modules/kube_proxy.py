@@ -57,6 +57,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     guarded,
@@ -200,8 +201,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "min_sync_ms": {"type": "int"},
             "timeout_s": {"type": "int", "default": 120},
         },

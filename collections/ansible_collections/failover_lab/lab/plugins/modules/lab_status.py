@@ -70,7 +70,7 @@ leftovers:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import engine, journal
+from ansible_collections.failover_lab.lab.plugins.module_utils import engine, journal, reaching
 from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
 from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
@@ -141,7 +141,7 @@ def running_line(found: Object) -> str:
 def look(wanted: Object) -> Object:
     """Put the screen together."""
     cluster = Cluster(wanted["context"], wanted["kubeconfig"])
-    namespace = wanted["namespace"]
+    version, namespace = cluster.answers(), wanted["namespace"]
     nodes = cluster.nodes()
     deployment = cluster.deployment(namespace, wanted["deployment"])
     service = cluster.service(namespace, wanted["service"])
@@ -149,7 +149,7 @@ def look(wanted: Object) -> Object:
     width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
     leftovers = leftovers_of(nodes, found, engine.by_name(wanted["engine"]))
-    lines = [f"{wanted['context']}: Kubernetes {cluster.version()}, {len(nodes)} nodes"]
+    lines = [f"{wanted['context']}: Kubernetes {version}, {len(nodes)} nodes"]
     lines += [node_line(node, snapshot, width) for node in nodes]
     if deployment and service:
         ready = of(deployment, "status", "readyReplicas", default=0)
@@ -174,8 +174,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},

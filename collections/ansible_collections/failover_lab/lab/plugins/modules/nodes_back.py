@@ -67,7 +67,7 @@ import time
 from datetime import datetime
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -166,8 +166,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "nodes": {
                 "type": "list",
                 "elements": "dict",

@@ -81,7 +81,7 @@ skew:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Cluster,
     Object,
@@ -299,8 +299,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},

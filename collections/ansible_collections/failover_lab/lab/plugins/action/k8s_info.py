@@ -1,0 +1,9 @@
+"""The action plugin ``failover_lab.lab.k8s_info``, documented in plugins/modules/k8s_info.py."""
+
+from __future__ import annotations
+
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import bounded
+
+
+class ActionModule(bounded.ActionModule):
+    """``kubernetes.core.k8s_info`` in bounded time."""

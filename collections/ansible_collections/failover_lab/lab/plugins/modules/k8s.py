@@ -1,0 +1,46 @@
+"""Documentation of the action plugin ``failover_lab.lab.k8s``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: k8s
+short_description: Do what M(kubernetes.core.k8s) does, in bounded time, and name what bars the way
+version_added: 0.1.0
+author:
+  - The failover-lab authors
+description:
+  - Takes what M(kubernetes.core.k8s) takes, and hands it on. The requests of that one know no time-out.
+    Here it is ended after O(requests_s), and what it waits for by itself (C(wait), C(wait_timeout)) is added.
+  - Where it fails, M(failover_lab.lab.cluster_answers) is asked why; what that finds is the message.
+options:
+  requests_s:
+    description: How long all requests together may take, in seconds.
+    type: float
+    default: 60.0
+  provider:
+    description: As M(failover_lab.lab.cluster_answers) takes it.
+    type: str
+    choices: [minikube, existing]
+    default: minikube
+attributes:
+  check_mode:
+    support: full
+    description: As M(kubernetes.core.k8s) has it.
+"""
+
+EXAMPLES = r"""
+- name: A label for a node
+  failover_lab.lab.k8s:
+    context: failover-lab
+    state: patched
+    kind: Node
+    name: failover-lab-m02
+    definition: {metadata: {labels: {example.org/room: north}}}
+"""
+
+RETURN = r"""
+msg:
+  description: What failed, and what to do.
+  type: str
+  returned: on failure
+"""

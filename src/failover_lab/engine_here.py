@@ -1,0 +1,177 @@
+"""``engine-here``: what the container engine says of itself, and whether it can carry a lab on this machine.
+
+The docker command is asked, not the socket: it alone knows the user's contexts and DOCKER_HOST, as minikube
+will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+Object = dict[str, Any]
+
+INFO_TIMEOUT_S = 30.0
+_DETAIL_TIMEOUT_S = 10.0
+_OWN = "use the Docker of this machine itself (`unset DOCKER_HOST`, `docker context use default`)"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What an engine tells.
+
+    Attributes:
+        info: of ``docker info``.
+        components: the names of what ``docker version`` lists of the server.
+        gateways: the addresses that its machine has on the bridge of its default network.
+    """
+
+    info: Object
+    components: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine is called, and which kernel it runs."""
+
+    name: str
+    kernel: str
+
+    def has(self, address: str) -> bool:
+        """Whether an address is one of its own, in the network namespace of this process."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return False
+        return True
+
+
+def unfit(engine: Engine, machine: Machine) -> str:
+    """Why a lab cannot be carried by it, with a remedy; empty if nothing is known against it.
+
+    That it is too old, rootless, or for Windows is told elsewhere.
+    """
+    return next(_objections(engine, machine), "")
+
+
+def _objections(engine: Engine, machine: Machine) -> Iterator[str]:
+    """What speaks against it, the surest first."""
+    info = engine.info
+    root, name = str(info.get("DockerRootDir") or ""), str(info.get("Name") or "")
+    kernel = str(info.get("KernelVersion") or "")
+    if any(part.startswith("Podman") for part in engine.components) or root.endswith("/containers/storage"):
+        yield f"What answers as Docker is Podman, which cannot run these nodes: {_OWN}, or install it."
+    if info.get("OSType", "linux") != "linux" or "name=rootless" in (info.get("SecurityOptions") or []):
+        return
+    if root.startswith("/var/snap/"):
+        yield (
+            "This Docker is snap's, which sees neither hidden folders nor those outside of the home "
+            "directory: `sudo snap remove docker`, and install the package docker.io or docker-ce."
+        )
+    if info.get("OperatingSystem") == "Docker Desktop":
+        yield (
+            "Docker Desktop keeps its containers in a virtual machine, and this machine has no way to the "
+            "lab's addresses there: install Docker Engine (docker.io or docker-ce) beside it and `docker "
+            "context use default`; on macOS and Windows, run the lab in a Linux machine."
+        )
+    if kernel and kernel != machine.kernel:
+        yield (
+            f"The engine is not on this machine but on {name or 'another one'} "
+            f"({info.get('OperatingSystem')}, kernel {kernel}; here it is {machine.kernel}), as Colima, Lima "
+            "and others have it, and the lab's addresses can be reached only there: run the lab there, or "
+            f"{_OWN}."
+        )
+    foreign = [address for address in engine.gateways if not machine.has(address)]
+    if foreign:
+        yield (
+            f"The engine's network is not this machine's: {foreign[0]}, its own address on it, is not one of "
+            "those here. Where this is a container with the engine's socket in it, run the lab outside of "
+            f"it, or give it --network=host; else {_OWN}."
+        )
+    if name and name != machine.name:
+        yield (
+            f"The engine is that of {name}, and this machine is {machine.name}: the lab's addresses can be "
+            f"reached only there. After `minikube docker-env`, `unset DOCKER_HOST`; else {_OWN}."
+        )
+
+
+def _docker(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Ask the docker command; status 124 where it says nothing for so long, as ``timeout`` has it."""
+    try:
+        return subprocess.run(
+            ["docker", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 124, "", "")
+    except OSError:
+        return subprocess.CompletedProcess(words, 127, "", "")
+
+
+def _json(words: Sequence[str]) -> Any:  # noqa: ANN401 - of any shape
+    """What the docker command answers; nothing where that is no JSON."""
+    with contextlib.suppress(ValueError):
+        return json.loads(_docker(words, _DETAIL_TIMEOUT_S).stdout)
+    return None
+
+
+def ask(info: Object) -> Engine:
+    """What else there is to know of the engine that has said this of itself."""
+    components = _json(["version", "--format", "{{json .Server.Components}}"])
+    networks = _json(["network", "inspect", "bridge"])
+    config: list[Object] = []
+    if isinstance(networks, list) and networks:
+        config = (networks[0].get("IPAM") or {}).get("Config") or []
+    return Engine(
+        info,
+        tuple(str(item.get("Name")) for item in components) if isinstance(components, list) else (),
+        tuple(str(item["Gateway"]) for item in config if item.get("Gateway")),
+    )
+
+
+def run(_options: argparse.Namespace) -> int:
+    """Print what ``docker info`` says; under ``Unfit``, why the engine will not do.
+
+    Returns:
+        The status of ``docker info``.
+    """
+    asked = _docker(["info", "--format", "{{json .}}"], INFO_TIMEOUT_S)
+    sys.stderr.write(asked.stderr)
+    info: Any = None
+    with contextlib.suppress(ValueError):
+        info = json.loads(asked.stdout)
+    if asked.returncode == 124:
+        info = {"ServerErrors": [f"it takes the question and says nothing for {INFO_TIMEOUT_S:.0f} s"]}
+    if not isinstance(info, dict):
+        sys.stdout.write(asked.stdout)
+        return asked.returncode
+    if info.get("ServerVersion"):
+        system = os.uname()
+        info["Unfit"] = unfit(ask(info), Machine(system.nodename, system.release))
+    print(json.dumps(info))
+    return asked.returncode
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this subcommand."""
+    parser = commands.add_parser(
+        "engine-here", help="ask the container engine whether it can carry a lab here"
+    )
+    parser.set_defaults(run=run)
