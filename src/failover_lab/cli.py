@@ -9,6 +9,7 @@ from failover_lab import (
     __version__,
     arguments,
     direct,
+    forgotten,
     htpasswd,
     nodes,
     predict,
@@ -24,7 +25,7 @@ from failover_lab.errors import UserError
 from failover_lab.hands import delete_pods, give_away
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
-from failover_lab.probe import marks, wait
+from failover_lab.probe import marks, ready, wait
 from failover_lab.report import command as report_command
 from failover_lab.watchdog import command as watchdog_command
 
@@ -39,9 +40,9 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    lab = (htpasswd, subnet, direct, nodes, start_nodes, unjoined, routes, spread, predict)
+    lab = (htpasswd, subnet, direct, nodes, start_nodes, unjoined, forgotten, routes, spread, predict)
     hands = (drain_command, delete_pods, give_away)
-    witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
+    witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (*lab, *hands, *witness):
         module.add_parser(commands)
     return result
