@@ -10,6 +10,7 @@ from failover_lab import (
     arguments,
     direct,
     engine_here,
+    forgotten,
     htpasswd,
     kernel,
     nodes,
@@ -26,7 +27,7 @@ from failover_lab.errors import UserError
 from failover_lab.hands import delete_pods, give_away
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
-from failover_lab.probe import marks, wait
+from failover_lab.probe import marks, ready, wait
 from failover_lab.report import command as report_command
 from failover_lab.watchdog import command as watchdog_command
 
@@ -50,12 +51,13 @@ def parser() -> arguments.Parser:
         nodes,
         start_nodes,
         unjoined,
+        forgotten,
         routes,
         spread,
         predict,
     )
     hands = (drain_command, delete_pods, give_away)
-    witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
+    witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (*lab, *hands, *witness):
         module.add_parser(commands)
     return result

@@ -8,7 +8,9 @@ the middle of a run then moves nothing, and instants of different files may be c
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import errno
 import functools
 import json
 import os
@@ -19,6 +21,9 @@ from pathlib import Path
 from failover_lab.errors import UserError
 
 ANCHOR_FILE = "clock.json"
+# What a file system without hard links says: FAT, some network and shared folders.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_WHOLE_S = 2.0
 
 
 @functools.lru_cache(maxsize=64)
@@ -63,6 +68,20 @@ def _boot() -> str:
         return ""
 
 
+def _write_first(path: Path, body: str) -> None:
+    """Write a file unless it is there, where there are no hard links; in one call, so nearly whole."""
+    with contextlib.suppress(FileExistsError), path.open("xb", buffering=0) as file:
+        file.write(body.encode("ascii"))
+
+
+def _whole(path: Path) -> str:
+    """What is in a file of one line, once the line has its end; who writes it may be at it."""
+    deadline = time.monotonic() + _WHOLE_S
+    while not (content := path.read_text(encoding="ascii")).endswith("\n") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return content
+
+
 def shared_clock(directory: Path) -> Clock:
     """The clock of the run in this directory; whoever comes first sets its anchor.
 
@@ -80,9 +99,13 @@ def shared_clock(directory: Path) -> Clock:
             path.hardlink_to(mine)
         except FileExistsError:
             pass
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _write_first(path, body + "\n")
         finally:
             mine.unlink()
-        anchor = json.loads(path.read_text(encoding="ascii"))
+        anchor = json.loads(_whole(path))
     except OSError as error:
         raise UserError(
             f"cannot use {directory}: {error.strerror}; give a directory that may be written"

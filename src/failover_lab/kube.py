@@ -149,8 +149,12 @@ def _silence(error: HTTPError) -> str:
 
 
 def _words(body: str | bytes | None) -> str:
-    """What the API server says in the body of a refusal."""
+    """What the API server says in the body of a refusal, and which disruption budget it is about."""
     try:
-        return str(json.loads(body or "")["message"])
+        status = json.loads(body or "")
+        said = [str(status["message"])]
     except (ValueError, KeyError, TypeError):
         return ""
+    causes = (status.get("details") or {}).get("causes") or []
+    said += [str(cause.get("message")) for cause in causes if cause.get("reason") == "DisruptionBudget"]
+    return " ".join(said)

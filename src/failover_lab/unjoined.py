@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # With this a kubelet makes itself known to the API. kubeadm leaves it to the kubelet to write it, as the last
 # thing of a join; it is in the container, not on the node's disk.
-_CREDENTIALS = "/etc/kubernetes/kubelet.conf"
+CREDENTIALS = "/etc/kubernetes/kubelet.conf"
 
 
 def unjoined(engine: Engine) -> list[str]:
@@ -26,7 +26,7 @@ def unjoined(engine: Engine) -> list[str]:
     Raises:
         EngineError: the engine does not answer.
     """
-    return sorted(one.name for one in engine.listed() if not engine.has(one.name, _CREDENTIALS))
+    return sorted(one.name for one in engine.listed() if not engine.has(one.name, CREDENTIALS))
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:

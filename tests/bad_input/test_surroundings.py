@@ -62,7 +62,7 @@ CLUSTER: dict[str, Any] = {
         "metadata": {"name": "site", "namespace": "site"},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     },
-    "/apis/policy/v1/namespaces/site/poddisruptionbudgets": {"items": []},
+    "/apis/policy/v1/poddisruptionbudgets": {"items": []},
 }
 ENGINE: dict[str, Any] = {
     "/version": {"ApiVersion": "1.45", "Version": "27.5.1"},

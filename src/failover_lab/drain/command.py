@@ -75,6 +75,8 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
         else:
             if not left:
                 return ""
+            if drain.only_held(left):
+                return reasons(left)
         line, now = progress(drain.evictions.values()), time.monotonic()
         if line != said or now >= next_line:
             print(line, flush=True)
@@ -100,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         for row in drain.evictions.values():
             if row.gone_s is None:
                 print(f"left: {row.title}")
-        print(f"after {options.timeout:g} s: {why}")
+        print(f"after {time.monotonic() - drain.began:.0f} s: {why}")
     print(json.dumps([row.figures() for row in drain.evictions.values()]))
     return 1 if why else 0
 

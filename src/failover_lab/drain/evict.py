@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from failover_lab.kube import Api, Object
 
 LOOK_EVERY_S = 0.25
+# Who is to take a finalizer off does so in a moment, or is not there.
+_HELD_S = 30.0
 _MIRROR = "kubernetes.io/config.mirror"
 _ENDED = {"Succeeded", "Failed"}
 
@@ -38,9 +40,26 @@ def is_orphan(pod: Object) -> bool:
     return not any(owner.get("controller") for owner in owners) and pod["status"].get("phase") not in _ENDED
 
 
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of a pod runs any more, whatever keeps its object."""
+    states = [
+        status.get("state") or {}
+        for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        for status in pod["status"].get(kind) or []
+    ]
+    return pod["status"].get("phase") in _ENDED or (
+        bool(states) and all("terminated" in state for state in states)
+    )
+
+
 @dataclass
 class Eviction:
-    """One pod on its way out. Times are seconds since the drain began."""
+    """One pod on its way out. Times are seconds since the drain began.
+
+    Attributes:
+        finalizers: of a pod that has ended, what keeps its object.
+        held_s: since when nothing else does.
+    """
 
     namespace: str
     name: str
@@ -49,6 +68,8 @@ class Eviction:
     gone_s: float | None = None
     refusals: int = 0
     refused_by: str = ""
+    finalizers: tuple[str, ...] = ()
+    held_s: float | None = None
 
     @property
     def title(self) -> str:
@@ -120,9 +141,16 @@ class Drain:
             if meta.get("deletionTimestamp"):
                 # Told to go, by us or by somebody else.
                 eviction.granted_s = self._now_s() if eviction.granted_s is None else eviction.granted_s
+                if meta.get("finalizers") and has_ended(pod):
+                    eviction.finalizers = tuple(meta["finalizers"])
+                    eviction.held_s = self._now_s() if eviction.held_s is None else eviction.held_s
             elif eviction.granted_s is None:
                 self._ask(eviction)
         return [self.evictions[uid] for uid in here]
+
+    def only_held(self, left: list[Eviction]) -> bool:
+        """Whether all that is left has ended long ago, and waits for somebody to take a finalizer off."""
+        return all(row.held_s is not None and self._now_s() - row.held_s >= _HELD_S for row in left)
 
     def _ask(self, eviction: Eviction) -> None:
         path = f"/api/v1/namespaces/{eviction.namespace}/pods/{eviction.name}/eviction"
@@ -142,7 +170,9 @@ class Drain:
                 return
             if refusal.status in {404, 409}:
                 return  # gone meanwhile: the next look sees it
-            raise
+            if refusal.status == 0:
+                raise
+            raise RefusedError(refusal.status, f"the eviction of {eviction.title}: {refusal}") from refusal
         eviction.granted_s = self._now_s()
 
 
@@ -151,7 +181,11 @@ def progress(evictions: Iterable[Eviction]) -> str:
     rows = list(evictions)
     gone = sum(row.gone_s is not None for row in rows)
     parts = [f"{gone} of {len(rows)} pods gone"]
-    if ending := [row.title for row in rows if row.granted_s is not None and row.gone_s is None]:
+    if held := [row for row in rows if row.gone_s is None and row.finalizers]:
+        parts.append(f"ended, and held by a finalizer: {', '.join(_held(row) for row in held)}")
+    if ending := [
+        row.title for row in rows if row.granted_s is not None and row.gone_s is None and not row.finalizers
+    ]:
         parts.append(f"ending: {', '.join(ending)}")
     if waiting := [row for row in rows if row.granted_s is None and row.gone_s is None and row.refusals]:
         parts.append(f"held back by a disruption budget: {', '.join(row.title for row in waiting)}")
@@ -160,9 +194,19 @@ def progress(evictions: Iterable[Eviction]) -> str:
 
 def reasons(left: Iterable[Eviction]) -> str:
     """Why pods are left, in their own words."""
-    return "; ".join(
-        f"{row.title}: {row.refused_by}"
-        if row.granted_s is None and row.refused_by
-        else f"{row.title} was told to go {'and has not ended' if row.granted_s is not None else 'in vain'}"
-        for row in left
-    )
+    return "; ".join(map(_reason, left))
+
+
+def _held(row: Eviction) -> str:
+    return f"{row.title} ({', '.join(row.finalizers)})"
+
+
+def _reason(row: Eviction) -> str:
+    if row.finalizers:
+        return (
+            f"{row.title} has ended, and its object stays for its finalizer {', '.join(row.finalizers)}: "
+            "whoever put that there has to take it off"
+        )
+    if row.granted_s is None and row.refused_by:
+        return f"{row.title}: {row.refused_by}"
+    return f"{row.title} was told to go {'and has not ended' if row.granted_s is not None else 'in vain'}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from failover_lab import __version__, arguments, files, instants
 from failover_lab.errors import UserError
-from failover_lab.probe import marks, priority, records
+from failover_lab.probe import dropped, marks, priority, records
 from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.ports import TRACKED_S, Ports
 from failover_lab.probe.schedule import default_reused_rate
@@ -215,6 +215,7 @@ class Run:
         self._tally = Tally()
         self._marks = marks.MarkFollower(out)
         self._began = self._clock.now()
+        self._dropped = dropped.Dropped(self._began)
         # The reused connections are opened once; they hardly shorten the rest.
         rate = settings.new_rate or settings.reused_rate
         self._ports = Ports(self._family, rate, settings.target.port, self._began) if cycle_ports else None
@@ -246,6 +247,7 @@ class Run:
             self._writer.put("", self._status("ended"))
         finally:
             self._writer.close()
+        self._dropped.look(self._clock.now(), at_once=True)
         self._about(reason)
         return reason
 
@@ -293,6 +295,7 @@ class Run:
         event = self._marks.newest()
         if event is not None:
             self._tally.begin_phase(event)
+        self._dropped.look(self._clock.now())
         now = time.monotonic()
         status = None
         if now >= self._next_status:
@@ -324,6 +327,7 @@ class Run:
             "ended": None if end_reason is None else instants.text(self._clock.now()),
             "end_reason": end_reason,
             "recorded": None if end_reason is None else self._tally.ended,
+            "dropped": self._dropped.told(),
         }
         try:
             files.write_json(self._out / ABOUT_FILE, content)

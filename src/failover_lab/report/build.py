@@ -195,7 +195,7 @@ def build(data: RunData) -> Report:
         },
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {
-            "passed": not judged.reasons,
+            "passed": judged.passed,
             "measured": not judged.checks["measured"],
             "aborted": judged.aborted,
             "reasons": judged.reasons,

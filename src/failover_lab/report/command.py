@@ -95,6 +95,17 @@ def _keep(directory: Path, content: dict[str, Any]) -> None:
         raise UserError(f"cannot write {directory / 'run.json'}: {error.strerror}") from error
 
 
+def may_point(directory: Path) -> None:
+    """See that nothing else has the name of the link beside a run's directory, which need not be there yet.
+
+    Raises:
+        UserError: something has.
+    """
+    link = directory.with_name(_LATEST)
+    if os.path.lexists(link) and not link.is_symlink():
+        raise UserError(f"{link} is no link; move it away: it is to lead to the newest run")
+
+
 def point_to(directory: Path) -> None:
     """Let the link beside the directory lead to it, in one step; one that leads to a newer run's stays.
 
@@ -104,8 +115,7 @@ def point_to(directory: Path) -> None:
     target = directory.resolve()
     link = target.with_name(_LATEST)
     mine = target.with_name(f".{_LATEST}.{os.getpid()}")
-    if link.exists() and not link.is_symlink():
-        raise UserError(f"{link} is no link; move it away, or leave out --latest")
+    may_point(target)
     present = link.resolve()
     # Runs bear the instant at which they began.
     if (
@@ -127,9 +137,13 @@ def run(options: argparse.Namespace) -> int:
     if options.facts is not None:
         _keep(options.directory, options.facts)
     lines, passed = write(options.directory)
-    if options.latest:
-        point_to(options.directory)
     print("\n".join(lines))
+    if options.latest:
+        try:
+            point_to(options.directory)
+        except UserError as error:
+            # The verdict stands, whatever leads to it.
+            print(f"Mind: {error}")
     return 0 if passed else 1
 
 

@@ -16,6 +16,7 @@ from failover_lab.observe import log as observer_log
 from failover_lab.probe import marks
 from failover_lab.probe.command import ABOUT_FILE
 from failover_lab.probe.records import FILE, FORMAT, Record, RecordFile
+from failover_lab.report import instrument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ class RunData:
     Attributes:
         play: run.json, None where there is none.
         about: probe.json.
-        records: in the order of their due times.
+        records: in the order of their due times; what the probe's own machine dropped is called its error.
         whole: the record reaches to the end that the probe wrote down.
     """
 
@@ -145,6 +146,7 @@ def load(directory: Path) -> RunData:
     about = _about(directory / ABOUT_FILE)
     record_file = RecordFile(directory / FILE)
     records = sorted(record_file.records(), key=lambda record: record.due)
+    records = instrument.apart(records, instrument.spells(about))
     return RunData(
         play=_play(directory / RUN_FILE),
         about=about,

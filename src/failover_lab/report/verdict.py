@@ -11,7 +11,7 @@ from failover_lab.probe import marks
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.probe.priority import REAL_TIME
 from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, Outcome
-from failover_lab.report import ports, rules, stats
+from failover_lab.report import instrument, ports, rules, stats
 
 if TYPE_CHECKING:
     from failover_lab.probe.records import Record
@@ -25,6 +25,12 @@ LATE_MOST_MS = 250.0
 # Linux sends a SYN again after 1 s, and data of a young connection after 0.2 s or a little more.
 _SYN_AGAIN_S = 0.9
 _REMEDY = "; as root, or allowed an rtprio of 2 (limits.conf), it is scheduled in real time"
+
+
+class Follows(str):
+    """A sentence on what is missing only because the run did not get so far: told if nothing graver is."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,16 @@ class Judged:
     aborted: bool
 
     @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not any(self.checks.values())
+
+    @property
     def reasons(self) -> list[str]:
-        """Every sentence, the gravest first."""
-        return [reason for found in self.checks.values() for reason in found]
+        """Every sentence, the gravest first; of one cause, not what follows from it."""
+        graver = any(not isinstance(reason, Follows) for reason in self.checks[RUN_FINISHED])
+        told = [reason for found in self.checks.values() for reason in found]
+        return [reason for reason in told if not (graver and isinstance(reason, Follows))]
 
 
 def lateness(records: list[Record]) -> dict[str, float | None]:
@@ -72,14 +85,11 @@ def not_measured(data: RunData) -> list[str]:
             f"the latest {late['max']:.0f} ms (allowed {LATE_P99_MS:g} and {LATE_MOST_MS:g})"
             + ("" if data.about.get("scheduling") == REAL_TIME else _REMEDY)
         )
-    own = collections.Counter(record.outcome for record in data.records)
-    if own[Outcome.PROBE_ERROR]:
-        detail = next(record.detail for record in data.records if record.outcome is Outcome.PROBE_ERROR)
-        reasons.append(f"{own[Outcome.PROBE_ERROR]} requests failed in the probe itself ({detail})")
-    if own[Outcome.UNFINISHED]:
+    reasons += instrument.reasons(data.records, instrument.spells(data.about))
+    if unfinished := sum(record.outcome is Outcome.UNFINISHED for record in data.records):
         # How they would have ended nobody knows: where the site hangs, they are what it would have lost.
         reasons.append(
-            f"{own[Outcome.UNFINISHED]} requests were still open when the probe was hurried to its end; "
+            f"{unfinished} requests were still open when the probe was hurried to its end; "
             "stop it once, and it waits for them"
         )
     fault_at = data.mark(marks.FAULT_BEGIN)
@@ -115,7 +125,7 @@ def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | 
         at = data.mark(event)
         if at is None:
             if fault_at is not None:
-                reasons.append(f"no steady state {name} was reached")
+                reasons.append(Follows(f"no steady state {name} was reached"))
             states.append(None)
             continue
         end = fault_at if event == marks.STEADY_BEFORE and fault_at is not None else at
@@ -174,7 +184,8 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
     play = data.play or {}
     displaced = play.get("displaced") or []
     if len(found) < len(displaced):
-        reasons.append(f"{len(displaced)} pods were displaced and only {len(found)} replacements are known")
+        few = f"{len(displaced)} pods were displaced and only {len(found)} replacements are known"
+        reasons.append(Follows(few))
     silent = [entry["pod"] for entry in found if entry["first_answer_at"] is None]
     if silent:
         reasons.append(f"no answer through the address came from {', '.join(silent)}")
@@ -192,16 +203,26 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
             )
 
 
+def _skew(counts: collections.Counter[str], nodes: set[str]) -> int:
+    per_node = [counts[node] for node in nodes]
+    return max(per_node) - min(per_node) if per_node else 0
+
+
+def _broken(play: dict[str, Any]) -> list[str]:
+    node = (play.get("fault") or {}).get("node")
+    return [node] if node else []
+
+
 def _spread(data: RunData, reasons: list[str]) -> None:
     play = data.play or {}
     left = play.get("left_on_node")
     if left:
-        reasons.append(f"{', '.join(left)} stayed on {play['fault'].get('node')}")
+        reasons.append(Follows(f"{', '.join(left)} stayed on {play['fault'].get('node')}"))
     spread = play.get("spread") or {}
     after: dict[str, str] | None = spread.get("after")
     if after is None:
         if play:
-            reasons.append("where the pods are afterwards is unknown")
+            reasons.append(Follows("where the pods are afterwards is unknown"))
         return
     eligible = spread.get("eligible_nodes")
     if eligible is None:
@@ -211,12 +232,15 @@ def _spread(data: RunData, reasons: list[str]) -> None:
     expected = data.settings["expected_replicas"]
     if expected is not None and len(after) != expected:
         reasons.append(f"{len(after)} pods serve afterwards, and {expected} should")
-    elsewhere = sorted(set(counts) - set(eligible)) if eligible else []
+    # Who was there before has stayed: what was so then is none of the fault's doing.
+    before: dict[str, str] = spread.get("before") or {}
+    moved = {node for pod, node in after.items() if before.get(pod) != node}
+    elsewhere = sorted(moved - set(eligible)) if eligible else []
     if elsewhere:
         reasons.append(f"pods run on {', '.join(elsewhere)}, where they should not")
-    per_node = [counts[node] for node in eligible]
-    skew = max(per_node) - min(per_node) if per_node else 0
-    if skew > data.settings["max_skew"]:
+    most = data.settings["max_skew"]
+    uneven_before = _skew(collections.Counter(before.values()), {*eligible, *_broken(play)}) > most
+    if _skew(counts, set(eligible)) > most and not uneven_before:
         shares = ", ".join(f"{node} {counts[node]}" for node in eligible)
         reasons.append(f"the pods are spread unevenly afterwards: {shares}")
 
@@ -250,8 +274,9 @@ def _spreading(data: RunData, seen: Cluster, failures: list[tuple[Group, str]], 
         )
 
 
+RUN_FINISHED = "run finished"
 CHECKS = (
-    "run finished",
+    RUN_FINISHED,
     "measured",
     "requests answered",
     "replacements answered",
@@ -276,7 +301,7 @@ def judge(
         failures: each group of lost requests with its cause.
     """
     checks: dict[str, list[str]] = {name: [] for name in CHECKS}
-    finished = checks["run finished"]
+    finished = checks[RUN_FINISHED]
     aborts = [mark for mark in data.marks if mark.event == marks.ABORTED]
     if aborts:
         why = aborts[0].details.get("reason")
@@ -285,7 +310,7 @@ def judge(
     if data.play is None and data.marks:
         finished.append("run.json is missing: what was displaced and what replaced it is unknown")
     if data.play is not None and data.mark(marks.FAULT_BEGIN) is None:
-        finished.append("no fault was marked")
+        finished.append(Follows("no fault was marked"))
     checks["measured"] += [f"not measured: {reason}" for reason in not_measured(data)]
     _losses(data, checks["requests answered"])
     _replacements(data, replacements, checks["replacements answered"])

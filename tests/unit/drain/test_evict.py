@@ -114,6 +114,31 @@ def test_a_pod_that_does_not_end_is_named() -> None:
     assert why == "site/a was told to go and has not ended"
 
 
+ENDED = {"phase": "Running", "containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]}
+
+
+@pytest.mark.parametrize("status", [ENDED, {"phase": "Succeeded"}])
+def test_a_finalizer_that_nobody_takes_off_is_named_and_not_waited_for(
+    status: Object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evict, "_HELD_S", 0.02)
+    held = pod("a", ending=True, finalizers=["example.org/keep"]) | {"status": status}
+    why, _ = drained(Played(held), 60.0)
+    assert why == (
+        "site/a has ended, and its object stays for its finalizer example.org/keep: whoever put that "
+        "there has to take it off"
+    )
+    assert "ended, and held by a finalizer: site/a (example.org/keep)" in capsys.readouterr().out
+
+
+def test_a_pod_with_a_finalizer_that_still_runs_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    running = pod("a", ending=True, finalizers=["example.org/keep"])
+    running["status"]["containerStatuses"] = [{"state": {"running": {}}}, {"state": {"terminated": {}}}]
+    why, _ = drained(Played(running), 0.05)
+    assert why == "site/a was told to go and has not ended"
+    assert "ending: site/a" in capsys.readouterr().out
+
+
 def test_a_pod_that_is_ending_already_is_not_evicted_again() -> None:
     ending = pod("a", ending=True) | {"left": 2}
     played = Played(ending)
@@ -136,9 +161,10 @@ def test_a_pod_that_went_meanwhile(status: int) -> None:
     assert drained(Played(pod("a"), refusals=1, status=status))[0] == ""
 
 
-def test_any_other_refusal_ends_it() -> None:
-    with pytest.raises(UserError, match="the cluster refused: Cannot evict"):
-        drained(Played(pod("a"), refusals=1, status=403))
+@pytest.mark.parametrize("status", [403, 500])
+def test_any_other_refusal_ends_it_and_names_the_pod(status: int) -> None:
+    with pytest.raises(UserError, match="the cluster refused: the eviction of site/a: Cannot evict"):
+        drained(Played(pod("a"), refusals=1, status=status))
 
 
 def test_a_moment_of_silence_is_waited_out() -> None:

@@ -30,6 +30,13 @@ class Handler(BaseHTTPRequestHandler):
             "body": json.loads(sent or "null"),
             "message": "the budget says no",
         }
+        if self.path == "/no/named":
+            causes = [
+                {"reason": "DisruptionBudget", "message": "The disruption budget web needs 3 healthy pods"}
+            ]
+            said["details"] = {
+                "causes": [*causes, {"reason": "FieldValueInvalid", "message": "said already"}]
+            }
         body = b"plain words" if self.path == "/no/words" else json.dumps(said).encode()
         self.send_response(429 if refused else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -89,6 +96,10 @@ def test_a_refusal_in_the_api_servers_words(kubeconfig: Path) -> None:
     with pytest.raises(RefusedError, match=r"^the budget says no$") as refused:
         there.request("post", "/no", {})
     assert refused.value.status == 429
+    with pytest.raises(
+        RefusedError, match=r"^the budget says no The disruption budget web needs 3 healthy pods$"
+    ):
+        api.request("post", "/no/named", {})
     with pytest.raises(RefusedError, match="Too Many Requests"):
         there.request("get", "/no/words")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from ansible_collections.kubernetes.core.plugins.module_utils.apply import (  # type: ignore[import-untyped]
+    annotate,
+    apply_patch,
+)
 from tests.role_variables import templated
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/site"
@@ -45,6 +50,67 @@ def test_all_templates_are_applied() -> None:
 )
 def test_valid(name: str, settings: dict[str, Any]) -> None:
     kubernetes_validate.validate(render(name, **settings), NEAREST_VERSION, strict=True)
+
+
+def taken_back(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The patch with which an object comes back to its manifest, to whose spec somebody has added this."""
+    manifest = render(name)
+    mark = annotate(manifest)["metadata"]["annotations"]
+    actual = copy.deepcopy(manifest)
+    actual["metadata"]["annotations"] = {**(manifest["metadata"].get("annotations") or {}), **mark}
+    actual["spec"] = {key: value for key, value in actual["spec"].items() if value is not None} | spec
+    return dict(apply_patch(actual, manifest)[1].get("spec", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "back"),
+    [
+        ("service.yaml.j2", {"sessionAffinity": "ClientIP"}, "None"),
+        ("service.yaml.j2", {"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}}}, None),
+        ("service.yaml.j2", {"loadBalancerSourceRanges": ["10.0.0.0/8"]}, None),
+        ("service.yaml.j2", {"externalTrafficPolicy": "Local"}, "Cluster"),
+        ("service.yaml.j2", {"internalTrafficPolicy": "Local"}, "Cluster"),
+        ("service.yaml.j2", {"trafficDistribution": "PreferClose"}, None),
+        ("service.yaml.j2", {"publishNotReadyAddresses": True}, False),
+        ("deployment.yaml.j2", {"paused": True}, False),
+        ("deployment.yaml.j2", {"minReadySeconds": 600}, 0),
+        ("deployment.yaml.j2", {"replicas": 1}, 4),
+        ("poddisruptionbudget.yaml.j2", {"maxUnavailable": 0}, 1),
+    ],
+    ids=str,
+)
+def test_what_the_promise_hangs_on_is_taken_back(name: str, changed: dict[str, Any], back: object) -> None:
+    (field,) = changed
+    patch = taken_back(name, changed)
+    assert field in patch
+    assert patch[field] == back
+
+
+def test_a_place_that_somebody_wished_for_the_pods_is_taken_back() -> None:
+    spec = render("deployment.yaml.j2")["spec"]
+    spec["template"]["spec"] |= {"nodeSelector": {"disk": "fast"}, "affinity": {"nodeAffinity": {}}}
+    patch = taken_back("deployment.yaml.j2", {"template": spec["template"]})["template"]["spec"]
+    assert {key: patch[key] for key in ("nodeSelector", "affinity")} == {
+        "nodeSelector": None,
+        "affinity": None,
+    }
+
+
+def scaled(*targets: tuple[str, str], replicas: int | None = 6) -> object:
+    scalers = [
+        {"metadata": {"name": f"of-{name}"}, "spec": {"scaleTargetRef": {"kind": kind, "name": name}}}
+        for kind, name in targets
+    ]
+    there = [] if replicas is None else [{"spec": {"replicas": replicas}}]
+    given = {"__site_scalers": {"resources": scalers}, "__site_deployments": {"resources": there}}
+    return render("deployment.yaml.j2", **given)["spec"]["replicas"]
+
+
+def test_the_number_of_pods_is_left_to_an_autoscaler() -> None:
+    assert scaled(("Deployment", "site")) == 6
+    assert scaled(("Deployment", "other"), ("StatefulSet", "site")) == 4
+    assert scaled(("Deployment", "site"), replicas=None) == 4
+    assert templated("site", "{{ __site_scaled_by }}", **GIVEN) == []
 
 
 def pod(**settings: Any) -> dict[str, Any]:

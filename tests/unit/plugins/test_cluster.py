@@ -168,15 +168,55 @@ def test_lists(server: Server, lab: cluster.Cluster) -> None:
         "/api/v1/nodes": named("m02", "main"),
         "/api/v1/pods": named("x", "a"),
         f"{NS}/pods": named("z", "a"),
-        "/apis/policy/v1/namespaces/ns/poddisruptionbudgets": named("site"),
+        "/apis/policy/v1/poddisruptionbudgets": named("site"),
         "/version/": {"gitVersion": "v1.35.1"},
     }
     assert [item["metadata"]["name"] for item in lab.nodes()] == ["m02", "main"]
     assert lab.pods() == named("x", "a")["items"]
     assert lab.pods_of(DEPLOYMENT) == named("a", "z")["items"]
     assert server.asked[-1] == (f"{NS}/pods", {"labelSelector": ["app=site,tier=web"]})
-    assert lab.budgets("ns") == named("site")["items"]
+    assert lab.budgets() == named("site")["items"]
     assert lab.version() == "v1.35.1"
+
+
+def test_pods_of_a_deployment_by_expressions(server: Server, lab: cluster.Cluster) -> None:
+    rules = [
+        {"key": "a", "operator": "In", "values": ["1", "2"]},
+        {"key": "b", "operator": "NotIn", "values": ["3"]},
+        {"key": "c", "operator": "Exists"},
+        {"key": "d", "operator": "DoesNotExist"},
+    ]
+    server.known = {f"{NS}/pods": named("a")}
+    lab.pods_of(DEPLOYMENT | {"spec": {"selector": {"matchExpressions": rules}}})
+    assert server.asked[-1][1] == {"labelSelector": ["a in (1,2),b notin (3),c,!d"]}
+
+
+def test_what_a_namespace_has_as_far_as_one_may_ask(server: Server, lab: cluster.Cluster) -> None:
+    scalers = "/apis/autoscaling/v2/namespaces/ns/horizontalpodautoscalers"
+    targets = [("Deployment", "site"), ("Deployment", "other"), ("StatefulSet", "site")]
+    server.known = {
+        NS: {"metadata": {"name": "ns"}},
+        scalers: {
+            "items": [
+                {
+                    "metadata": {"name": f"s{i}"},
+                    "spec": {"scaleTargetRef": {"kind": kind, "name": name, "apiVersion": "x"}},
+                }
+                for i, (kind, name) in enumerate(targets)
+            ]
+        },
+        f"{NS}/resourcequotas": named("q"),
+        f"{NS}/limitranges": named("l"),
+    }
+    assert lab.namespace("ns") == {"metadata": {"name": "ns"}}
+    assert lab.autoscalers("ns", "site") == ["s0"]
+    assert (lab.quotas("ns"), lab.limit_ranges("ns")) == (named("q")["items"], named("l")["items"])
+    server.known = {scalers: 403, f"{NS}/resourcequotas": 403}
+    assert lab.namespace("ns") is None
+    assert (lab.autoscalers("ns", "site"), lab.quotas("ns"), lab.limit_ranges("ns")) == ([], [], [])
+    server.known = {scalers: 500}
+    with pytest.raises(kubernetes.client.ApiException):
+        lab.autoscalers("ns", "site")
 
 
 def test_warnings_come_oldest_first(server: Server, lab: cluster.Cluster) -> None:

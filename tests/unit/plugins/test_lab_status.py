@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules, journal
+from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules, journal, reach
 from ansible_collections.failover_lab.lab.plugins.modules import lab_status
 
 Object = dict[str, Any]
@@ -51,6 +51,9 @@ class Lab:
         }
         self.ingress = [{"ip": "192.0.2.9"}]
         self.speaker: str | None = "lab-m02"
+        self.scalers: list[str] = []
+        self.spec: Object = {}
+        self.answers = True
 
     def nodes(self) -> list[Object]:
         return self.all_nodes
@@ -62,7 +65,14 @@ class Lab:
         return self.the_deployment
 
     def service(self, _namespace: str, _name: str) -> Object:
-        return {"spec": {"ports": [{"port": 8080}]}, "status": {"loadBalancer": {"ingress": self.ingress}}}
+        return {
+            "spec": {"ports": [{"port": 8080}]} | self.spec,
+            "status": {"loadBalancer": {"ingress": self.ingress}},
+        }
+
+    def autoscalers(self, namespace: str, deployment: str) -> list[str]:
+        assert (namespace, deployment) == ("site", "site")
+        return self.scalers
 
     def answers(self) -> str:
         return "v1.35.1"
@@ -73,6 +83,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
     monkeypatch.setattr(lab_status, "Cluster", lambda _context, _kubeconfig: made)
     monkeypatch.setattr(lab_status, "announcer", lambda *_asked: made.speaker)
+    monkeypatch.setattr(lab_status, "answers", lambda *_asked: made.answers)
     return made
 
 
@@ -211,3 +222,64 @@ def test_a_node_that_was_to_be_left_is_told_of(lab: Lab, account: Path) -> None:
         "lab-m02: its container is stopped, as the run 20260101T000000Z-kill was told to leave it"
     ]
     assert screen["lines"][-1] == "remedy   ansible-playbook recover.yml"
+
+
+def test_a_node_that_was_deleted_from_the_cluster_and_runs_is_told_of(lab: Lab, account: Path) -> None:
+    del lab.all_nodes[1]
+    engine: list[dict[str, Any]] = [
+        {"name": name, "id": name, "state": "running", "kubelet": "active"}
+        for name in ("lab", "lab-m02", "lab-m03")
+    ]
+    screen = look(account, engine)
+    assert screen["leftovers"] == [
+        "lab-m02 is no node of the cluster: its container runs, and was deleted from it, or has yet to join"
+    ]
+    assert screen["lines"][-1] == "remedy   ansible-playbook recover.yml"
+    engine[1] |= {"state": "exited"}
+    assert look(account, engine)["leftovers"] == [
+        "lab-m02 is no node of the cluster: its container is stopped"
+    ]
+
+
+def test_nobody_announces_and_why(lab: Lab, account: Path) -> None:
+    lab.speaker, lab.answers = None, False
+    for item in lab.all_nodes:
+        item["metadata"]["labels"][reach.EXCLUDE] = ""
+    lines = look(account)["lines"]
+    at = lines.index(
+        "address  http://192.0.2.9:8080, where nobody takes a connection, announced by nobody that is known"
+    )
+    assert (
+        lines[at + 1]
+        .strip()
+        .startswith("no node may announce the address: lab, lab-m02, lab-m03 with the label")
+    )
+
+
+def test_who_announced_and_may_not_any_more(lab: Lab, account: Path) -> None:
+    lab.all_nodes[1]["metadata"]["labels"][reach.EXCLUDE] = ""
+    assert (
+        "address  http://192.0.2.9:8080, last announced by lab-m02, which may not any more"
+        in look(account)["lines"]
+    )
+
+
+def test_what_the_service_says_that_hinders(lab: Lab, account: Path) -> None:
+    lab.spec = {"loadBalancerSourceRanges": ["10.0.0.0/8"]}
+    assert "         spec.loadBalancerSourceRanges lets only 10.0.0.0/8 in" in look(account)["lines"]
+
+
+def test_somebody_else_says_how_many(lab: Lab, account: Path) -> None:
+    lab.scalers = ["web"]
+    assert (
+        "site     2 of 4 pods ready, as many as the HorizontalPodAutoscaler web wants"
+        in look(account)["lines"]
+    )
+
+
+def test_a_control_plane_that_has_joined_anew_is_one(lab: Lab, account: Path) -> None:
+    api = pod("kube-apiserver-lab", "lab")
+    api["metadata"] |= {"namespace": "kube-system", "labels": {"component": "kube-apiserver"}}
+    lab.all_pods.append(api)
+    del lab.all_nodes[0]["metadata"]["labels"]
+    assert look(account)["lines"][1].startswith("lab      Ready, control plane")

@@ -229,3 +229,22 @@ def test_what_is_missing_without_a_node_is_named() -> None:
     gone = [pod("a", "n1", ready=False), *PODS[2:]]
     said = str(wait((deployment(), gone, ADDRESS), timeout_s=1, without_node="n1")[1])
     assert said.endswith("2 of 4 pods ready on other nodes than n1")
+
+
+def test_a_service_that_gets_no_address_says_why() -> None:
+    events = [
+        {"involvedObject": {"kind": "Pod", "name": "a"}, "reason": "Old", "message": "passed"},
+        {
+            "involvedObject": {"kind": "Service", "name": "web"},
+            "reason": "AllocationFailed",
+            "message": "no available IPs",
+        },
+    ]
+    assert rollout.explain(PODS, events) == ["Service web: AllocationFailed: no available IPs"]
+    classed: Object = {"spec": {"loadBalancerClass": "x/y"}, "status": {}}
+    played = Played((deployment(), PODS, classed))
+    _, lack = rollout.look(cast("Cluster", played), WANTED)
+    assert lack == (
+        "Service web was given no address: spec.loadBalancerClass is x/y: only a load balancer of that class "
+        "gives it an address"
+    )

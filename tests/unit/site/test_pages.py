@@ -133,3 +133,13 @@ def test_odd_values_never_reach_the_configuration(env: dict[str, Any], said: str
     assert answer.returncode == 64
     assert answer.stderr.startswith("entrypoint: ")
     assert said in answer.stderr
+
+
+def test_as_much_is_taken_as_browsers_send() -> None:
+    # Of the address and of the cookies, each in one line: 32 KB, and what belongs to the line besides.
+    found = re.search(
+        r"^\s*large_client_header_buffers (\d+) (\d+)k;", (SITE / "nginx.conf").read_text(), re.MULTILINE
+    )
+    assert found
+    assert int(found[1]) >= 3
+    assert int(found[2]) * 1024 >= 32 * 1024 + len("GET  HTTP/1.1\r\n") + len("Cookie: \r\n")

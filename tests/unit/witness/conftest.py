@@ -39,6 +39,8 @@ class MadeUpRun:
     whole: bool = True
     fault_kind: str = "drain"
     scheduling: str = "real_time"
+    # What the probe's own machine dropped: what, from, to, packets, and how much of it there may be.
+    dropped: list[tuple[Any, ...]] = field(default_factory=list)
     # Instant, event, and, if there are any, its details.
     marks: list[tuple[Any, ...]] = field(
         default_factory=lambda: [
@@ -144,6 +146,10 @@ class MadeUpRun:
             "ended": instants.text(ZERO + self.end) if self.whole else None,
             "end_reason": "stop file" if self.whole else None,
             "recorded": len(self.rows) if self.whole else None,
+            "dropped": [
+                {"what": what, "begin": ZERO + begin, "end": ZERO + end, "packets": packets, "most": most}
+                for what, begin, end, packets, most in self.dropped
+            ],
         }  # fmt: skip
         (self.directory / "probe.json").write_text(json.dumps(about))
         lines = [

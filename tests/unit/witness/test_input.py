@@ -340,6 +340,25 @@ def test_processes_of_a_run_share_one_clock(tmp_path: Path, monkeypatch: pytest.
     assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_a_file_system_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(number, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    first = instants.shared_clock(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: 3600.0)
+    assert instants.shared_clock(tmp_path) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
+    # Another process has begun to write it, and is at it.
+    whole = (tmp_path / "clock.json").read_text()
+    (tmp_path / "clock.json").write_text("")
+    monkeypatch.setattr(time, "sleep", lambda _s: (tmp_path / "clock.json").write_text(whole))
+    assert instants.shared_clock(tmp_path) == first
+
+
 def test_a_system_that_names_no_boots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.read_text
 

@@ -8,6 +8,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
+from ansible_collections.failover_lab.lab.plugins.module_utils.selectors import query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +133,37 @@ class Cluster:
         """One Service, if it exists."""
         return self._found(f"/api/v1/namespaces/{namespace}/services/{name}")
 
+    def namespace(self, name: str) -> Object | None:
+        """One namespace, if it exists."""
+        return self._found(f"/api/v1/namespaces/{name}")
+
+    def autoscalers(self, namespace: str, deployment: str) -> list[str]:
+        """The names of the autoscalers of a Deployment; none where this user may not ask."""
+        path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+        target = {"kind": "Deployment", "name": deployment}
+        return [
+            str(item["metadata"]["name"])
+            for item in self._items_if_allowed(path)
+            if target.items() <= of(item, "spec", "scaleTargetRef", default={}).items()
+        ]
+
+    def quotas(self, namespace: str) -> list[Object]:
+        """The quotas of a namespace; none where this user may not ask."""
+        return self._items_if_allowed(f"/api/v1/namespaces/{namespace}/resourcequotas")
+
+    def limit_ranges(self, namespace: str) -> list[Object]:
+        """What a namespace gives to containers that do not say; nothing where this user may not ask."""
+        return self._items_if_allowed(f"/api/v1/namespaces/{namespace}/limitranges")
+
+    def _items_if_allowed(self, path: str) -> list[Object]:
+        try:
+            items: list[Object] = (self._found(path) or {}).get("items") or []
+        except kubernetes.client.ApiException as error:
+            if error.status == 403:
+                return []
+            raise
+        return items
+
     def nodes(self) -> list[Object]:
         """All nodes, by name."""
         items = self._get("/api/v1/nodes")["items"]
@@ -153,8 +185,7 @@ class Cluster:
 
     def pods_of(self, deployment: Object) -> list[Object]:
         """The pods that a Deployment selects, by name; those that are about to go as well."""
-        wanted = deployment["spec"]["selector"]["matchLabels"]
-        labels = ",".join(f"{key}={value}" for key, value in wanted.items())
+        labels = query(deployment["spec"]["selector"])
         namespace = str(deployment["metadata"]["namespace"])
         answer = self._get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=labels)
         return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
@@ -178,10 +209,9 @@ class Cluster:
             _request_timeout=REQUEST_TIMEOUT_S,
         )
 
-    def budgets(self, namespace: str) -> list[Object]:
-        """The disruption budgets of a namespace."""
-        answer = self._get(f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets")
-        items: list[Object] = answer["items"]
+    def budgets(self) -> list[Object]:
+        """Every disruption budget of every namespace."""
+        items: list[Object] = self._get("/apis/policy/v1/poddisruptionbudgets")["items"]
         return items
 
     def lease(self, node: str) -> Object | None:

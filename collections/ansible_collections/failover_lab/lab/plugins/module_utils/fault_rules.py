@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ansible_collections.failover_lab.lab.plugins.module_utils import evictions, quota
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     Object,
     is_ready,
     is_schedulable,
     of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.reach import may_announce
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import ENDED, name_of, without_room
+from ansible_collections.failover_lab.lab.plugins.module_utils.selectors import selects
 
 if TYPE_CHECKING:
     from ansible_collections.failover_lab.lab.plugins.module_utils import engine
@@ -27,8 +30,6 @@ EXCLUDED_BY = "failover-lab/excluded-by"
 OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-# With this label, which kubeadm gives to control planes, no node announces an address.
-EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 # Kinds that take the whole node from the cluster, without a word.
 SUDDEN = ("kill", "freeze", "partition", "kubelet")
 # Kinds after which nothing of the node answers; without a kubelet, all else goes on.
@@ -66,9 +67,11 @@ class Snapshot:
 
     Attributes:
         pods: every pod of the cluster.
-        budgets: the disruption budgets in the Deployment's namespace.
+        budgets: every disruption budget of the cluster.
         announcer: the node that announces the address; None where nobody says.
         engine: what the engine says of each node, as `engine.by_name` gives it; empty where it was not asked.
+        quotas: in the Deployment's namespace.
+        limit_ranges: the same.
         site_pods: the Deployment's own, those on their way out left aside, by name.
     """
 
@@ -78,23 +81,44 @@ class Snapshot:
     budgets: list[Object]
     announcer: str | None = None
     engine: dict[str, engine.Seen] = field(default_factory=dict)
+    quotas: list[Object] = field(default_factory=list)
+    limit_ranges: list[Object] = field(default_factory=list)
     site_pods: list[Object] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the site's pods among all."""
-        labels = self.deployment["spec"]["selector"]["matchLabels"]
-        namespace = self.deployment["metadata"]["namespace"]
+        selector = self.deployment["spec"]["selector"]
         self.site_pods = sorted(
             (
                 pod
                 for pod in self.pods
-                if pod["metadata"]["namespace"] == namespace
-                and labels.items() <= of(pod, "metadata", "labels", default={}).items()
+                if pod["metadata"]["namespace"] == self.namespace
+                and selects(selector, of(pod, "metadata", "labels", default={}))
                 and not of(pod, "metadata", "deletionTimestamp")
                 and of(pod, "status", "phase") not in ENDED
             ),
             key=lambda pod: str(pod["metadata"]["name"]),
         )
+
+    @property
+    def controls(self) -> set[str]:
+        """The names of the control planes."""
+        return control_planes(self.nodes, self.pods)
+
+    @property
+    def namespace(self) -> str:
+        """The site's."""
+        return str(self.deployment["metadata"]["namespace"])
+
+    def moving(self, node: str) -> list[Object]:
+        """Every pod on this node, whoever's, that a drain evicts; those on their way already left aside."""
+        return [
+            pod
+            for pod in self.pods
+            if of(pod, "spec", "nodeName") == node
+            and not of(pod, "metadata", "deletionTimestamp")
+            and evictions.moves(pod)
+        ]
 
     def on(self, node: str) -> list[Object]:
         """The site's pods on this node."""
@@ -109,9 +133,19 @@ class Snapshot:
         return sorted(pods, key=lambda pod: not is_ready(pod))[:1]
 
 
-def is_control_plane(node: Object) -> bool:
-    """Whether the control plane runs here."""
-    return CONTROL_PLANE in of(node, "metadata", "labels", default={})
+def control_planes(nodes: list[Object], pods: list[Object]) -> set[str]:
+    """The names of the nodes that the control plane runs on; one that has joined anew may lack the label."""
+    serving = {
+        str(of(pod, "spec", "nodeName"))
+        for pod in pods
+        if pod["metadata"].get("namespace") == "kube-system"
+        and of(pod, "metadata", "labels", "component") == "kube-apiserver"
+    }
+    return {
+        name_of(node)
+        for node in nodes
+        if CONTROL_PLANE in of(node, "metadata", "labels", default={}) or name_of(node) in serving
+    }
 
 
 def faults_of(node: Object, snapshot: Snapshot) -> list[str]:
@@ -152,22 +186,72 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
 
 
 def _any_worker(snapshot: Snapshot, wanted: Wanted) -> Object:
-    candidates = [
+    controls = snapshot.controls
+    sound = [
         node
         for node in snapshot.nodes
-        if not is_control_plane(node)
-        and is_schedulable(node)
-        and snapshot.on(name_of(node))
-        and not faults_of(node, snapshot)
+        if is_schedulable(node) and snapshot.on(name_of(node)) and not faults_of(node, snapshot)
+    ]
+    candidates = [
+        node
+        for node in sound
+        if name_of(node) not in controls
         and not (wanted.node == "other" and name_of(node) == snapshot.announcer)
     ]
+    if wanted.kind == "pod" and controls >= {name_of(node) for node in snapshot.nodes}:
+        # Its node lives on, whatever runs there.
+        candidates = [node for node in sound if wanted.node == "auto" or name_of(node) != snapshot.announcer]
     if not candidates:
-        which = " that does not announce the address" if wanted.node == "other" else ""
-        raise Refusal(
-            f"No schedulable worker{which} carries a pod of the site: "
-            "run `ansible-playbook setup.yml`, which spreads the pods anew."
-        )
+        raise Refusal(_no_worker(snapshot, wanted))
     return min(candidates, key=lambda node: (-len(snapshot.on(name_of(node))), name_of(node)))
+
+
+def _no_worker(snapshot: Snapshot, wanted: Wanted) -> str:
+    """Why there is no node to choose, and what helps."""
+    names = {name_of(node) for node in snapshot.nodes}
+    if names <= snapshot.controls:
+        may = [name for name in sorted(names) if _may_be_named(name, snapshot, wanted)]
+        helps = (
+            f"choose one by its name (fault_node={may[0]})"
+            if may
+            else "choose fault_kind=pod, or add a worker (`ansible-playbook setup.yml -e "
+            f"cluster_nodes={len(names) + 1}`, where the lab made the cluster)"
+        )
+        return f"Every node is a control plane, and fault_node={wanted.node} takes none of them: {helps}."
+    which = " that does not announce the address" if wanted.node == "other" else ""
+    return f"No schedulable worker{which} carries a pod of the site: {_spread_anew(snapshot)}."
+
+
+def _may_be_named(name: str, snapshot: Snapshot, wanted: Wanted) -> bool:
+    node = next(item for item in snapshot.nodes if name_of(item) == name)
+    try:
+        _check(node, snapshot, wanted)
+    except Refusal:
+        return False
+    return True
+
+
+def _spread_anew(snapshot: Snapshot) -> str:
+    """What helps where the pods are not where they should be."""
+    names = {name_of(node) for node in snapshot.nodes}
+    workers = [
+        node for node in snapshot.nodes if is_schedulable(node) and name_of(node) not in snapshot.controls
+    ]
+    if workers and len([node for node in snapshot.nodes if is_schedulable(node)]) > 1:
+        return "run `ansible-playbook setup.yml`, which spreads the pods anew"
+    cordoned = [name_of(node) for node in snapshot.nodes if of(node, "spec", "unschedulable", default=False)]
+    if cordoned:
+        return (
+            f"uncordon {', '.join(cordoned)} (`ansible-playbook recover.yml` undoes what the lab did), then "
+            "run `ansible-playbook setup.yml`, which spreads the pods anew"
+        )
+    return _add_a_node(len(names) + 1)
+
+
+def _add_a_node(count: int) -> str:
+    return (
+        f"add a node (`ansible-playbook setup.yml -e cluster_nodes={count}`, where the lab made the cluster)"
+    )
 
 
 def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
@@ -183,25 +267,26 @@ def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
             f"{name} is faulted already ({', '.join(faults)}): "
             "run `ansible-playbook recover.yml` first, or choose another node."
         )
-    controls = sum(map(is_control_plane, snapshot.nodes))
-    if wanted.kind != "pod" and is_control_plane(node):
+    controls = len(snapshot.controls)
+    workers = len(snapshot.nodes) > controls
+    instead = "Choose a worker, or fault_node=auto." if workers else "Choose fault_kind=pod, or add a node."
+    if wanted.kind != "pod" and name in snapshot.controls:
         announces = ", and it announces the address" if wanted.node == "announcer" else ""
         if controls == 1:
             raise Refusal(
                 f"{name} is the only control plane{announces}: nothing could bring up replacements without "
-                "it. Choose a worker, or fault_node=auto."
+                f"it. {instead}"
             )
         if wanted.kind in SUDDEN and 2 * (controls - 1) <= controls:
             raise Refusal(
                 f"{name} is one of {controls} control planes{announces}: those that are left would be no "
-                "majority. Choose a worker, or fault_node=auto."
+                f"majority. {instead}"
             )
     if not snapshot.on(name):
         carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
         raise Refusal(
             f"{name} carries no pod of the site, so nothing would fail over: "
-            f"choose one of {', '.join(carriers)}, "
-            "or run `ansible-playbook setup.yml`, which spreads the pods anew."
+            f"choose one of {', '.join(carriers)}, or {_spread_anew(snapshot)}."
         )
 
 
@@ -217,7 +302,8 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     if wanted.kind != "drain" and struck >= {name_of(pod) for pod in ready}:
         return (
             f"All {len(ready)} ready pods of the site are on {node}: a {wanted.kind} is an outage. "
-            "Run `ansible-playbook setup.yml`, which spreads the pods anew."
+            + ("Leave out fault_pods=all, or " if wanted.kind == "pod" else "First ")
+            + f"{_spread_anew(snapshot)}."
         )
     return None
 
@@ -227,28 +313,87 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     schedulable = [node for node in snapshot.nodes if is_schedulable(node)]
     if wanted.kind == "pod" or len(schedulable) >= 2:
         return None
+    remedies = []
+    closed = [
+        name_of(node)
+        for node in snapshot.nodes
+        if of(node, "spec", "unschedulable", default=False) or not is_ready(node)
+    ]
+    if closed:
+        remedies.append(
+            f"bring back {', '.join(closed)} (`ansible-playbook recover.yml` undoes what the lab did; a "
+            "cordon of somebody else's, `kubectl uncordon`)"
+        )
+    tainted = [
+        name_of(node) for node in snapshot.nodes if node not in schedulable and name_of(node) not in closed
+    ]
+    if tainted:
+        remedies.append(f"take the taints off {', '.join(tainted)}")
+    remedies += [_add_a_node(max(3, len(snapshot.nodes) + 1)), "choose fault_kind=pod, which needs one"]
+    takes = "takes" if len(schedulable) == 1 else "take"
     return (
-        f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes takes pods: a {wanted.kind} needs two. "
-        "Uncordon one (`ansible-playbook recover.yml` undoes what the lab did), "
-        "or add one (`ansible-playbook setup.yml -e cluster_nodes=3`)."
+        f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes {takes} pods: a {wanted.kind} needs two. "
+        f"One of these helps: {'; '.join(remedies)}."
     )
 
 
-def budget_forbids(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
-    """Why no pod may be evicted. Only a drain asks; whoever dies does not."""
+def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a drain would end somebody's pod for good; it stops at such a one, with the node cordoned."""
     if wanted.kind != "drain":
         return None
-    for budget in snapshot.budgets:
-        selector = of(budget, "spec", "selector", "matchLabels", default={})
-        own = of(snapshot.deployment, "spec", "template", "metadata", "labels", default={})
-        if selector.items() <= own.items() and of(budget, "status", "disruptionsAllowed", default=0) < 1:
+    if orphans := [evictions.title(pod) for pod in snapshot.moving(node) if evictions.is_orphan(pod)]:
+        has = "has" if len(orphans) == 1 else "have"
+        return (
+            f"{', '.join(orphans)} on {node} {has} no controller: nothing would bring "
+            f"{'it' if len(orphans) == 1 else 'them'} back. Delete {'it' if len(orphans) == 1 else 'them'}, "
+            "give it a Deployment, or choose another node."
+        )
+    return None
+
+
+def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a pod can never be evicted: the API server answers with an error where two budgets select it."""
+    if wanted.kind != "drain":
+        return None
+    for pod in snapshot.moving(node):
+        if len(found := evictions.budgets_of(pod, snapshot.budgets)) > 1:
             return (
-                f"The disruption budget {name_of(budget)} allows no eviction now "
-                f"({of(budget, 'status', 'currentHealthy', default=0)} healthy of "
-                f"{of(budget, 'status', 'desiredHealthy', default=0)} that must be): "
-                "wait until the site is whole, or loosen it."
+                f"{evictions.title(pod)} on {node} is selected by {len(found)} disruption budgets, "
+                f"{' and '.join(evictions.title(budget) for budget in found)}: the API server evicts no pod "
+                "that has more than one. Remove one, or narrow its selector."
             )
     return None
+
+
+def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a pod may not be evicted. Only a drain asks; whoever dies does not."""
+    if wanted.kind != "drain":
+        return None
+    held: dict[str, tuple[Object, list[str]]] = {}
+    for pod in snapshot.moving(node):
+        for budget in evictions.budgets_of(pod, snapshot.budgets):
+            if not evictions.allows(budget, pod):
+                held.setdefault(evictions.title(budget), (budget, []))[1].append(name_of(pod))
+    if not held:
+        return None
+    namespaces = sorted({budget["metadata"]["namespace"] for budget, _ in held.values()})
+    whole = "the site is" if namespaces == [snapshot.namespace] else f"what is in {', '.join(namespaces)} is"
+    told = "; the ".join(
+        f"disruption budget {name_of(budget)} allows no eviction now ({evictions.why_not(budget)}), so "
+        f"{', '.join(pods)} in the namespace {budget['metadata']['namespace']} would stay on {node}"
+        for budget, pods in held.values()
+    )
+    return f"The {told}: wait until {whole} whole, loosen it, or choose a node without such a pod."
+
+
+def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
+    struck = snapshot.struck(node, wanted)
+    if not struck:
+        return None
+    # A drain evicts one after the other, as the budget lets it.
+    count = 1 if wanted.kind == "drain" else len(struck)
+    return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
 
 
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
@@ -294,8 +439,7 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
     """Why users would have no address before the node is back, whoever replaces its pods."""
     if wanted.kind not in _SILENT or snapshot.announcer != node:
         return None
-    others = [item for item in snapshot.nodes if is_ready(item) and name_of(item) != node]
-    if any(EXCLUDE not in of(item, "metadata", "labels", default={}) for item in others):
+    if any(may_announce(item) for item in snapshot.nodes if name_of(item) != node):
         return None
     return (
         f"{node} announces the address, and no other node may: a {wanted.kind} is an outage until it is "
@@ -306,10 +450,11 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
 Rule = Callable[[Snapshot, str, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
-_NEVER: tuple[Rule, ...] = (last_replica,)
+_NEVER: tuple[Rule, ...] = (last_replica, nothing_brings_it_back, two_budgets)
 _TASTE: tuple[Rule, ...] = (
     too_few_nodes,
     budget_forbids,
+    quota_forbids,
     no_room,
     evictions_would_stop,
     nobody_else_announces,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
+from ansible_collections.failover_lab.lab.plugins.module_utils import claims
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object, is_schedulable, of
+from ansible_collections.failover_lab.lab.plugins.module_utils.placement import Apart, takes
 from ansible_collections.failover_lab.lab.plugins.module_utils.quantity import amount
+from ansible_collections.failover_lab.lab.plugins.module_utils.selectors import selects
 
 HOSTNAME = "kubernetes.io/hostname"
 ENDED = ("Succeeded", "Failed")
@@ -16,25 +17,18 @@ def name_of(thing: Object) -> str:
     return str(thing["metadata"]["name"])
 
 
-def requests_of(pod: Object) -> dict[str, Fraction]:
-    """What the scheduler sets aside for a pod: cores, bytes, and one place."""
-    total = {"cpu": Fraction(0), "memory": Fraction(0), "pods": Fraction(1)}
-    for container in of(pod, "spec", "containers", default=[]):
-        for resource in ("cpu", "memory"):
-            total[resource] += amount(of(container, "resources", "requests", resource, default="0"))
-    return total
+def requests_of(pod: Object) -> claims.Amounts:
+    """What the scheduler sets aside for a new pod: cores, bytes, whatever else it asks for, and one place."""
+    return {"cpu": 0.0, "memory": 0.0, "pods": 1.0} | claims.requested(pod)
 
 
-def free_on(node: Object, pods: list[Object]) -> dict[str, Fraction]:
-    """What is left on a node: cores, bytes and places."""
-    free = {
-        resource: amount(of(node, "status", "allocatable", resource, default="0"))
-        for resource in ("cpu", "memory", "pods")
-    }
+def free_on(node: Object, pods: list[Object]) -> claims.Amounts:
+    """What is left on a node: cores, bytes, places, and whatever else it has."""
+    free = {name: amount(value) for name, value in of(node, "status", "allocatable", default={}).items()}
     for pod in pods:
         if of(pod, "spec", "nodeName") == name_of(node) and of(pod, "status", "phase") not in ENDED:
-            for resource, wanted in requests_of(pod).items():
-                free[resource] -= wanted
+            for resource, wanted in ({"pods": 1.0} | claims.taken(pod)).items():
+                free[resource] = free.get(resource, 0) - wanted
     return free
 
 
@@ -80,24 +74,35 @@ def without_room(displaced: list[Object], nodes: list[Object], pods: list[Object
         nodes: all nodes, as they are once the fault has struck.
         pods: all that stay, of whatever kind.
     """
-    free = {name_of(node): free_on(node, pods) for node in nodes if is_schedulable(node)}
-    spreads = _spreads_of(displaced[0], nodes, pods) if displaced else []
+    if not displaced:
+        return []
+    # One kind, so one spec.
+    pattern = displaced[0]
+    free = {name_of(node): free_on(node, pods) for node in nodes if takes(node, pattern)}
+    spreads = _spreads_of(pattern, nodes, pods)
+    staying = [pod for pod in pods if of(pod, "status", "phase") not in ENDED]
+    apart = Apart(pattern, nodes, staying)
     homeless = []
     for pod in displaced:
         wanted = requests_of(pod)
         fitting = [
             name
             for name, left in free.items()
-            if all(left[key] >= wanted[key] for key in wanted) and all(rule.allows(name) for rule in spreads)
+            if all(left.get(key, 0) >= value for key, value in wanted.items() if value)
+            and all(rule.allows(name) for rule in spreads)
+            and apart.allows(name)
         ]
         if not fitting:
             homeless.append(name_of(pod))
             continue
-        best = min(fitting, key=lambda name: (sum(s.count(name) for s in spreads), -free[name]["memory"]))
+        best = min(
+            fitting, key=lambda name: (sum(s.count(name) for s in spreads), -free[name].get("memory", 0))
+        )
         for key, value in wanted.items():
-            free[best][key] -= value
+            free[best][key] = free[best].get(key, 0) - value
         for rule in spreads:
             rule.add(best)
+        apart.add(best, pod)
     return homeless
 
 
@@ -108,13 +113,13 @@ def _spreads_of(pod: Object, nodes: list[Object], pods: list[Object]) -> list[Sp
         if rule.get("whenUnsatisfiable", "DoNotSchedule") != "DoNotSchedule":
             continue
         spread = Spread(rule, nodes)
-        labels = of(rule, "labelSelector", "matchLabels", default={})
         own = of(pod, "metadata", "labels", default={})
-        labels = labels | {key: own[key] for key in rule.get("matchLabelKeys") or [] if key in own}
+        alike = {key: own[key] for key in rule.get("matchLabelKeys") or [] if key in own}
         for other in pods:
             if (
                 other["metadata"]["namespace"] == pod["metadata"]["namespace"]
-                and labels.items() <= of(other, "metadata", "labels", default={}).items()
+                and selects(rule.get("labelSelector"), theirs := of(other, "metadata", "labels", default={}))
+                and alike.items() <= theirs.items()
                 and not of(other, "metadata", "deletionTimestamp")
                 and of(other, "status", "phase") not in ENDED
             ):

@@ -13,8 +13,11 @@ description:
   - Looks at nodes, pods and disruption budgets, and refuses a fault that could not be got over, with one
     sentence that names the remedy. Changes nothing.
   - Never broken is the only control plane, a node that is faulted already, one without pods of the site, and
-    whatever carries the last ready replica. Too few nodes, a disruption budget, no room elsewhere, and so
-    many lost nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
+    whatever carries the last ready replica. Never drained is a node with a pod that nothing would bring back,
+    or that two disruption budgets select. Too few nodes, a disruption budget of any pod on the node, a quota
+    that lets no replacement in, no room elsewhere, and so many lost nodes that Kubernetes would stop
+    replacing their pods, are refused unless O(force).
+  - An address at which nobody takes a connection is refused as well.
 extends_documentation_fragment: failover_lab.lab.reaching
 options:
   namespace:
@@ -128,6 +131,11 @@ replicas:
   description: How many pods the Deployment wants.
   type: int
   returned: success
+autoscalers:
+  description: Who changes C(replicas) as they see fit, by name.
+  type: list
+  elements: str
+  returned: success
 pods:
   description: The Deployment's pods, each with C(pod), C(uid) and C(node).
   type: list
@@ -165,12 +173,27 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     of,
     url_of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.reach import answers, hindrances
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
+
+# A moment's silence, as while the address moves, is no dead address.
+ANSWER_S = 5.0
 
 
 def row(pod: Object) -> Object:
     """A pod as this module tells of it."""
     return {"pod": name_of(pod), "uid": pod["metadata"]["uid"], "node": of(pod, "spec", "nodeName")}
+
+
+def silent(context: str, service: Object, nodes: list[Object]) -> str:
+    """That nobody answers at the address, and why not, as far as the cluster tells."""
+    causes = hindrances(service, nodes)
+    return (
+        f"Nobody takes a connection at {url_of(service)}, so there is nothing to fail over"
+        f"{': ' + '; '.join(causes) if causes else ''}. "
+        f"`ansible-playbook status.yml -e lab_profile={context}` shows more, and setup.yml takes back what "
+        "the lab itself sets; this machine needs a way to the address."
+    )
 
 
 def look(asked: Object) -> Object:
@@ -193,12 +216,16 @@ def look(asked: Object) -> Object:
         nodes=nodes,
         pods=cluster.pods(),
         deployment=deployment,
-        budgets=cluster.budgets(namespace),
+        budgets=cluster.budgets(),
         announcer=announcer(cluster, nodes, namespace, service),
         engine=engine.by_name(asked["engine"]),
+        quotas=cluster.quotas(namespace),
+        limit_ranges=cluster.limit_ranges(namespace),
     )
     wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
     node, overridden = rules.judge(snapshot, wanted)
+    if not answers(service, ANSWER_S):
+        raise rules.Refusal(silent(asked["context"], service, nodes))
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
     version = cluster.version()
     return {
@@ -219,6 +246,7 @@ def look(asked: Object) -> Object:
             if is_schedulable(item) and (name_of(item) != node or wanted.kind == "pod")
         ],
         "replicas": deployment["spec"]["replicas"],
+        "autoscalers": cluster.autoscalers(namespace, asked["deployment"]),
         "pods": [row(pod) for pod in snapshot.site_pods],
         "displaced": [row(pod) for pod in snapshot.struck(node, wanted)],
         "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),

@@ -81,15 +81,18 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     of,
     url_of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.reach import answers, hindrances, may_announce
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
 
+ANSWER_S = 2.0
 
-def node_line(node: Object, snapshot: rules.Snapshot | None, width: int) -> str:
+
+def node_line(node: Object, snapshot: rules.Snapshot | None, width: int, *, control_plane: bool) -> str:
     """A node, its state, and the site's pods on it."""
     states = ["Ready" if is_ready(node) else "not ready"]
     if of(node, "spec", "unschedulable", default=False):
         states.append("cordoned")
-    if rules.is_control_plane(node):
+    if control_plane:
         states.append("control plane")
     pods = [
         name_of(pod) + ("" if is_ready(pod) else " (not ready)")
@@ -102,6 +105,14 @@ def about(found: Object) -> tuple[str, str]:
     """What the run of an account does, and since when."""
     what = f"{found.get('kind', 'a fault')} of {found.get('node', 'a node')}"
     return what, str(found.get("since", "an unknown time"))
+
+
+def _unknown(seen: engine.Seen) -> str:
+    return (
+        "its container runs, and was deleted from it, or has yet to join"
+        if seen.state == "running"
+        else "; ".join(seen.faults)
+    )
 
 
 def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, engine.Seen]) -> list[str]:
@@ -121,6 +132,11 @@ def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, engin
         left = f", as the run {marks[rules.LEFT_BY]} was told to leave it" if rules.LEFT_BY in marks else ""
         seen = containers.get(name)
         result += [f"{name}: {fault}{left}" for fault in (seen.faults if seen else ())]
+    known = {name_of(node) for node in nodes}
+    result += [
+        f"{name} is no node of the cluster: {_unknown(containers[name])}"
+        for name in sorted({*containers} - known)
+    ]
     if found:
         what, since = about(found)
         steps = found.get("steps") or [{}]
@@ -138,6 +154,25 @@ def running_line(found: Object) -> str:
     return line
 
 
+def address_line(service: Object, nodes: list[Object], announcing: str | None) -> str:
+    """Where users find the site, whether somebody is there, and who announces it."""
+    url = url_of(service)
+    if not url:
+        return "none given"
+    parts = [url]
+    if not answers(service, ANSWER_S):
+        parts.append("where nobody takes a connection")
+    by_name = {name_of(node): node for node in nodes}
+    if announcing is None:
+        parts.append("announced by nobody that is known")
+    elif announcing in by_name and not may_announce(by_name[announcing]):
+        # A neighbour's answer is remembered for up to a minute.
+        parts.append(f"last announced by {announcing}, which may not any more")
+    else:
+        parts.append(f"announced by {announcing}")
+    return ", ".join(parts)
+
+
 def look(wanted: Object) -> Object:
     """Put the screen together."""
     cluster = Cluster(wanted["context"], wanted["kubeconfig"])
@@ -145,19 +180,23 @@ def look(wanted: Object) -> Object:
     nodes = cluster.nodes()
     deployment = cluster.deployment(namespace, wanted["deployment"])
     service = cluster.service(namespace, wanted["service"])
-    snapshot = rules.Snapshot(nodes, cluster.pods(), deployment, []) if deployment else None
+    pods = cluster.pods()
+    snapshot = rules.Snapshot(nodes, pods, deployment, []) if deployment else None
     width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
     leftovers = leftovers_of(nodes, found, engine.by_name(wanted["engine"]))
     lines = [f"{wanted['context']}: Kubernetes {version}, {len(nodes)} nodes"]
-    lines += [node_line(node, snapshot, width) for node in nodes]
+    controls = rules.control_planes(nodes, pods)
+    lines += [node_line(node, snapshot, width, control_plane=name_of(node) in controls) for node in nodes]
     if deployment and service:
         ready = of(deployment, "status", "readyReplicas", default=0)
         announcing = announcer(cluster, nodes, namespace, service)
+        scalers = cluster.autoscalers(namespace, wanted["deployment"])
+        scaled = f", as many as the HorizontalPodAutoscaler {', '.join(scalers)} wants" if scalers else ""
         lines += [
-            f"site     {ready} of {deployment['spec']['replicas']} pods ready",
-            f"address  {url_of(service) or 'none given'}"
-            + (f", announced by {announcing}" if announcing else ""),
+            f"site     {ready} of {deployment['spec']['replicas']} pods ready" + scaled,
+            f"address  {address_line(service, nodes, announcing)}",
+            *(f"         {sentence}" for sentence in hindrances(service, nodes)),
             f"image    {deployment['spec']['template']['spec']['containers'][0]['image']}",
         ]
     else:

@@ -61,6 +61,11 @@ url:
   description: The same as a URL, on the Service's first port; empty as well without an address.
   type: str
   returned: success
+hindrances:
+  description: What keeps all or some users from the pods, as the Service and the nodes say, a sentence each.
+  type: list
+  elements: str
+  returned: success
 pods:
   description: The ready pods of the newest template, by name. Each has C(name), C(uid) and C(node).
   type: list
@@ -92,6 +97,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     of,
     url_of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.reach import hindrances
 
 # Waiting does not help against these.
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
@@ -179,6 +185,12 @@ def explain(pods: list[Object], events: list[Object]) -> list[str]:
     refused = [event for event in events if event.get("reason") == "FailedCreate"]
     if refused:
         lines.append(f"pods are refused: {refused[-1].get('message')}")
+    of_service = [event for event in events if of(event, "involvedObject", "kind") == "Service"]
+    if of_service:
+        last = of_service[-1]
+        lines.append(
+            f"Service {of(last, 'involvedObject', 'name')}: {last.get('reason')}: {last.get('message')}"
+        )
     return lines
 
 
@@ -222,7 +234,7 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
         raise Absent(absent("Service", wanted["service"], wanted))
     pods = cluster.pods_of(deployment)
     address = address_of(service)
-    state = {"pods": pods, "address": address, "url": url_of(service)}
+    state = {"pods": pods, "address": address, "url": url_of(service), "service": service}
     if wanted["without_node"]:
         lack = missing_elsewhere(deployment, pods, wanted["without_node"])
         state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") != wanted["without_node"]]
@@ -231,8 +243,8 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
     if lack:
         return state, f"Deployment {wanted['deployment']} is not rolled out: {lack}"
     if not address:
-        why = "is a load balancer installed, and is its pool not used up?"
-        return state, f"Service {wanted['service']} was given no address: {why}"
+        why = hindrances(service, [])[:1] or ["is a load balancer installed, and is its pool not used up?"]
+        return state, f"Service {wanted['service']} was given no address: {why[0]}"
     return state, None
 
 
@@ -258,10 +270,12 @@ def wait(cluster: Cluster, wanted: Object, timeout_s: float) -> tuple[Object, st
 def result_of(cluster: Cluster, state: Object) -> Object:
     """What the module returns of a state."""
     ready = [pod for pod in state["pods"] if is_ready(pod)]
-    nodes = eligible(cluster.nodes_if_allowed())
+    found = cluster.nodes_if_allowed()
+    nodes = eligible(found)
     return {
         "address": state["address"],
         "url": state["url"],
+        "hindrances": hindrances(state["service"], found),
         "pods": [
             {
                 "name": pod["metadata"]["name"],
@@ -286,7 +300,7 @@ def watch(wanted: Object, *, check_mode: bool) -> Object:
         state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"])
     except Absent as absence:
         if check_mode:
-            return {"address": "", "url": "", "pods": [], "nodes": [], "skew": 0}
+            return {"address": "", "url": "", "hindrances": [], "pods": [], "nodes": [], "skew": 0}
         return {"msg": str(absence)}
     if lack is None or check_mode:
         return result_of(cluster, state)
