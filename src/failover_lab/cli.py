@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from failover_lab import (
     __version__,
     arguments,
+    belongings,
     direct,
     htpasswd,
     nodes,
+    own_context,
     predict,
     routes,
     spread,
@@ -39,7 +41,19 @@ def parser() -> arguments.Parser:
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
-    lab = (htpasswd, subnet, direct, nodes, start_nodes, unjoined, routes, spread, predict)
+    lab = (
+        htpasswd,
+        subnet,
+        direct,
+        nodes,
+        start_nodes,
+        unjoined,
+        belongings,
+        own_context,
+        routes,
+        spread,
+        predict,
+    )
     hands = (drain_command, delete_pods, give_away)
     witness = (probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (*lab, *hands, *witness):

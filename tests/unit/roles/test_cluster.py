@@ -55,5 +55,6 @@ def test_the_nodes_that_are_there_are_not_counted_twice() -> None:
         cluster_profile="lab",
         cluster_nodes=4,
         __cluster_nodes_here=there,
+        __cluster_belonging={"stdout_lines": [f'{{"container": "lab{n}"}}' for n in ("", "-m02", "-m03")]},
     )
     assert int(wanted) == 17 * (3 + 4) + 16
