@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -22,7 +23,14 @@ PYTHON = ">=3.11.0,<3.14.0"
 MODULES = ("bcrypt", "docker", "jinja2", "jsonschema", "kubernetes", "requests", "vl_convert", "yaml")
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
 
+#: Set by playbooks/callback_plugins/lab.py to the number of the play's process.
+GUARDED = "FAILOVER_LAB_PLAY"
+
 USE_MAKE = "run 'make env' and use the ansible-playbook in .venv/bin"
+UNGUARDED = (
+    "Ansible has not loaded the callback playbooks/callback_plugins/lab.py, without which nobody would put "
+    "right what Ctrl-C leaves behind: name a playbook of the lab first on the command line, or alone."
+)
 USE_GALAXY = f"run 'ansible-galaxy collection install -r collections/requirements.yml', or {USE_MAKE}"
 
 
@@ -121,6 +129,11 @@ def missing_collections(requirements_file: Path) -> list[str]:
     return lacks
 
 
+def guarded() -> bool:
+    """Whether the callback `lab` is loaded in this play, of whose process this one is a child."""
+    return os.environ.get(GUARDED) in {str(os.getppid()), str(os.getpid())}
+
+
 class ActionModule(ActionBase):
     """Say in one sentence what the environment of this play lacks."""
 
@@ -141,6 +154,8 @@ class ActionModule(ActionBase):
         result["changed"] = False
         if self._task.args:
             return result | {"failed": True, "msg": "requirements takes no arguments"}
+        if not guarded():
+            return result | {"failed": True, "msg": UNGUARDED}
         lacks, remedy = missing_python(), USE_MAKE
         if not lacks:
             lacks, remedy = missing_collections(REQUIREMENTS_FILE), USE_GALAXY
