@@ -1,4 +1,16 @@
 # `make` alone explains itself: every target's line ends with what it does.
+
+# What is cleared for plays and scripts is cleared for recipes; first of all, since bash would read BASH_ENV.
+unexport $(filter-out MAKE% MFLAGS,$(shell $(dir $(lastword $(MAKEFILE_LIST)))scripts/surroundings.sh))
+# The short options; also those in the variables MAKEFLAGS and GNUMAKEFLAGS.
+GIVEN := $(firstword -$(MAKEFLAGS))
+ifneq (,$(findstring i,$(GIVEN))$(findstring t,$(GIVEN))$(if $(filter lab test,$(MAKECMDGOALS)),$(findstring n,$(GIVEN))))
+$(error make $(GIVEN) ends well where nothing was done: leave -i, -t and -n out (MAKEFLAGS, GNUMAKEFLAGS))
+endif
+ifneq (,$(MAKEFILES))
+$(error MAKEFILES=$(MAKEFILES) brings in rules that are not the lab's: leave it out)
+endif
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

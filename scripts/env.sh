@@ -4,6 +4,8 @@
 # pip's own index-url and cert, from its variables or its files, hold here too.
 set -eu
 
+# shellcheck source=scripts/surroundings.sh
+. "$(dirname "$0")/surroundings.sh"
 cd "$(dirname "$0")/.."
 venv=.venv
 stamp=$venv/.complete
@@ -81,7 +83,7 @@ want=$(wanted | cksum)
 
 # Two makes at once: the second waits, then finds the work done.
 if [ -z "${ENV_LOCKED:-}" ] && command -v flock >/dev/null; then
-    ENV_LOCKED=1 PYTHON=$python exec flock .venv.lock "$0"
+    ENV_LOCKED=1 PYTHON=$python exec flock .venv.lock scripts/env.sh
 fi
 
 need_venv

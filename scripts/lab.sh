@@ -1,10 +1,15 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # From a bare machine to a verdict: setup.yml, failover.yml with a drain, and the report's summary as the last words.
 #
 # usage: lab.sh [ansible-playbook options]
-set -euo pipefail
+set -eu
 
+# shellcheck source=scripts/surroundings.sh
+. "$(dirname "$0")/surroundings.sh"
 cd "$(dirname "$0")/.."
+# Named outright: Ansible passes over one that lies where everybody may write.
+ANSIBLE_CONFIG=$(pwd)/ansible.cfg
+export ANSIBLE_CONFIG
 before=$(readlink reports/latest || true)
 
 ansible-playbook setup.yml "$@"
@@ -13,7 +18,7 @@ status=0
 ansible-playbook failover.yml -e fault_kind=drain "$@" || status=$?
 
 # Only what this run has written: a run that was refused has no report, and an older one would mislead.
-if [[ "$(readlink reports/latest || true)" != "${before}" ]]; then
+if [ "$(readlink reports/latest || true)" != "${before}" ]; then
     echo
     cat reports/latest/summary.txt
 fi

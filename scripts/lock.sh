@@ -2,6 +2,8 @@
 # Makes both lock files again from pyproject.toml: `make lock` takes the newest versions that its ranges allow.
 set -eu
 
+# shellcheck source=scripts/surroundings.sh
+. "$(dirname "$0")/surroundings.sh"
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
 compile="$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade

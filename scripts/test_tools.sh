@@ -4,6 +4,9 @@
 # they say themselves that the pages were not looked at.
 set -eu
 
+# shellcheck source=scripts/surroundings.sh
+. "$(dirname "$0")/surroundings.sh"
+
 # Sets $why where it cannot.
 install() {
     if ! command -v apt-get >/dev/null; then

@@ -1,10 +1,13 @@
 """``python -m failover_lab``."""
 
+import os
 import sys
 
+from failover_lab import surroundings
 from failover_lab.cli import main
 
 __all__ = ["main"]
 
 if __name__ == "__main__":
+    surroundings.settle(os.environ)
     sys.exit(main())

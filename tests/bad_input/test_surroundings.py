@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.failover_lab.lab.plugins.module_utils import journal
 from tests.proxy import proxy
 
 from failover_lab.watchdog.only_one import only_one
@@ -150,6 +152,34 @@ def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
     with only_one(tmp_path / "state", PROFILE, namespace="site"):
         played = run("failover", "fault_kind=kill", "fault_recovery=watchdog", DOCKER_HOST=NOBODY)
     played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer")
+
+
+def going_on(state: Path, **content: str) -> int:
+    """Write the account of a run of this test's own process."""
+    state.mkdir()
+    account = {"pid": os.getpid(), "started": journal.started(os.getpid()), "kind": "kill", "node": NODES[0]}
+    (state / "run.json").write_text(json.dumps(account | content))
+    return os.getpid()
+
+
+@pytest.mark.parametrize("words", ["setup", "failover", "teardown", "teardown cluster_provider=existing"])
+def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, words: str) -> None:
+    pid = going_on(tmp_path / "state", awaits="operator")
+    playbook, *settings = words.split()
+    played = run(playbook, *settings, DOCKER_HOST=NOBODY)
+    played.refused(
+        f"Another run is going on: kill of {NODES[0]}, process {pid}.",
+        "Wait until it ends, or end that process and run `ansible-playbook recover.yml`.",
+    )
+    assert (tmp_path / "state" / "run.json").exists()
+
+
+def test_a_context_of_the_users_that_is_called_like_the_lab(run: Runner, cluster: str) -> None:
+    content = Path(cluster).read_text()
+    run("setup", KUBECONFIG=cluster, DOCKER_HOST=NOBODY).refused(
+        f"The context {PROFILE} in {cluster} is not the lab's", "choose another lab_profile"
+    )
+    assert Path(cluster).read_text() == content
 
 
 def test_tearing_down_under_a_watchdog(run: Runner, tmp_path: Path) -> None:

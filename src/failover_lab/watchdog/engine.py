@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,10 @@ _STATES = {
 # `kill` comes before the container has ended; it is only a hint to look.
 _NEWS = ["die", "kill", "pause", "unpause", "start"]
 _STDOUT = 1
+# minikube's mark on all that it makes, of whatever profile.
+MARK = "created_by.minikube.sigs.k8s.io"
+# Where minikube could make no network of its own, and where a container says of none.
+_NOBODYS_NETWORKS = {"bridge", "host", "none"}
 
 T = TypeVar("T")
 
@@ -39,17 +43,38 @@ def unanswered(reason: object) -> UserError:
     return UserError(f"the container engine does not answer: {reason}; `docker info` must work")
 
 
+def node_name(profile: str) -> re.Pattern[str]:
+    """What minikube calls the nodes of a profile: the first like it, others with a number of two digits."""
+    return re.compile(rf"{re.escape(profile)}(-m[0-9]{{2,}})?")
+
+
+def of_profile(profile: str, networks: Collection[str]) -> bool | None:
+    """Whether a container that minikube has made is a node of a profile, by the networks that it is on.
+
+    Its labels carry no profile, and ``team-m02`` may be a node of ``team`` or a lab of its own. But each
+    profile has a network that is called like it. None: they do not say.
+    """
+    return True if profile in networks else False if set(networks) - _NOBODYS_NETWORKS else None
+
+
+def networks_of(item: Mapping[str, Any]) -> list[str]:
+    """The networks that a container is on, as the engine lists or inspects it."""
+    return list((item.get("NetworkSettings") or {}).get("Networks") or {})
+
+
 @dataclass(frozen=True)
 class Listed:
     """One container in the engine's list.
 
     Attributes:
         state: in the engine's word, such as ``running``.
+        networks: that it is on, by their names.
     """
 
     name: str
     id: str
     state: str
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,7 +164,8 @@ class Engine:
             errors.DockerException, errors.StreamParseError, RequestException, OSError, ValueError
         )  # fmt: skip
         self._absent: type[Exception] = errors.NotFound
-        self._name = re.compile(rf"{re.escape(profile)}(-m[0-9]+)?")
+        self.profile = profile
+        self._name = node_name(profile)
         self._events: Any = None
         try:
             self._client = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **_address())
@@ -160,13 +186,44 @@ class Engine:
         Raises:
             EngineError: the engine does not answer.
         """
-        marked = {"label": "created_by.minikube.sigs.k8s.io=true"}
         return [
-            Listed(name, str(item.get("Id", "")), str(item.get("State", "")))
+            one
+            for one in self.marked()
+            if self._name.fullmatch(one.name) and of_profile(self.profile, one.networks) is not False
+        ]
+
+    def marked(self) -> list[Listed]:
+        """All containers that minikube has made here, of whatever profile.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        marked = {"label": f"{MARK}=true"}
+        return [
+            Listed(name, str(item.get("Id", "")), str(item.get("State", "")), tuple(networks_of(item)))
             for item in self._ask(lambda: self._client.containers(all=True, filters=marked))
             for name in (str(n).removeprefix("/") for n in item.get("Names") or [])
-            if self._name.fullmatch(name)
         ]
+
+    def labels(self, kind: str, name: str) -> dict[str, str] | None:
+        """What a container, a volume or a network of exactly this name has for labels; None if there is none.
+
+        Args:
+            kind: ``container``, ``volume`` or ``network``.
+            name: of it.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        inspect = getattr(self._client, f"inspect_{kind}")
+        try:
+            found = self._ask(lambda: inspect(name))
+        except self._absent:
+            return None
+        # The engine takes the beginning of an id for a name as well.
+        if str(found.get("Name", "")).removeprefix("/") != name:
+            return None
+        return dict((found.get("Config") or found).get("Labels") or {})
 
     def containers(self) -> dict[str, Container]:
         """The state of each of the profile's containers.

@@ -57,8 +57,10 @@ def digest(text: str) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The script and two small locks: a uv that hands on to the real one, and a package."""
+    (tmp_path / "src" / "failover_lab").mkdir(parents=True)
     (tmp_path / "scripts").mkdir()
-    shutil.copy(REPO / "scripts" / "env.sh", tmp_path / "scripts")
+    for name in ("scripts/env.sh", "scripts/surroundings.sh", "src/failover_lab/surroundings.txt"):
+        shutil.copy(REPO / name, tmp_path / name)
     (tmp_path / "packages").mkdir()
     handing_on = f'#!/bin/sh\nexec {UV} "$@"\n'
     (tmp_path / "requirements-bootstrap.lock").write_text(wheel(tmp_path / "packages", "uv", handing_on))

@@ -28,8 +28,10 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The script, and an ansible-playbook that plays nothing."""
+    (tmp_path / "src" / "failover_lab").mkdir(parents=True)
     (tmp_path / "scripts").mkdir()
-    shutil.copy(REPO / "scripts" / "lab.sh", tmp_path / "scripts")
+    for name in ("scripts/lab.sh", "scripts/surroundings.sh", "src/failover_lab/surroundings.txt"):
+        shutil.copy(REPO / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "ansible-playbook"
     fake.write_text(FAKE)

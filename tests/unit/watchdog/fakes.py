@@ -40,6 +40,9 @@ class FakeEngine:
         self.asked: list[str] = []
         self.containers: list[dict[str, Any]] = []
         self.states: dict[str, dict[str, Any]] = {}
+        # Containers, volumes and networks by "kind/name", as the engine inspects them; and what is gone.
+        self.things: dict[str, dict[str, Any]] = {}
+        self.removed: list[str] = []
         # Of all containers alike.
         self.files: set[str] = set()
         self.events: list[Any] = []
@@ -61,7 +64,7 @@ class FakeEngine:
             def do_GET(self) -> None:
                 outer.serve(self)
 
-            do_POST = do_GET  # noqa: N815  the library's own name
+            do_POST = do_DELETE = do_GET  # noqa: N815  the library's own names
 
         class Server(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True
@@ -78,6 +81,10 @@ class FakeEngine:
             answer(handler, 500, {"message": "driver failed"})
         elif path == "/version":
             answer(handler, 200, {"ApiVersion": "1.45", "Version": "26.1.5"})
+        elif self.serve_thing(handler, path.strip("/").removesuffix("/json")):
+            return
+        elif path == "/containers/json" and "filters" not in urllib.parse.parse_qs(url.query):
+            answer(handler, 200, self.containers)
         elif path == "/containers/json":
             assert json.loads(urllib.parse.parse_qs(url.query)["filters"][0]) == {
                 "label": ["created_by.minikube.sigs.k8s.io=true"]
@@ -90,6 +97,43 @@ class FakeEngine:
         else:
             _, _, name, what = path.split("/")
             self.serve_one(handler, name, what, urllib.parse.parse_qs(url.query), body)
+
+    def make(self, kind: str, name: str, network: str = "", **labels: str) -> None:
+        """Let there be a container, a volume or a network; minikube's own if its labels say so."""
+        if kind == "networks":
+            self.things[f"{kind}/{name}"] = {"Name": name, "Id": name, "Labels": labels, "Containers": {}}
+        elif kind == "volumes":
+            self.things[f"{kind}/{name}"] = {"Name": name, "Labels": labels}
+        else:
+            on = {"Networks": {network: {}} if network else {}}
+            whole = {
+                "Name": f"/{name}",
+                "Id": name,
+                "Image": "sha256:1",
+                "Config": {"Labels": labels},
+                "NetworkSettings": on,
+            }
+            self.things[f"{kind}/{name}"] = whole | {"State": {"Status": "exited", "Running": False}}
+            listed = {"Id": name, "Names": [f"/{name}"], "State": "exited", "NetworkSettings": on}
+            if labels:
+                self.containers.append(listed)
+
+    def serve_thing(self, handler: Any, name: str) -> bool:
+        listed = [thing for key, thing in self.things.items() if key.startswith(f"{name}/")]
+        if name in self.things and handler.command == "DELETE":
+            self.removed.append(name)
+            del self.things[name]
+            self.containers = [one for one in self.containers if f"containers/{one['Id']}" != name]
+            answer(handler, 204, None)
+        elif name in self.things:
+            answer(handler, 200, self.things[name])
+        elif name in ("networks", "volumes"):
+            answer(handler, 200, listed if name == "networks" else {"Volumes": listed})
+        elif name.startswith(("networks/", "volumes/")):
+            answer(handler, 404, {"message": "No such thing"})
+        else:
+            return False
+        return True
 
     def serve_one(self, handler: Any, name: str, what: str, query: dict[str, list[str]], body: bytes) -> None:
         if name not in self.states:

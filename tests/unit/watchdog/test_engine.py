@@ -50,6 +50,20 @@ def test_the_containers_of_a_profile(fake: FakeEngine) -> None:
     }
 
 
+def test_another_lab_is_no_node_of_this_one(fake: FakeEngine) -> None:
+    """minikube's labels do not tell `team-m02`, a node of `team`, from `team-m02`, a lab."""
+    networks = {
+        "team": ["team"], "team-m02": ["team", "the-users"], "team-m03": ["bridge"], "team-m04": [],
+        "team-m05": ["team-m05"], "team-m1": ["team-m1"], "team-m6": ["team"], "team-m02x": ["team"],
+    }  # fmt: skip
+    fake.containers = [
+        {"Names": [f"/{name}"], "State": "running", "NetworkSettings": {"Networks": {key: {} for key in on}}}
+        for name, on in networks.items()
+    ]
+    assert set(Engine("team").containers()) == {"team", "team-m02", "team-m03", "team-m04"}
+    assert set(Engine("team-m05").containers()) == {"team-m05"}
+
+
 @pytest.mark.parametrize(
     ("state", "container"),
     [

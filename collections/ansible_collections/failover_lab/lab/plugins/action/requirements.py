@@ -24,7 +24,14 @@ PYTHON = ">=3.11.0,<3.14.0"
 MODULES = ("bcrypt", "docker", "jinja2", "jsonschema", "kubernetes", "requests", "vl_convert", "yaml")
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
 
+#: Set by playbooks/callback_plugins/lab.py to the number of the play's process.
+GUARDED = "FAILOVER_LAB_PLAY"
+
 USE_MAKE = "run 'make env' and use the ansible-playbook in .venv/bin"
+UNGUARDED = (
+    "Ansible has not loaded the callback playbooks/callback_plugins/lab.py, without which nobody would put "
+    "right what Ctrl-C leaves behind: name a playbook of the lab first on the command line, or alone."
+)
 USE_GALAXY = f"run 'ansible-galaxy collection install -r collections/requirements.yml', or {USE_MAKE}"
 
 
@@ -123,6 +130,9 @@ def missing_collections(requirements_file: Path) -> list[str]:
     return lacks
 
 
+def guarded() -> bool:
+    """Whether the callback `lab` is loaded in this play, of whose process this one is a child."""
+    return os.environ.get(GUARDED) in {str(os.getppid()), str(os.getpid())}
 def homeless(environment: Mapping[str, str]) -> str | None:
     """What is wrong with the folders of the user that runs this, and the remedy; None if nothing is.
 
@@ -181,6 +191,8 @@ class ActionModule(ActionBase):
         result["changed"] = False
         if self._task.args:
             return result | {"failed": True, "msg": "requirements takes no arguments"}
+        if not guarded():
+            return result | {"failed": True, "msg": UNGUARDED}
         # Here is what command line, environment, configuration and inventory come to.
         if getattr(self._connection, "become", None):
             return result | {"failed": True, "msg": BECOME}

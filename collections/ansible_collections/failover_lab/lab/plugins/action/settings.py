@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import values
 
 REPOSITORY = Path(__file__).resolve().parents[6]
 # Beside the names of the roles: who types a name that begins so means a setting of the lab.
@@ -20,26 +22,46 @@ ALMOST_THE_SAME = 0.9
 SIMILAR = 0.6
 
 
-def described(roles: Path) -> list[str]:
-    """The settings that the roles describe.
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever is in it
+    """The content of a file; by libyaml where it is there: some 2,000 lines are read before every play.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one in each case
+
+
+def options(roles: Path) -> dict[str, dict[str, Any]]:
+    """The settings that the roles describe, and how.
 
     Args:
         roles: The folder of the roles.
 
     Returns:
-        Names, those of one role together, in the order of its description.
+        By name, those of one role together, in the order of its description.
 
     Raises:
         OSError: A description cannot be read.
     """
-    # libyaml where it is there: some 2,000 lines, read before every play.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    names: dict[str, None] = {}
+    found: dict[str, dict[str, Any]] = {}
     for path in sorted(roles.glob("*/meta/argument_specs.yml")):
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one in each case
-        for entry_point in content["argument_specs"].values():
-            names |= dict.fromkeys(entry_point.get("options", {}))
-    return list(names)
+        for entry_point in read_yaml(path)["argument_specs"].values():
+            for name, option in (entry_point.get("options") or {}).items():
+                found.setdefault(name, option)
+    return found
+
+
+def described(roles: Path) -> list[str]:
+    """The names of the settings that the roles describe, in the order of their descriptions.
+
+    Args:
+        roles: The folder of the roles.
+
+    Raises:
+        OSError: A description cannot be read.
+    """
+    return list(options(roles))
 
 
 def mentioned(*folders: Path) -> set[str]:
@@ -114,15 +136,15 @@ def typed_names(arguments: Iterable[str]) -> set[str]:
     return names
 
 
-def with_a_tilde(values: Mapping[str, Any], settings: Iterable[str]) -> list[str]:
+def with_a_tilde(variables: Mapping[str, Any], settings: Iterable[str]) -> list[str]:
     """The settings whose value begins with ``~``, which only a shell makes a folder of."""
     return sorted(
-        name for name in settings if isinstance(values.get(name), str) and values[name].startswith("~")
+        name for name in settings if isinstance(variables.get(name), str) and variables[name].startswith("~")
     )
 
 
 class ActionModule(ActionBase):
-    """Refuse names that were meant as settings and that nothing reads, and paths that lead nowhere."""
+    """Refuse names that were meant as settings and that nothing reads, and values that cannot be meant so."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -142,27 +164,56 @@ class ActionModule(ActionBase):
         if self._task.args:
             return result | {"failed": True, "msg": "settings takes no arguments"}
         roles, playbooks = REPOSITORY / "roles", REPOSITORY / "playbooks"
-        settings = described(roles)
+        described = options(roles) | values.WHOLE_LAB
+        read = mentioned(roles, playbooks)
+        variables = task_vars or {}
+        extra = set(load_extra_vars(self._loader))
+        problems = (
+            self._slips(roles, list(described), read, variables)
+            or self._tildes({*described, *(name for name in read if name.startswith("lab_"))}, variables)
+            or [
+                f"{name} is what the plays find out by themselves, and no setting: leave it out."
+                for name in values.facts(extra, read, described)
+            ]
+            or self._values(roles, described, variables)
+        )
+        return result | {"failed": True, "msg": problems[0]} if problems else result
+
+    @staticmethod
+    def _slips(roles: Path, settings: list[str], read: set[str], variables: Mapping[str, Any]) -> list[str]:
         prefixes = [path.name for path in roles.iterdir()] + list(PREFIXES)
         typed = typed_names(context.CLIARGS.get("extra_vars") or ())
-        read = mentioned(roles, playbooks)
-        nobodys = sorted((set(task_vars or {}) | typed) - set(settings) - read)
+        nobodys = sorted((set(variables) | typed) - set(settings) - read)
         slips = [name for name in nobodys if is_a_slip(name, prefixes, settings, typed=name in typed)]
-        if slips:
-            said = [
-                f"{name} ({' or '.join(found)}?)" if (found := similar(name, settings)) else name
-                for name in slips[:3]
-            ]
-            return result | {
-                "failed": True,
-                "msg": f"No setting is called {', nor '.join(said)}: docs/README.md leads to all of them.",
-            }
-        known = {*settings, *(name for name in read if name.startswith("lab_"))}
-        values = task_vars or {}
-        for name in with_a_tilde(values, known):
-            return result | {
-                "failed": True,
-                "msg": f"{name} is {values[name]}, and only a shell knows whose folder ~ is: "
-                f"write {Path.home()}{values[name][1:]}.",
-            }
-        return result
+        said = [
+            f"{name} ({' or '.join(found)}?)" if (found := similar(name, settings)) else name
+            for name in slips[:3]
+        ]
+        return (
+            [f"No setting is called {', nor '.join(said)}: docs/README.md leads to all of them."]
+            if said
+            else []
+        )
+
+    @staticmethod
+    def _tildes(known: Iterable[str], variables: Mapping[str, Any]) -> list[str]:
+        return [
+            f"{name} is {variables[name]}, and only a shell knows whose folder ~ is: "
+            f"write {Path.home()}{variables[name][1:]}."
+            for name in with_a_tilde(variables, known)
+        ]
+
+    def _values(
+        self, roles: Path, described: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]
+    ) -> list[str]:
+        known = values.resolved(described, variables, self._templar.template)
+        if found := values.unfit(described, known):
+            return found
+        pattern = read_yaml(roles / "cluster" / "vars" / "main.yml")["__cluster_name_pattern"]
+        existing = known.get("cluster_provider") == "existing"
+        wrong = [
+            values.unfit_name(name, str(known[name]), pattern, existing=existing)
+            for name in values.NAMES
+            if name in known
+        ]
+        return [sentence for sentence in wrong if sentence] + values.unfit_folders(known)

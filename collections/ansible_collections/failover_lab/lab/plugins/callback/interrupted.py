@@ -23,8 +23,9 @@ description:
     (M(failover_lab.lab.run_journal)) and, if the account is still open when the play's process ends, runs the
     C(recover.yml) beside the playbook, with the same options.
   - A process that is killed outright cannot do this; then the next run does.
+  - The plays of the lab bring it in themselves, by the callback C(lab) beside them, whatever is enabled.
 requirements:
-  - to be named in C(callbacks_enabled)
+  - elsewhere, to be named in C(callbacks_enabled)
 """
 
 
