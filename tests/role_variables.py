@@ -25,8 +25,8 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     """A role's defaults and variables, and over them what somebody has set."""
     found: dict[str, Any] = {}
     for part in ("defaults", "vars"):
-        path = ROLES / role / part / "main.yml"
-        found |= trusted(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        for path in sorted((ROLES / role / part).glob("*.yml")):
+            found |= trusted(yaml.safe_load(path.read_text(encoding="utf-8")))
     return found | {"role_path": str(ROLES / role)} | settings
 
 

@@ -55,17 +55,19 @@ def test_a_killed_build_goes_on(
     (cache / "go" / compiler.name).symlink_to(compiler)
     (cache / "release").mkdir()
     (cache / "release" / "metallb-v0.15.2.yaml").touch()
-    # A small command among etcd's dependencies stands for the modules, of which the smallest takes minutes
-    # where two cores have other work; an extra variable wins over the role's own.
+    # A small command among minikube's dependencies stands for the modules, of which the smallest takes
+    # minutes where two cores have other work; an extra variable wins over the role's own.
     result = cache / "modules" / "small"
     small = {
-        "name": "etcd",
+        "name": "minikube",
         "what": "a small command",
         "dir": str(result),
         "packages": ["google.golang.org/protobuf/cmd/protoc-gen-go"],
+        "links": ["by-another-name"],
+        "fetch_s": 1,
         "expected_s": 10,
     }
-    only = json.dumps({"__toolchain_missing_modules": [small]})
+    only = json.dumps({"__toolchain_rows": [small]})
     settings = {
         "lab_cache_dir": str(cache),
         "toolchain_source": "modules",
@@ -97,9 +99,9 @@ def test_a_killed_build_goes_on(
     after = compiled(cache)
     assert {path: after.get(path) for path in before} == before, "something was compiled again"
     assert len(after) > len(before)
-    assert [path.name for path in result.iterdir()] == ["protoc-gen-go"]
+    assert sorted(path.name for path in result.iterdir()) == ["by-another-name", "protoc-gen-go"]
     version = subprocess.run(
-        [result / "protoc-gen-go", "--version"], capture_output=True, text=True, check=True
+        [result / "by-another-name", "--version"], capture_output=True, text=True, check=True
     )
     assert version.stdout.startswith("protoc-gen-go v")
     shutil.rmtree(cache / "go" / "build")

@@ -1,5 +1,6 @@
 # Every image that the lab makes itself when no container registry can be reached.
-# `docker buildx bake system` first, then, when the archive of the system's images is saved, `docker buildx bake node`.
+# `docker buildx bake early` first, which needs no Kubernetes, then `kubernetes`, then, when the archive of the system's
+# images is saved, `node`.
 
 # Tags every image that the lab builds: it changes with any recipe or module.
 variable "KEY" { default = "" }
@@ -20,14 +21,17 @@ variable "TOOLS_ROOTFS" { default = "" }
 # Whose commands the nodes bring.
 variable "KUBERNETES_VERSION" { default = "" }
 
-group "system" {
-  targets = ["kube", "etcd", "coredns", "flannel", "metallb", "pause", "registry", "nginx"]
+group "early" {
+  targets = ["network-tools", "etcd", "coredns", "flannel", "metallb", "pause", "registry", "nginx", "node-base"]
+}
+
+group "kubernetes" {
+  targets = ["kube"]
 }
 
 target "_binaries" {
   context = "system"
   contexts = {
-    kubernetes    = jsondecode(MODULE_DIRS)["kubernetes"]
     etcd          = jsondecode(MODULE_DIRS)["etcd"]
     coredns       = jsondecode(MODULE_DIRS)["coredns"]
     flannel       = jsondecode(MODULE_DIRS)["flannel"]
@@ -45,7 +49,11 @@ target "network-tools" {
 
 target "kube" {
   name     = component
-  inherits = ["_binaries"]
+  context  = "system"
+  contexts = {
+    kubernetes    = jsondecode(MODULE_DIRS)["kubernetes"]
+    network-tools = "target:network-tools"
+  }
   matrix   = { component = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"] }
   target   = component
   tags     = ["failover-lab/${component}:${KEY}"]
@@ -94,6 +102,13 @@ target "nginx" {
   context = "nginx"
   args    = { ROOTFS = TOOLS_ROOTFS }
   tags    = [NGINX_IMAGE]
+}
+
+target "node-base" {
+  context  = "node"
+  target   = "base"
+  contexts = { crictl = jsondecode(MODULE_DIRS)["crictl"] }
+  args     = { ROOTFS = NODE_ROOTFS }
 }
 
 target "node" {

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shlex
-import signal
-import time
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -24,9 +19,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "creates": {"type": "path"},
     "label": {"type": "str"},
     "expected_s": {"type": "float"},
-    "done_expected_s": {"type": "float", "default": 0.0},
-    "total_expected_s": {"type": "float"},
-    "started_at": {"type": "float"},
     "interval_s": {"type": "float", "default": 10.0},
     "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},
     "run_dir": {"type": "path"},
@@ -37,8 +29,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 #: A relayed line longer than this would wrap on most terminals.
 WIDTH = 150
-#: So many of the last lines belong into a message of failure.
-MESSAGE_LINES = 15
 
 
 class Teller:
@@ -47,14 +37,12 @@ class Teller:
     Args:
         arguments: The task's validated arguments, as in ``ARGUMENTS``.
         label: What runs, in the words of the user.
-        begun_at: When the command started, as a Unix time in seconds.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], label: str, begun_at: float) -> None:
+    def __init__(self, arguments: Mapping[str, Any], label: str) -> None:
         """Remember what there is to tell."""
         self._arguments = arguments
         self._label = label
-        self._before_s = max(0.0, begun_at - (arguments["started_at"] or begun_at))
         self._told = ""
 
     def __call__(self, elapsed_s: float, stdout: running.Lines) -> None:
@@ -75,21 +63,11 @@ class Teller:
             shown = f"{waiting}{self._label}: {last}" if so_far else last
             shown = shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…"
             return shown if fresh else f"{shown} ({timing.duration(elapsed_s)})"
-        told = f"{waiting}{self._label}, {timing.duration(self._before_s + elapsed_s)}"
-        left_s = self._left_s(elapsed_s)
-        return told if left_s is None else f"{told}, about {timing.about(left_s)} left"
-
-    def _left_s(self, elapsed_s: float) -> float | None:
+        told = f"{waiting}{self._label}, {timing.duration(elapsed_s)}"
         expected_s = self._arguments["expected_s"]
         if expected_s is None:
-            return None
-        return timing.seconds_left(
-            elapsed_s,
-            expected_s=expected_s,
-            before_s=self._before_s,
-            done_expected_s=self._arguments["done_expected_s"],
-            total_expected_s=self._arguments["total_expected_s"],
-        )
+            return told
+        return f"{told}, about {timing.about(timing.seconds_left(elapsed_s, expected_s))} left"
 
 
 class ActionModule(ActionBase):
@@ -126,26 +104,24 @@ class ActionModule(ActionBase):
         self._compute_environment_string(environment)
         if hidden:
             arguments = arguments | {"relay": "timer", "log": None}
+        outcome = None
+        argv = [str(word) for word in arguments["argv"]]
         try:
-            with self._open_log(arguments["log"], arguments["argv"]) as log:
+            with running.handed_on(), running.open_log(arguments["log"], argv) as log:
                 outcome = running.run(
-                    [str(word) for word in arguments["argv"]],
+                    argv,
                     environment=os.environ | {key: str(value) for key, value in environment.items()},
                     chdir=arguments["chdir"],
                     log=log,
                     interval_s=arguments["interval_s"],
                     timeout_s=arguments["timeout_s"],
-                    tick=Teller(arguments, label, time.time()),
+                    tick=Teller(arguments, label),
                     finishes=arguments["finishes"],
                 )
         except OSError as error:
             return result | {"failed": True, "rc": 127, "msg": f"{label} could not be run: {error}"}
-        except running.Interrupted as interrupted:
-            # Ansible's own handler is back in its place and ends this worker.
-            os.kill(os.getpid(), interrupted.args[0])
+        if outcome is None:
             return result | {"failed": True, "msg": f"{label} was interrupted"}
-        except running.Orphaned:
-            os._exit(128 + signal.SIGTERM)
 
         result |= {
             "changed": True,
@@ -159,34 +135,11 @@ class ActionModule(ActionBase):
         if arguments["log"]:
             result["log"] = arguments["log"]
         if outcome.timed_out or outcome.rc != 0:
-            result |= {"failed": True, "msg": self._complaint(label, outcome, arguments, hidden=hidden)}
+            limit_s = arguments["timeout_s"]
+            if hidden:
+                ending = running.ended_how(label, outcome, limit_s)
+                told = f"{ending}; what it said is hidden, since this task has no_log"
+            else:
+                told = running.complaint(label, outcome, limit_s=limit_s, log=arguments["log"])
+            result |= {"failed": True, "msg": told}
         return result
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _open_log(path: str | None, argv: list[str]) -> Iterator[IO[bytes] | None]:
-        if path is None:
-            yield None
-            return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("wb") as log:
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            log.write(f"# {now} {shlex.join(argv)}\n".encode())
-            log.flush()
-            yield log
-
-    @staticmethod
-    def _complaint(
-        label: str, outcome: running.Outcome, arguments: Mapping[str, Any], *, hidden: bool
-    ) -> str:
-        ending = (
-            f"did not end within {timing.duration(arguments['timeout_s'])} and was stopped"
-            if outcome.timed_out
-            else f"failed with exit status {outcome.rc} after {timing.duration(outcome.elapsed_s)}"
-        )
-        if hidden:
-            return f"{label} {ending}; what it said is hidden, since this task has no_log"
-        said = [line for line in outcome.stderr.kept or outcome.stdout.kept if line.strip()]
-        tail = ":\n" + "\n".join(said[-MESSAGE_LINES:]) if said else "; it said nothing"
-        where = f"\nAll that it said is in {arguments['log']}" if arguments["log"] else ""
-        return f"{label} {ending}{tail}{where}"

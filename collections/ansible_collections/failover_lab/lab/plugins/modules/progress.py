@@ -28,22 +28,10 @@ options:
   label:
     type: str
     description:
-      - What runs, as the user knows it, such as C(kube-apiserver (4 of 14)). The command's name by default.
+      - What runs, as the user knows it, such as C(kube-apiserver). The command's name by default.
   expected_s:
     type: float
     description: How long the command is expected to take, in seconds. Without it no estimate is shown.
-  done_expected_s:
-    type: float
-    default: 0.0
-    description: How long the steps before this one were expected to take in all, in seconds.
-  total_expected_s:
-    type: float
-    description: How long all steps, this one included, were expected to take, in seconds.
-  started_at:
-    type: float
-    description:
-      - When the first step started, as a Unix time in seconds. With it the time shown is that of all steps,
-        and the estimate is scaled by how fast they were in fact.
   interval_s:
     type: float
     default: 10.0
@@ -84,11 +72,7 @@ EXAMPLES = r"""
     argv: [go, build, -o, "{{ cache }}/kube-apiserver", k8s.io/kubernetes/cmd/kube-apiserver]
     chdir: "{{ cache }}/source"
     creates: "{{ cache }}/kube-apiserver"
-    label: kube-apiserver (4 of 14)
     expected_s: 60
-    done_expected_s: 130
-    total_expected_s: 500
-    started_at: "{{ build_started_at }}"
     log: "{{ cache }}/logs/kube-apiserver.log"
   environment:
     CGO_ENABLED: "0"

@@ -1,4 +1,4 @@
-"""Run one command, read what it says as it says it, and leave nothing of it behind."""
+"""Run commands, read what they say as they say it, and leave nothing of them behind."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import contextlib
 import os
 import re
 import selectors
+import shlex
 import signal
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Self
+
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import timing
+
+Log = IO[bytes] | None
 
 #: How many of the last lines of each stream are kept.
 TAIL_LINES = 100
@@ -23,6 +30,8 @@ LINE_LENGTH = 2000
 GRACE_S = 5.0
 #: How long output is read after the command has ended, in seconds: a server that it started may hold it.
 DRAIN_S = 0.5
+#: So many of the last lines belong into a message of failure.
+MESSAGE_LINES = 15
 #: How often the loop looks whether the process that wants the result is still there, in seconds.
 POLL_S = 1.0
 
@@ -95,6 +104,10 @@ class _Handler:
         if not self._held:
             self.release()
 
+    def hold(self) -> None:
+        """Until the release no signal is an exception."""
+        self._held = True
+
     def release(self) -> None:
         """From now on a signal is an exception at once; one that came before is so now."""
         self._held = self._came is not None
@@ -103,43 +116,255 @@ class _Handler:
 
 
 @contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[_Handler]:
-    handler = _Handler()
+def _signals_go_to(handler: _Handler | signal.Handlers) -> Iterator[None]:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {signum: signal.signal(signum, handler) for signum in signals}
     try:
-        yield handler
+        yield
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command's whole process group, kindly first; further signals must not cut this short."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in signals}
-    try:
+def _end(*processes: subprocess.Popen[bytes]) -> None:
+    """End the commands' whole process groups, kindly first; further signals must not cut this short."""
+    with _signals_go_to(signal.SIG_IGN):
         deadline = time.monotonic() + GRACE_S
         for signum in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, signum)
-            except (ProcessLookupError, PermissionError):
-                break
-            while time.monotonic() < deadline and _group_lives(process):
+            told = [process for process in processes if _reached(process, signum)]
+            while time.monotonic() < deadline and any(_reached(process, 0) for process in told):
                 time.sleep(0.05)
-        process.wait()
-    finally:
-        for old, handler in before.items():
-            signal.signal(old, handler)
+        for process in processes:
+            process.wait()
 
 
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+def _reached(process: subprocess.Popen[bytes], signum: int) -> bool:
+    """Whether a signal reached the command's process group; 0 only asks whether one would."""
     process.poll()
     try:
-        os.killpg(process.pid, 0)
+        os.killpg(process.pid, signum)
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+class Command:
+    """A command that runs in a process group of its own, and what it has said so far."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        chdir: str | None = None,
+        log: Log = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            argv: The command and its arguments.
+            environment: The command's whole environment.
+            chdir: The directory that it runs in.
+            log: Where everything that it says goes, both streams in the order in which they came.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        self.stdout, self.stderr = Lines(), Lines()
+        self._log = log
+        self._start = time.monotonic()
+        self.process = subprocess.Popen(
+            list(argv),
+            cwd=chdir,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        #: The streams that it has not closed yet.
+        self.open: dict[IO[bytes], Lines] = {}
+        for stream, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr)):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                self.open[stream] = lines
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long ago it was started, in seconds."""
+        return time.monotonic() - self._start
+
+    def read(self, stream: IO[bytes]) -> bool:
+        """Take what a stream has to be read; whether there may be more."""
+        data = os.read(stream.fileno(), 65536)
+        self.open[stream].feed(data)
+        if self._log is not None:
+            self._log.write(data)
+            self._log.flush()
+        return bool(data)
+
+    def close(self, stream: IO[bytes]) -> None:
+        """Read no more from a stream."""
+        self.open.pop(stream).close()
+        stream.close()
+
+    def stand_back(self, nice: int) -> None:
+        """Let others go first.
+
+        Args:
+            nice: How far, as nice(1) has it.
+        """
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, self.process.pid, nice)
+            # Where the kernel gives each session its share, the other counts within this one only.
+            Path(f"/proc/{self.process.pid}/autogroup").write_text(str(nice), encoding="ascii")
+
+    def outcome(self, *, timed_out: bool = False) -> Outcome:
+        """How it ended."""
+        rc = self.process.returncode
+        return Outcome(rc if rc >= 0 else 128 - rc, self.elapsed_s, timed_out, self.stdout, self.stderr)
+
+
+class Commands:
+    """Commands beside each other. Whoever leaves the context ends what still runs."""
+
+    def __init__(self) -> None:
+        """None is started yet."""
+        self.running: list[Command] = []
+        self._selector = selectors.DefaultSelector()
+        self._signals = _Handler()
+        self._cleanup = contextlib.ExitStack()
+        # Before any command: whoever sees one may end our parent at once.
+        self._parent = os.getppid()
+
+    def __enter__(self) -> Self:
+        """From the first command on, a signal is an exception."""
+        self._cleanup.enter_context(_signals_go_to(self._signals))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End what still runs."""
+        with self._cleanup, self._selector:
+            _end(*(command.process for command in self.running))
+            for command in self.running:
+                self._close(command, *command.open)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether nobody is there any more who wanted the results."""
+        return os.getppid() != self._parent
+
+    def start(self, start: Callable[[], Command]) -> Command:
+        """Start one more.
+
+        Raises:
+            OSError: It cannot be started.
+            Interrupted: This process got SIGINT, SIGTERM or SIGHUP.
+        """
+        # A signal meanwhile would leave the command running, since nobody knows it yet.
+        self._signals.hold()
+        try:
+            command = start()
+            self.running.append(command)
+            for stream in command.open:
+                self._selector.register(stream, selectors.EVENT_READ, command)
+        finally:
+            self._signals.release()
+        return command
+
+    def wait(self, wait_s: float) -> list[Command]:
+        """Read what comes, for so many seconds at most; return those that have ended.
+
+        Raises:
+            Interrupted: This process got SIGINT, SIGTERM or SIGHUP.
+        """
+        self._read(max(0.0, min(wait_s, POLL_S)))
+        ended = [command for command in self.running if command.process.poll() is not None]
+        for command in ended:
+            # What was written before the end is read; a server that still holds the pipe is not waited for.
+            deadline = time.monotonic() + DRAIN_S
+            while command.open and time.monotonic() < deadline:
+                self._read(DRAIN_S)
+            self._close(command, *command.open)
+            if command.process.returncode != 0:
+                # What a failed one leaves behind helps nobody; a successful one may have started a server.
+                _end(command.process)
+            self.running.remove(command)
+        return ended
+
+    @staticmethod
+    def end(command: Command) -> None:
+        """End one whose time is up; it is among the next that have ended."""
+        _end(command.process)
+
+    def _read(self, wait_s: float) -> None:
+        if any(not command.open for command in self.running):
+            # It has closed both streams and still runs: nothing will tell of its end.
+            wait_s = min(wait_s, 0.05)
+        if not self._selector.get_map():
+            time.sleep(wait_s)
+            return
+        for key, _ in self._selector.select(wait_s):
+            if not key.data.read(key.fileobj):
+                self._close(key.data, key.fileobj)
+
+    def _close(self, command: Command, *streams: IO[bytes]) -> None:
+        for stream in streams:
+            self._selector.unregister(stream)
+            command.close(stream)
+
+
+@contextlib.contextmanager
+def open_log(path: str | None, argv: Sequence[str]) -> Iterator[Log]:
+    """A log that begins with when a command was started, and how; None without a path.
+
+    Args:
+        path: Of the file, which is made anew with its directory.
+        argv: The command and its arguments.
+    """
+    if path is None:
+        yield None
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("wb") as log:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        log.write(f"# {now} {shlex.join(argv)}\n".encode())
+        log.flush()
+        yield log
+
+
+def complaint(label: str, outcome: Outcome, *, limit_s: float | None = None, log: str | None = None) -> str:
+    """Say how a command failed, what it said last, and where the rest is.
+
+    Args:
+        label: What failed, in the words of the user.
+        outcome: How it ended.
+        limit_s: How long it might have taken, in seconds.
+        log: The file that has all that it said.
+    """
+    ending = ended_how(label, outcome, limit_s)
+    said = [line for line in outcome.stderr.kept or outcome.stdout.kept if line.strip()]
+    tail = ":\n" + "\n".join(said[-MESSAGE_LINES:]) if said else "; it said nothing"
+    where = f"\nAll that it said is in {log}" if log else ""
+    return f"{ending}{tail}{where}"
+
+
+def ended_how(label: str, outcome: Outcome, limit_s: float | None = None) -> str:
+    """The same in one line, without anything that it said."""
+    if outcome.timed_out:
+        return f"{label} did not end within {timing.duration(limit_s or 0)} and was stopped"
+    return f"{label} failed with exit status {outcome.rc} after {timing.duration(outcome.elapsed_s)}"
+
+
+@contextlib.contextmanager
+def handed_on() -> Iterator[None]:
+    """For an action plugin: what interrupted the commands ends its worker, by Ansible's own handlers."""
+    try:
+        yield
+    except Interrupted as interrupted:
+        os.kill(os.getpid(), interrupted.args[0])
+    except Orphaned:
+        os._exit(128 + signal.SIGTERM)
 
 
 def run(
@@ -147,7 +372,7 @@ def run(
     *,
     environment: Mapping[str, str],
     chdir: str | None = None,
-    log: IO[bytes] | None = None,
+    log: Log = None,
     interval_s: float = 10.0,
     timeout_s: float | None = None,
     tick: Callable[[float, Lines], None] = lambda _elapsed_s, _stdout: None,
@@ -170,100 +395,20 @@ def run(
         Interrupted: This process got SIGINT, SIGTERM or SIGHUP; the command is ended.
         Orphaned: This process' parent is gone; the command is ended.
     """
-    with _signals_as_exceptions() as signals:
-        # Before the command: whoever sees that may end our parent at once.
-        parent = os.getppid()
-        start = time.monotonic()
-        process = subprocess.Popen(
-            list(argv),
-            cwd=chdir,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            # Until here a signal would have left the command running, since nobody knew it yet.
-            signals.release()
-            follower = _Follower(process, log, parent)
-            timed_out = follower.follow(start, interval_s, timeout_s, tick, finishes=finishes)
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
-        if process.returncode != 0:
-            # What a failed command leaves behind helps nobody; a successful one may have started a server.
-            _end(process)
-    rc = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    return Outcome(rc, time.monotonic() - start, timed_out, follower.stdout, follower.stderr)
-
-
-class _Follower:
-    """Reads both streams of a command until it has ended."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes] | None, parent: int) -> None:
-        self.stdout, self.stderr = Lines(), Lines()
-        self._process = process
-        self._log = log
-        self._parent = parent
-        self._selector = selectors.DefaultSelector()
-        for stream, lines in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
-                self._selector.register(stream, selectors.EVENT_READ, lines)
-
-    def follow(
-        self,
-        start: float,
-        interval_s: float,
-        timeout_s: float | None,
-        tick: Callable[[float, Lines], None],
-        *,
-        finishes: bool,
-    ) -> bool:
-        """Return once the command has ended, and whether that was because its time was up."""
-        next_tick = start + interval_s
-        deadline = None if timeout_s is None else start + timeout_s
-        timed_out = False
-        with self._selector:
-            while self._process.poll() is None:
-                now = time.monotonic()
-                orphaned = os.getppid() != self._parent
-                if orphaned and not finishes:
-                    raise Orphaned
-                if now >= next_tick:
-                    if not orphaned:
-                        tick(now - start, self.stdout)
-                    next_tick = now + interval_s
-                if deadline is not None and now >= deadline:
-                    timed_out = True
-                    _end(self._process)
-                    break
-                self._read(min(next_tick - now, POLL_S))
-            # What was written before the end is read; a server that still holds the pipe is not waited for.
-            ended = time.monotonic()
-            while self._selector.get_map() and time.monotonic() < ended + DRAIN_S:
-                self._read(DRAIN_S)
-        self.stdout.close()
-        self.stderr.close()
-        return timed_out
-
-    def _read(self, wait_s: float) -> None:
-        if not self._selector.get_map():
-            # Both streams are closed and the command still runs: all there is to wait for is its end.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(max(0.01, wait_s))
-            return
-        for key, _ in self._selector.select(max(0.0, wait_s)):
-            data = os.read(key.fd, 65536)
-            if not data:
-                self._selector.unregister(key.fileobj)
-                continue
-            key.data.feed(data)
-            if self._log is not None:
-                self._log.write(data)
-                self._log.flush()
+    timed_out = False
+    with Commands() as commands:
+        command = commands.start(lambda: Command(argv, environment=environment, chdir=chdir, log=log))
+        next_s = interval_s
+        while True:
+            elapsed_s = command.elapsed_s
+            if commands.orphaned and not finishes:
+                raise Orphaned
+            if elapsed_s >= next_s:
+                if not commands.orphaned:
+                    tick(elapsed_s, command.stdout)
+                next_s = elapsed_s + interval_s
+            if timeout_s is not None and elapsed_s >= timeout_s:
+                timed_out = True
+                commands.end(command)
+            if commands.wait(next_s - elapsed_s):
+                return command.outcome(timed_out=timed_out)

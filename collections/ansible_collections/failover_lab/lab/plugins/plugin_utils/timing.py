@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-#: So many expected seconds count as done at the expected speed before the first measurement: one quick first
-#: step must not promise a quick rest.
-PRIOR_S = 15.0
-
 
 def duration(seconds: float) -> str:
     """Say a duration as a person would: ``8s``, ``1m10s``, ``2h05m``.
@@ -32,31 +28,14 @@ def about(seconds: float) -> str:
     return duration(max(step, round(seconds / step) * step))
 
 
-def seconds_left(
-    elapsed_s: float,
-    *,
-    expected_s: float,
-    before_s: float = 0.0,
-    done_expected_s: float = 0.0,
-    total_expected_s: float | None = None,
-) -> float:
-    """Estimate how long the work still takes, scaled by the speed measured so far.
+def seconds_left(elapsed_s: float, expected_s: float) -> float:
+    """Estimate how long a command still takes.
 
     Args:
-        elapsed_s: How long the present step has taken.
-        expected_s: How long the present step was expected to take.
-        before_s: How long the steps before it took in fact.
-        done_expected_s: How long they were expected to take.
-        total_expected_s: How long all steps were expected to take; without it, this step is all there is.
+        elapsed_s: How long it has taken.
+        expected_s: How long it was expected to take.
 
     Returns:
-        Seconds, never negative.
+        Seconds, never negative; of one that is overdue by much, not that it ends this instant.
     """
-    rest_s = 0.0 if total_expected_s is None else max(0.0, total_expected_s - done_expected_s - expected_s)
-    slowness = (before_s + PRIOR_S) / (done_expected_s + PRIOR_S)
-    step_left_s = expected_s * slowness - elapsed_s
-    if step_left_s < 0:
-        # Overdue: the step itself is evidence now, and what is overdue by much will not end this instant.
-        slowness = (before_s + elapsed_s + PRIOR_S) / (done_expected_s + expected_s + PRIOR_S)
-        step_left_s = elapsed_s * 0.1
-    return max(0.0, step_left_s) + rest_s * slowness
+    return expected_s - elapsed_s if elapsed_s < expected_s else elapsed_s * 0.1

@@ -1,0 +1,112 @@
+"""The action plugin ``failover_lab.lab.steps``, documented in plugins/modules/steps.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, steps, timing
+
+display = Display()
+
+STEP: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "label": {"type": "str", "required": True},
+    "argv": {"type": "list", "elements": "str", "required": True},
+    "environment": {"type": "dict", "default": {}},
+    "chdir": {"type": "path"},
+    "log": {"type": "path"},
+    "needs": {"type": "list", "elements": "str", "default": []},
+    "nice": {"type": "int", "default": 0},
+    "kind": {"type": "str", "default": ""},
+    "expected_s": {"type": "float", "required": True},
+    "done": {"type": "bool", "default": False},
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "steps": {"type": "list", "elements": "dict", "options": STEP, "required": True},
+    "at_once": {"type": "dict", "default": {}},
+    "interval_s": {"type": "float", "default": 10.0},
+}
+
+
+def texts(environment: dict[str, Any]) -> dict[str, str]:
+    """An environment as a process has it."""
+    return {key: str(value) for key, value in environment.items()}
+
+
+class Teller:
+    """Puts lines on the terminal, through Ansible's own display.
+
+    Args:
+        plan: What there is to tell about.
+    """
+
+    def __init__(self, plan: steps.Plan) -> None:
+        """Nothing is told yet."""
+        self._plan = plan
+
+    def tick(self, elapsed_s: float) -> None:
+        """Tell what runs, how far all is, and about how long is left."""
+        now = ", ".join(step.label for step in self._plan.running)
+        display.display(f"  … {now} ({self._far(elapsed_s)})")
+
+    def done(self, elapsed_s: float, step: steps.Step, outcome: running.Outcome) -> None:
+        """Tell that a step is done."""
+        display.display(
+            f"  … done after {timing.duration(outcome.elapsed_s)}: {step.label} ({self._far(elapsed_s)})"
+        )
+
+    def _far(self, elapsed_s: float) -> str:
+        far = f"{self._plan.count} of {len(self._plan.steps)} done, {timing.duration(elapsed_s)}"
+        left_s = self._plan.left_s(elapsed_s)
+        return f"{far}, about {timing.about(left_s)} left" if left_s else far
+
+
+class ActionModule(ActionBase):
+    """Run several local commands beside each other and tell how far they are."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the task.
+
+        Args:
+            tmp: Unused; Ansible hands it over to every action.
+            task_vars: The task's variables.
+
+        Returns:
+            The task's result; plugins/modules/steps.py documents it.
+        """
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        environment: dict[str, str] = {}
+        self._compute_environment_string(environment)
+        rows = [
+            steps.Step(**row | {"environment": texts(environment | row["environment"])})
+            for row in arguments["steps"]
+        ]
+        try:
+            plan = steps.Plan(rows, {kind: int(limit) for kind, limit in arguments["at_once"].items()})
+        except ValueError as error:
+            return result | {"failed": True, "msg": str(error)}
+        result |= {"changed": bool(plan.steps), "steps": [step.name for step in plan.steps]}
+        if self._task.check_mode or not plan.steps:
+            labels = ", ".join(step.label for step in plan.steps)
+            return result | {"msg": f"would be made: {labels}" if labels else "all is there"}
+        teller = Teller(plan)
+        try:
+            with running.handed_on():
+                steps.run(plan, interval_s=arguments["interval_s"], tick=teller.tick, done=teller.done)
+                return result
+        except steps.StepError as failed:
+            return result | {"failed": True, "msg": self._complaint(failed)}
+        return result | {"failed": True, "msg": "the steps were interrupted"}
+
+    @staticmethod
+    def _complaint(failed: steps.StepError) -> str:
+        label = failed.step.label
+        if failed.outcome is None:
+            return f"{label} could not be run: {failed}"
+        return running.complaint(label, failed.outcome, log=failed.step.log)

@@ -1,0 +1,113 @@
+"""What is built, in which order, and how much of it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import steps
+from tests.role_variables import templated
+
+MODULES = {"kubernetes", "etcd", "coredns", "crictl", "flannel", "metallb", "registry", "minikube"}
+
+
+def seen(cache: Path, *, images: str = "modules") -> dict[str, Any]:
+    """What the role has found out before it builds."""
+    found = {
+        "ansible_playbook_python": "python3",
+        "toolchain_cache_dir": str(cache),
+        "__toolchain_chosen": "modules",
+        "__toolchain_images_chosen": images,
+        "__toolchain_tags": [],
+        "__toolchain_images_missing": images == "modules",
+        "__toolchain_key": "key",
+        "__toolchain_cores": 2,
+        "__toolchain_available_mib": 24000,
+    }
+    return found | {"__toolchain_rows": templated("toolchain", "{{ __toolchain_modules }}", **found)}
+
+
+def rows(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The steps, by name."""
+    return {row["name"]: row for row in templated("toolchain", "{{ __toolchain_all_steps }}", **found)}
+
+
+def planned(found: dict[str, Any]) -> steps.Plan:
+    """The same as the plugin has them."""
+    at_once = templated("toolchain", "{{ __toolchain_at_once }}", **found)
+    return steps.Plan([steps.Step(**row) for row in rows(found).values()], at_once)
+
+
+def test_everything_that_is_needed_is_made_before(tmp_path: Path) -> None:
+    plan = planned(seen(tmp_path))
+    names = [step.name for step in plan.steps]
+    assert set(names) >= MODULES | {"go", "rootfs-node", "import-tools", "images", "archive", "node"}
+    assert names[-1] == "node"
+
+
+def test_kubernetes_begins_first_and_all_else_stands_back_for_it(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    builds = [row for row in rows(found).values() if row.get("kind") == "build"]
+    assert [row["name"] for row in builds if row["nice"] == 0] == ["kubernetes"]
+    assert builds[0]["name"] == "kubernetes"
+    plan = planned(found)
+    while not any(step.name == "kubernetes" for step in plan.running):
+        step = plan.next()
+        assert step is not None
+        plan.start(step)
+        if step.name in {"go", "fetch-kubernetes"}:
+            plan.end(step)
+    assert not {step.name for step in plan.running} & (MODULES - {"kubernetes"})
+
+
+def test_only_what_kubernetes_is_part_of_waits_for_it(tmp_path: Path) -> None:
+    plan, made = planned(seen(tmp_path)), set()
+    while any(step.name != "kubernetes" for step in plan.running) or plan.next():
+        while step := plan.next():
+            plan.start(step)
+        for step in [step for step in plan.running if step.name != "kubernetes"]:
+            plan.end(step)
+            made.add(step.name)
+    assert [step.name for step in plan.waiting] == ["kubernetes-images", "archive", "node"]
+    assert made >= MODULES - {"kubernetes"}
+
+
+@pytest.mark.parametrize(
+    ("mib", "builds", "compiler_mib", "all_at_once"),
+    [(1500, 1, 1024, 1), (4500, 1, 1125, 6), (7900, 1, 1975, 6), (8192, 2, 1024, 6), (24000, 2, 2048, 6)],
+)
+def test_a_small_machine_has_less_to_do_at_once(
+    tmp_path: Path, mib: int, builds: int, compiler_mib: int, all_at_once: int
+) -> None:
+    found = seen(tmp_path) | {"__toolchain_available_mib": mib}
+    at_once = templated("toolchain", "{{ __toolchain_at_once }}", **found)
+    assert (at_once["build"], at_once["all"]) == (builds, all_at_once)
+    memory = rows(found)["kubernetes"]["environment"]["GOMEMLIMIT"]
+    assert memory == f"{compiler_mib}MiB"
+
+
+def test_what_an_earlier_run_has_left_is_not_made_again(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    etcd = rows(found)["etcd"]
+    Path(etcd["argv"][etcd["argv"].index(etcd["chdir"]) + 1]).mkdir(parents=True)
+    image = next(row["image"] for row in templated("toolchain", "{{ __toolchain_rootfs }}", **found))
+    done = {name for name, row in rows(found | {"__toolchain_tags": [image]}).items() if row["done"]}
+    assert done == {"fetch-etcd", "etcd", "import-node"}
+
+
+def test_only_the_commands_where_images_can_be_pulled(tmp_path: Path) -> None:
+    names = set(rows(seen(tmp_path, images="release")))
+    assert names == {"go", "fetch-kubernetes", "kubernetes", "fetch-minikube", "minikube"}
+
+
+def test_an_earlier_build_has_filled_its_part_of_the_room(tmp_path: Path) -> None:
+    found = seen(tmp_path)
+    all_steps = list(rows(found).values())
+    left = [row | {"done": row["name"] != "node"} for row in all_steps]
+    room = [
+        float(templated("toolchain", "{{ __toolchain_build_gib }}", **found, __toolchain_steps=some))
+        for some in (all_steps, left)
+    ]
+    assert room[0] == pytest.approx(15, abs=0.5)
+    assert room[1] == 3
