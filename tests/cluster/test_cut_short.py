@@ -14,7 +14,7 @@ import pytest
 
 from failover_lab import instants
 
-from .conftest import PROFILE, docker
+from .conftest import BUSY, PROFILE, docker
 from .engine_relay import relayed
 from .sudden import (
     OF_WORKERS,
@@ -68,9 +68,6 @@ def has_stopped_asking(lab: Lab) -> bool:
     """What is left to do is the report."""
     return Path(lab.account().get("run_dir", "/nonexistent"), "probe.json").exists()
 
-
-# Beside these tests molecule makes a cluster: how long an answer takes says nothing. None is lost even so.
-BUSY = ("-e", "witness_max_slowest_ms=0")
 
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kill": (["fault_kind=kill"], of_kind(lambda node: state(node) == "exited"), "recover", True),

@@ -112,15 +112,20 @@ def objects(bare: Lab) -> dict[str, Any]:
 
 
 @pytest.fixture
-def found(lab: Lab) -> Lab:
-    """The lab's own cluster, as whoever knows nothing of the lab finds it: by another context."""
+def found(lab: Lab) -> Iterator[Lab]:
+    """The lab's own cluster, as whoever knows nothing of the lab finds it: by another context.
+
+    Afterwards the lab's own pods are where they were: they too had to leave the node that was drained.
+    """
     path = lab.home / "theirs.yml"
     config = yaml.safe_load(lab.kubectl("config", "view", "--raw", "--flatten", "--minify"))
     config["contexts"][0]["name"] = config["current-context"] = THEIRS
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(config))
     theirs = lab.environment | {"KUBECONFIG": str(path)}
-    return dataclasses.replace(lab, profile=THEIRS, namespace="theirs", environment=theirs)
+    yield dataclasses.replace(lab, profile=THEIRS, namespace="theirs", environment=theirs)
+    back = lab.play("setup")
+    assert back.returncode == 0, back.output[-4000:]
 
 
 def test_a_drain_on_a_cluster_that_is_there(found: Lab, image: tuple[str, ...]) -> None:

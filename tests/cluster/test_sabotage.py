@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import PROFILE, ROOT, SHORT, docker, paused
+from .conftest import BUSY, PROFILE, ROOT, SHORT, docker, paused
 from .planted import agrees, planted
 from .web_server import CONTAINER, WHO, configured
 
@@ -246,7 +246,7 @@ def test_what_was_broken_is_mended(lab: Lab, tmp_path: Path) -> None:
 def run(lab: Lab) -> Path:
     """The folder of a drain that passed."""
     # Not of the announcer: the next test freezes that one, and a node that was drained carries nothing.
-    played = lab.play("failover", *SHORT, "-e", "fault_node=other")
+    played = lab.play("failover", *SHORT, *BUSY, "-e", "fault_node=other")
     assert played.returncode == 0, played.output[-4000:]
     return (lab.reports / "latest").resolve()
 
