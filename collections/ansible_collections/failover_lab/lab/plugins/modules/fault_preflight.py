@@ -180,6 +180,8 @@ def look(asked: Object) -> Object:
         rules.Refusal: the fault must not be.
     """
     cluster = Cluster(asked["context"], asked["kubeconfig"])
+    # First: one that never answers is known after one time-out.
+    version = cluster.answers()
     namespace = asked["namespace"]
     deployment = cluster.deployment(namespace, asked["deployment"])
     service = cluster.service(namespace, asked["service"])
@@ -200,7 +202,6 @@ def look(asked: Object) -> Object:
     wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
     node, overridden = rules.judge(snapshot, wanted)
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
-    version = cluster.version()
     return {
         "kind": wanted.kind,
         "node": node,
