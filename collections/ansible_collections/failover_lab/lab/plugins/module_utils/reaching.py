@@ -144,7 +144,7 @@ def no_context(context: str, provider: str, error: Exception) -> str:
     )
 
 
-def refusal(context: str, provider: str, error: kubernetes.client.ApiException) -> str:
+def refusal(context: str, provider: str, error: Any) -> str:  # noqa: ANN401 - the client has no types
     """What to do about an API server that said no."""
     told = f"{error.status} {error.reason}{said_in(error.body)}"
     if error.status == 401:
