@@ -30,7 +30,6 @@ VERSION = {"major": "1", "minor": "35", "gitVersion": "v1.35.1"}
 # What a client of the dynamic kind looks for before it asks for anything.
 DISCOVERY: Object = {
     "/version": VERSION,
-    "/version/": VERSION,
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/apis": {"kind": "APIGroupList", "groups": []},
     "/api/v1": {

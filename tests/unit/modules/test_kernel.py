@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_a_user_who_may_not_look(
         raise PermissionError
 
     monkeypatch.setattr(kernel, "_of_root", lambda _path: True)
-    monkeypatch.setattr(kernel.os, "readlink", denied)
+    monkeypatch.setattr(os, "readlink", denied)
     assert asked(capsys) == {"limit": 128, "held": None, "wanted": 20 + 3 * 17 + 16}
 
 

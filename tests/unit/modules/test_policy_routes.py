@@ -90,7 +90,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def ip(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(words, 0, json.dumps(said[words[3]]), "")
 
-    monkeypatch.setattr(policy_routes.subprocess, "run", ip)
+    monkeypatch.setattr(subprocess, "run", ip)
 
 
 @pytest.mark.usefixtures("machine")

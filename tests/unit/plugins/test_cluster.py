@@ -169,7 +169,7 @@ def test_lists(server: Server, lab: cluster.Cluster) -> None:
         "/api/v1/pods": named("x", "a"),
         f"{NS}/pods": named("z", "a"),
         "/apis/policy/v1/poddisruptionbudgets": named("site"),
-        "/version/": {"gitVersion": "v1.35.1"},
+        "/version": {"gitVersion": "v1.35.1"},
     }
     assert [item["metadata"]["name"] for item in lab.nodes()] == ["m02", "main"]
     assert lab.pods() == named("x", "a")["items"]

@@ -65,6 +65,13 @@ def test_one_that_does_not(ask: Ask, tmp_path: Path, behaviour: str, words: str,
     assert remedies.popitem()[1] not in said
 
 
+@pytest.mark.parametrize("content", [{"message": "Hello"}, [], "Hello"])
+def test_json_of_something_else(ask: Ask, tmp_path: Path, content: object) -> None:
+    with api.api_server(tmp_path / "tls", answers={"/version": content}) as server:
+        said = ask(api.kubeconfig(tmp_path / "config", "office", server.url, server.ca))["msg"]
+    assert "is no API server: it has no version of Kubernetes" in said
+
+
 def test_nobody_listens(ask: Ask, tmp_path: Path) -> None:
     nobody = f"https://127.0.0.1:{api.free_port()}"
     assert "no connection to 127.0.0.1: " in ask(api.kubeconfig(tmp_path / "config", "office", nobody))["msg"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_folders_that_cannot_be_meant(environment: dict[str, str], said: str) ->
 
 def test_a_home_to_which_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write everywhere, so the system is asked in its place."""
-    monkeypatch.setattr(requirements.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     home = {"HOME": str(tmp_path)}
     assert f"written to HOME={tmp_path}" in (requirements.homeless(home) or "")
     elsewhere = {f"XDG_{kind}_HOME": "/elsewhere" for kind in ("CACHE", "DATA", "STATE")}

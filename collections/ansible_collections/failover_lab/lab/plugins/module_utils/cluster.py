@@ -229,7 +229,10 @@ class Cluster:
 
     def version(self) -> str:
         """The API server's version."""
-        return str(self._get("/version/")["gitVersion"])
+        try:
+            return str(self._get("/version")["gitVersion"])
+        except (KeyError, TypeError) as error:
+            raise reaching.StrangerError("it has no version of Kubernetes") from error
 
     def announcers(self, namespace: str, service: str) -> list[str]:
         """The nodes that announce the Service, MetalLB says; of nodes that are gone, some stay."""
@@ -257,6 +260,6 @@ def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> 
         module.fail_json(msg=str(error))
     except kubernetes.client.ApiException as error:
         module.fail_json(msg=reaching.refusal(context, provider, error))
-    except (urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
+    except (urllib3.exceptions.HTTPError, json.JSONDecodeError, reaching.StrangerError) as error:
         module.fail_json(msg=reaching.silence(context, provider, error))
     return {}

@@ -38,6 +38,10 @@ class UnreachableError(Exception):
     """The way to the API server is barred; the message is a whole sentence with the remedy."""
 
 
+class StrangerError(ValueError):
+    """Something answers, and it is no API server."""
+
+
 class _OverdueError(BaseException):
     """The time to open a context is up."""
 
@@ -131,8 +135,8 @@ def no_context(context: str, provider: str, error: Exception) -> str:
         return f"The context {context} names a file that is not there ({_short(error)}): mend the kubeconfig."
     if provider == "existing":
         return (
-            f"There is no kubectl context {context}: lab_profile has to be one of `kubectl config "
-            f"get-contexts` ({_short(error)})."
+            f"The kubeconfig does not have the context {context}: lab_profile has to be one of `kubectl "
+            f"config get-contexts` ({_short(error)})."
         )
     return (
         f"There is no kubectl context {context}: run `ansible-playbook setup.yml -e "
@@ -140,7 +144,7 @@ def no_context(context: str, provider: str, error: Exception) -> str:
     )
 
 
-def refusal(context: str, provider: str, error: kubernetes.client.ApiException) -> str:
+def refusal(context: str, provider: str, error: Any) -> str:  # noqa: ANN401 - the client has no types
     """What to do about an API server that said no."""
     told = f"{error.status} {error.reason}{said_in(error.body)}"
     if error.status == 401:

@@ -203,6 +203,8 @@ def look(asked: Object) -> Object:
         rules.Refusal: the fault must not be.
     """
     cluster = Cluster(asked["context"], asked["kubeconfig"])
+    # First: one that never answers is known after one time-out.
+    version = cluster.answers()
     namespace = asked["namespace"]
     deployment = cluster.deployment(namespace, asked["deployment"])
     service = cluster.service(namespace, asked["service"])
@@ -227,7 +229,6 @@ def look(asked: Object) -> Object:
     if not answers(service, ANSWER_S):
         raise rules.Refusal(silent(asked["context"], service, nodes))
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
-    version = cluster.version()
     return {
         "kind": wanted.kind,
         "node": node,
