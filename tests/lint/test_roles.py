@@ -57,6 +57,7 @@ GIVEN_BY_A_PLAY = {
         "of this step of the run alone",
     ),
     "witness_facts": "what the run has found",
+    "witness_run_dir": "of a run to come, which has no name yet",
 }
 
 

@@ -5,6 +5,7 @@ A user's machine is not the probe's. What is lost in here must not be booked as 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +36,22 @@ def _column(path: Path, name: str) -> int | None:
         return None
     at = rows[0].index(name)
     return sum(int(row[at], 16) for row in rows[1:] if len(row) > at)
+
+
+def networks(proc: Path) -> list[Path]:
+    """A process's folder for each network of this machine's own that may be looked into, its own first.
+
+    Nodes that are containers have tables of their own, and this machine's limit: when that is reached, which
+    of them drops first is chance.
+    """
+    found: dict[int, Path] = {}
+    with contextlib.suppress(OSError):
+        found[(proc / "self/ns/net").stat().st_ino] = proc
+        for process in sorted(proc.glob("[1-9]*"), key=lambda path: int(path.name)):
+            # It has ended, or is none of ours.
+            with contextlib.suppress(OSError):
+                found.setdefault((process / "ns/net").stat().st_ino, process)
+    return list(found.values()) or [proc]
 
 
 def _conntrack(proc: Path) -> int | None:
@@ -108,12 +125,16 @@ class Dropped:
     def __init__(self, now: float, proc: Path = _PROC) -> None:
         """What was dropped before is somebody else's."""
         self._proc = proc
+        self._networks = networks(proc)
         self._at = now
         self._counts = self._now()
         self.spells: list[Spell] = []
 
     def _now(self) -> dict[str, int]:
         counts = {what: count(self._proc) for what, count in _COUNTERS.items()}
+        elsewhere = [_conntrack(network) for network in self._networks if network != self._proc]
+        if known := [count for count in (counts[CONNTRACK], *elsewhere) if count is not None]:
+            counts[CONNTRACK] = sum(known)
         return {what: count for what, count in counts.items() if count is not None}
 
     def look(self, now: float, *, at_once: bool = False) -> None:

@@ -28,9 +28,9 @@ class Proc:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
 
-    def conntrack(self, *drops: int) -> None:
+    def conntrack(self, *drops: int, of: str = "") -> None:
         rows = [f"{'0' * 8} " * 10 + f"{count:08x} 00000000" for count in drops]
-        self.write("net/stat/nf_conntrack", "\n".join([CONNTRACK, *rows]) + "\n")
+        self.write(f"{of}net/stat/nf_conntrack", "\n".join([CONNTRACK, *rows]) + "\n")
 
 
 @pytest.fixture
@@ -65,6 +65,24 @@ def test_a_pause_parts_two_spells_and_the_last_look_is_at_once(proc: Proc) -> No
         (0.0, 1.0, 3),
         (4.0, 4.1, 2),
     ]
+
+
+def test_a_node_on_this_machine_has_a_table_of_its_own(proc: Proc) -> None:
+    proc.write("self/ns/net", "")
+    for process in ("12", "345"):
+        proc.write(f"{process}/ns/net", "")
+        proc.conntrack(7, of=f"{process}/")
+    (proc.root / "13/ns").mkdir(parents=True)
+    (proc.root / "13/ns/net").hardlink_to(proc.root / "12/ns/net")
+    proc.conntrack(1000, of="13/")  # the same network as that of 12: not counted twice
+    watch = dropped.Dropped(0.0, proc.root)
+    proc.conntrack(9, of="12/")
+    proc.conntrack(2000, of="13/")
+    watch.look(1.0)
+    # One that ends takes its figures along.
+    (proc.root / "345/net/stat/nf_conntrack").unlink()
+    watch.look(2.0)
+    assert [(spell.what, spell.packets) for spell in watch.spells] == [("conntrack", 2)]
 
 
 @pytest.mark.parametrize(
