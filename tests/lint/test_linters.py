@@ -62,7 +62,9 @@ def workflows() -> list[str]:
 
 def python() -> list[str]:
     """The folders of our own that have Python in them."""
-    return [name for name in ("src", PLUGINS, "scripts", "tests") if any((REPO / name).rglob("*.py"))]
+    return [
+        name for name in ("src", PLUGINS, "playbooks", "scripts", "tests") if any((REPO / name).rglob("*.py"))
+    ]
 
 
 @functools.cache
