@@ -38,7 +38,7 @@ def machines(profile_dir: Path) -> set[str]:
 def others(home: Path, profile: str) -> set[str]:
     """What minikube calls the machines of the other profiles in the same home."""
     folders = [path for path in home.glob("profiles/*") if path.is_dir() and path.name != profile]
-    return set().union(*map(machines, folders)) if folders else set()
+    return {name for folder in folders for name in machines(folder)}
 
 
 def recorded(home: Path, profile: str, state_dir: Path) -> set[str]:

@@ -63,7 +63,9 @@ def workflows() -> list[str]:
 def python() -> list[str]:
     """The folders of our own that have Python in them."""
     return [
-        name for name in ("src", PLUGINS, "playbooks", "scripts", "tests") if any((REPO / name).rglob("*.py"))
+        name
+        for name in ("src", PLUGINS, "playbooks/callback_plugins", "scripts", "tests")
+        if any((REPO / name).rglob("*.py"))
     ]
 
 

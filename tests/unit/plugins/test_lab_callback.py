@@ -191,7 +191,7 @@ def judged(content: str, folder: Path, subset: str | None = None) -> str:
     module = lab_callback()
     said: list[str] = []
     module.display = SimpleNamespace(display=lambda sentence, **_: said.append(sentence))
-    status = 0
+    status: object = 0
     try:
         module.CallbackModule()._judge_inventory(play)
     except SystemExit as end:
