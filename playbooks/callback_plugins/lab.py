@@ -220,14 +220,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
     def _bring_healer(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         from ansible_collections.failover_lab.lab.plugins.callback import interrupted  # noqa: PLC0415
 
-        # It plays the recover.yml beside, with the same options. A playbook of somebody's own may set more than those.
+        # It plays the recover.yml beside, with the same options. A playbook of somebody's own may set more.
         beside = Path(playbook._file_name).resolve().with_name("recover.yml")  # noqa: SLF001 - as above
         if not beside.exists() and any(
             "failover.yml" in str(play.get_path()) for play in playbook.get_plays()
         ):
             display.warning(
-                f"{beside} does not exist, so Ctrl-C in the run would leave the node as it is: cd {REPOSITORY} && "
-                "ansible-playbook recover.yml, with the settings of this lab, puts it right."
+                f"{beside} does not exist, so Ctrl-C in the run would leave the node as it is: "
+                f"cd {REPOSITORY} && ansible-playbook recover.yml, with this lab's settings, puts it right."
             )
         self._healer = self._healer or interrupted.CallbackModule()
         self._healer.v2_playbook_on_start(playbook)
