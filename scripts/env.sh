@@ -4,9 +4,11 @@
 # pip's own index-url and cert, from its variables or its files, hold here too.
 set -eu
 
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
 # shellcheck source=scripts/surroundings.sh
-. "$(dirname "$0")/surroundings.sh"
-cd "$(dirname "$0")/.."
+. "$here/surroundings.sh"
+cd "$here/.."
 venv=.venv
 stamp=$venv/.complete
 

@@ -4,9 +4,11 @@
 # usage: lab.sh [ansible-playbook options]
 set -eu
 
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
 # shellcheck source=scripts/surroundings.sh
-. "$(dirname "$0")/surroundings.sh"
-cd "$(dirname "$0")/.."
+. "$here/surroundings.sh"
+cd "$here/.."
 # Named outright: Ansible passes over one that lies where everybody may write.
 ANSIBLE_CONFIG=$(pwd)/ansible.cfg
 export ANSIBLE_CONFIG

@@ -2,9 +2,11 @@
 # Makes both lock files again from pyproject.toml: `make lock` takes the newest versions that its ranges allow.
 set -eu
 
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
 # shellcheck source=scripts/surroundings.sh
-. "$(dirname "$0")/surroundings.sh"
-cd "$(dirname "$0")/.."
+. "$here/surroundings.sh"
+cd "$here/.."
 uv=${UV:-.venv/bin/uv}
 compile="$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade
     --no-header --no-emit-index-url --no-emit-find-links"

@@ -1,13 +1,17 @@
 #!/bin/sh
 # To be sourced first, by a script beside it: what src/failover_lab/surroundings.txt clears is taken out of the
-# environment. Python does the same for plays (surroundings.py); here there may be none yet. Run by itself, as by make,
-# it names what is there to be cleared.
+# environment. Python does the same for plays (surroundings.py); here there may be none yet, nor any other program. Run
+# by itself, as by make, it names what is there to be cleared.
 unset CDPATH IFS
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
 
-# One name on each line; $1 is the table.
+# One name on each line; $1 is the table. The shell's own list of what it hands on is the input.
 cleared() {
-    # awk knows the names of the environment, the shell only their values.
-    for name in $(awk 'BEGIN { for (name in ENVIRON) if (name ~ /^[A-Za-z_][A-Za-z0-9_]*$/) print name }'); do
+    while read -r export name; do
+        name=${name%%=*}
+        # A line of somebody's value is no name.
+        case $export-$name in export-*[!A-Za-z0-9_]* | export-) continue ;; export-*) ;; *) continue ;; esac
         fate=
         while [ -z "$fate" ] && read -r what names; do
             case $what in clear | honour | set | tcp) ;; *) continue ;; esac
@@ -22,7 +26,7 @@ cleared() {
 
 # No word of the table is to become the names of files here.
 set -f
-names=$(cleared "$(dirname "$0")/../src/failover_lab/surroundings.txt")
+names=$(export -p | cleared "$here/../src/failover_lab/surroundings.txt")
 set +f
 if [ "${0##*/}" = surroundings.sh ]; then
     echo "$names"

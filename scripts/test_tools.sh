@@ -4,8 +4,10 @@
 # they say themselves that the pages were not looked at.
 set -eu
 
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
 # shellcheck source=scripts/surroundings.sh
-. "$(dirname "$0")/surroundings.sh"
+. "$here/surroundings.sh"
 
 # Sets $why where it cannot.
 install() {

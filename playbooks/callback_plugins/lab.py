@@ -109,7 +109,8 @@ def left_out() -> str:
 
 def changed() -> str:
     """Which setting of Ansible's is not as the lab's plays need it, and where it is set; empty if none."""
-    for name in UNCHANGED:
+    # An Ansible of another age knows fewer of them, or more.
+    for name in sorted({*UNCHANGED} & {*constants.config.get_configuration_definitions()}):
         value, origin = constants.config.get_config_value_and_origin(name)
         usual = constants.config.get_config_default(name)
         if origin != "default" and value != usual:
@@ -166,7 +167,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         self._to_come: dict[str, str] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
-        """Judge, before anything is touched."""
+        """Judge, before anything is touched. What cannot be judged is not played either."""
+        try:
+            self._judge(playbook)
+        except Exception as error:  # noqa: BLE001 - Ansible would make a warning of it, and play
+            refuse(f"How Ansible was called cannot be judged: {type(error).__name__}: {error}.")
+
+    def _judge(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         ours = [play for play in playbook.get_plays() if is_ours(play)]
         if not ours:
             return
@@ -213,6 +220,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
     def _bring_healer(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         from ansible_collections.failover_lab.lab.plugins.callback import interrupted  # noqa: PLC0415
 
+        # It plays the recover.yml beside, with the same options. A playbook of somebody's own may set more.
+        beside = Path(playbook._file_name).resolve().with_name("recover.yml")  # noqa: SLF001 - as above
+        if not beside.exists() and any(
+            "failover.yml" in str(play.get_path()) for play in playbook.get_plays()
+        ):
+            display.warning(
+                f"{beside} does not exist, so Ctrl-C in the run would leave the node as it is: "
+                f"cd {REPOSITORY} && ansible-playbook recover.yml, with this lab's settings, puts it right."
+            )
         self._healer = self._healer or interrupted.CallbackModule()
         self._healer.v2_playbook_on_start(playbook)
 

@@ -38,7 +38,7 @@ def machines(profile_dir: Path) -> set[str]:
 def others(home: Path, profile: str) -> set[str]:
     """What minikube calls the machines of the other profiles in the same home."""
     folders = [path for path in home.glob("profiles/*") if path.is_dir() and path.name != profile]
-    return set().union(*map(machines, folders)) if folders else set()
+    return {name for folder in folders for name in machines(folder)}
 
 
 def recorded(home: Path, profile: str, state_dir: Path) -> set[str]:
@@ -105,18 +105,34 @@ def _is_the_profiles(labels: dict[str, str] | None, profile: str) -> bool:
     )
 
 
-def in_the_way(engine: Engine, names: set[str], foreign: set[str], wanted: Iterable[str]) -> str | None:
-    """The first thing that has a name of the lab's and is not the lab's, such as ``container team-m02``.
+def needed(known: set[str], there: set[str], profile: str, count: int) -> list[str]:
+    """The names of the machines that minikube will make for a lab of so many nodes.
+
+    Args:
+        known: those that minikube's account of the profile has.
+        there: those that are there, and the lab's.
+        profile: of the lab.
+        count: of nodes.
+    """
+    every = known | there
+    # minikube gives the number after the last, not one that has become free.
+    numbers = [
+        int(name.rpartition("-m")[2]) for name in every - {profile} if node_name(profile).fullmatch(name)
+    ]
+    last = max(numbers, default=1)
+    more = range(last + 1, last + 1 + max(0, count - len(every)))
+    return sorted(known - there) + [f"{profile}-m{number:02}" for number in more]
+
+
+def in_the_way(engine: Engine, foreign: set[str], wanted: Iterable[str]) -> str | None:
+    """The first thing that has a name that is wanted and is not the lab's, such as ``container team-m02``.
 
     minikube would take a disk or a network for its own, whoever has made it.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    mine = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
     for name in wanted:
-        if name in mine:
-            continue
         if engine.labels("container", name) is not None:
             return f"container {name}"
         disk = engine.labels("volume", name)
@@ -169,8 +185,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         engine = Engine(profile)
         if options.free_for is not None:
-            wanted = [profile, *(f"{profile}-m{number:02}" for number in range(2, options.free_for + 1))]
-            if found := in_the_way(engine, names, foreign, wanted):
+            there = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
+            wanted = needed(machines(home / "profiles" / profile), there, profile, options.free_for)
+            if found := in_the_way(engine, foreign, wanted):
                 raise UserError(
                     f"A {found} exists that this lab did not make, and the lab {profile} would have one of "
                     "that name: remove or rename it, or choose another lab_profile."

@@ -277,7 +277,7 @@ def code() -> str:
     parts = []
     for pattern in ("roles/**/*.yml", "playbooks/**/*.yml", "scripts/*.sh"):
         parts += [path.read_text(encoding="utf-8") for path in REPO.glob(pattern)]
-    for folder in (PLUGINS, REPO / "src"):
+    for folder in (PLUGINS, REPO / "src", REPO / "playbooks"):
         for path in folder.rglob("*.py"):
             parts.append(re.sub(r'"\s*\n\s*f?"', "", path.read_text(encoding="utf-8")))
     return " ".join(" ".join(parts).split())

@@ -62,7 +62,11 @@ def workflows() -> list[str]:
 
 def python() -> list[str]:
     """The folders of our own that have Python in them."""
-    return [name for name in ("src", PLUGINS, "scripts", "tests") if any((REPO / name).rglob("*.py"))]
+    return [
+        name
+        for name in ("src", PLUGINS, "playbooks/callback_plugins", "scripts", "tests")
+        if any((REPO / name).rglob("*.py"))
+    ]
 
 
 @functools.cache

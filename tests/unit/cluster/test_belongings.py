@@ -162,6 +162,22 @@ def test_a_name_that_is_somebody_elses(
     assert machine.ask("team", "--free-for=1") == (0 if name.endswith(("02", "03")) else 2)
 
 
+def test_a_number_that_has_become_free_is_not_given_again(machine: Machine) -> None:
+    machine.lab("team", "m02", "m04")
+    machine.lab("team-m03")
+    assert machine.ask("team", "--free-for=3") == 0
+    assert machine.ask("team", "--free-for=4") == 0
+    machine.engine.make("containers", "team-m05", "elsewhere")
+    assert machine.ask("team", "--free-for=4") == 2
+
+
+def test_a_node_that_minikube_would_make_anew(machine: Machine) -> None:
+    machine.profile("team", "m02")
+    machine.node("team", "team")
+    machine.node("team-m02", "team-m02")
+    assert machine.ask("team", "--free-for=2") == 2
+
+
 def test_no_engine(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.engine.fail = True
     assert machine.ask("team") == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from ansible.plugins.loader import init_plugin_loader
 
@@ -13,7 +13,7 @@ REPO = Path(__file__).resolve().parents[3]
 init_plugin_loader([str(REPO / "collections")])
 
 
-def lab_callback() -> ModuleType:
+def lab_callback() -> Any:
     """The callback beside the playbooks, which no package has."""
     path = REPO / "playbooks" / "callback_plugins" / "lab.py"
     spec = importlib.util.spec_from_file_location("lab_callback", path)

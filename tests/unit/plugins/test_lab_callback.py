@@ -20,6 +20,13 @@ from ansible.vars.manager import VariableManager
 from tests.unit.plugins.conftest import lab_callback
 
 REPO = Path(__file__).resolve().parents[3]
+CLEARED = (
+    "DOCKER_DEFAULT_PLATFORM",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_API_VERSION",
+    "K8S_AUTH_HOST",
+    "TAR_OPTIONS",
+)
 HEAD = """
 - name: Play
   hosts: lab
@@ -33,7 +40,9 @@ RUN = """
     - name: Open
       failover_lab.lab.run_journal: {path: "{{ playbook_dir }}/../run.json", state: open}
     - name: Wait
-      ansible.builtin.shell: {cmd: "touch waiting; exec sleep 60", chdir: "{{ playbook_dir }}/.."}
+      ansible.builtin.shell:
+        cmd: env >environment; touch waiting; exec sleep 60
+        chdir: "{{ playbook_dir }}/.."
 """
 RECOVER = """
     - name: Put right
@@ -62,6 +71,7 @@ def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> 
         "ANSIBLE_CALLBACK_PLUGINS": "/nonexistent",
         "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.timer",
     }
+    variables |= dict.fromkeys(CLEARED, "x") | {"DOCKER_HOST": "unix:///x", "BUILDX_BUILDER": "x"}
     with subprocess.Popen(
         ["ansible-playbook", "playbooks/failover.yml"],
         cwd=checkout,
@@ -80,6 +90,11 @@ def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> 
             time.sleep(0.05)
         os.killpg(play.pid, signal.SIGINT)
         told = play.communicate(timeout=50)[0]
+    given = dict(
+        line.split("=", 1) for line in (checkout / "environment").read_text().splitlines() if "=" in line
+    )
+    assert given.keys().isdisjoint(CLEARED)
+    assert (given["DOCKER_HOST"], given["BUILDX_BUILDER"]) == ("unix:///x", "default")
     assert "putting right what the run has done" in told
     assert (checkout / "healed").exists(), told
     assert not (checkout / "run.json").exists()
@@ -176,7 +191,7 @@ def judged(content: str, folder: Path, subset: str | None = None) -> str:
     module = lab_callback()
     said: list[str] = []
     module.display = SimpleNamespace(display=lambda sentence, **_: said.append(sentence))
-    status = 0
+    status: object = 0
     try:
         module.CallbackModule()._judge_inventory(play)
     except SystemExit as end:

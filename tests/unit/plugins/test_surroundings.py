@@ -23,6 +23,7 @@ ROWS = [
     if tool not in ("#", "ansible")
     for name in names
 ]
+BEGINNING = ["set -eu", "here=${0%/*}", '[ "$here" != "$0" ] || here=.', '. "$here/surroundings.sh"']
 TOOLS = sorted({tool for tool, _, _ in ROWS})
 
 
@@ -58,7 +59,7 @@ def test_the_shell_reads_the_same_table(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "src/failover_lab/surroundings.txt").write_text(surroundings.TABLE.read_text())
     script = tmp_path / "scripts" / "script.sh"
-    script.write_text('#!/bin/sh\nset -eu\n. "$(dirname "$0")/surroundings.sh"\nexec env\n')
+    script.write_text("\n".join(["#!/bin/sh", *BEGINNING, "exec env"]))
     (tmp_path / "scripts" / "surroundings.sh").write_text(snippet.read_text())
     shells_own = {
         "PATH",
@@ -92,7 +93,7 @@ def test_every_script_begins_with_it() -> None:
             assert path.read_text().startswith("#!/bin/sh\n"), (
                 f"{path}: another shell would read BASH_ENV first"
             )
-            assert code[:2] == ["set -eu", '. "$(dirname "$0")/surroundings.sh"'], path
+            assert code[: len(BEGINNING)] == BEGINNING, path
 
 
 def test_each_of_ansibles_settings_was_thought_of() -> None:

@@ -122,3 +122,10 @@ def test_a_value_that_cannot_be_known_yet_is_left_to_its_reader() -> None:
 
     found = values.resolved(["a", "b", "c"], {"a": "x", "b": "{{ y }}"}, template)
     assert found == {"a": "X"}
+
+
+def test_the_settings_of_the_whole_lab_are_those_that_are_documented() -> None:
+    """Which a lint test compares with what plays and roles read."""
+    table = (REPO / "docs" / "README.md").read_text().partition("## Reference: settings of the whole lab")[2]
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) >= set(values.WHOLE_LAB)
+    assert {"lab_profile", "teardown_cache"} <= set(values.WHOLE_LAB)

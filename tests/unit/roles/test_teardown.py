@@ -91,3 +91,17 @@ def test_minikubes_home_goes_with_the_last_profile(tmp_path: Path) -> None:
     assert home.exists(), "it is the user's own"
     remove_home(tmp_path, home)
     assert not home.exists()
+
+
+def test_images_that_the_lab_has_built() -> None:
+    (remove,) = [
+        task
+        for task in yaml.safe_load((REPO / "roles/toolchain/tasks/absent.yml").read_text())
+        if "community.docker.docker_image_remove" in task
+    ]
+    key = "0123456789ab"
+    built = [f"failover-lab/{name}{key}" for name in ("etcd:", "node:v1.35.1-", "rootfs-node:bookworm-")]
+    users = ["failover-lab/mine:1", "failover-lab/site:latest", f"failover-lab/a/b:{key}", f"x/etcd:{key}"]
+    listed = {"images": [{"RepoTags": [*built, *users]}, {"RepoTags": None}]}
+    found = templated("toolchain", remove["loop"], __toolchain_lab_images=listed)
+    assert set(found) == set(built)

@@ -72,14 +72,16 @@ def checkout(tmp_path: Path) -> Path:
 def script(checkout: Path) -> Script:
     """Run it, with these additions to the environment."""
 
-    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *, name: str = str(checkout / "scripts" / "env.sh"), cwd: str | Path = "/", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         packages = str(checkout / "packages")
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": packages, "PIP_CONFIG_FILE": os.devnull}
         offline |= {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": packages}
         offline |= {"UV_CACHE_DIR": str(checkout / "cache"), "PYTHON": sys.executable}
         return subprocess.run(
-            [checkout / "scripts" / "env.sh"],
-            cwd="/",
+            [name],
+            cwd=cwd,
             env=os.environ | offline | environment,
             capture_output=True,
             text=True,
@@ -231,3 +233,25 @@ def test_an_index_that_only_a_proxy_can_reach(checkout: Path, script: Script) ->
     assert done.returncode == 0, done.stderr
     assert company.asked.count("packages.example.org") >= 4, "each package's page and file"
     assert set(company.asked) == {"packages.example.org"}
+
+
+def test_variables_that_lead_elsewhere(
+    checkout: Path, script: Script, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Another Python's packages, another folder's files: each variable alone would have had it so."""
+    other = tmp_path_factory.mktemp("other")
+    # What a CDPATH would lead to: a folder of the same name, with an environment of its own.
+    (other / "scripts").mkdir()
+    (other / ".venv").mkdir()
+    (other / ".venv" / "precious").touch()
+    elsewhere = {
+        "CDPATH": str(other), "PIP_TARGET": str(other / "target"), "PIP_PREFIX": str(other / "prefix"),
+        "PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DRY_RUN": "1", "UV_PYTHON": sys.executable,
+        "UV_SYSTEM_PYTHON": "1", "UV_WORKING_DIR": str(other), "UV_CONSTRAINT": str(other / "none"),
+        "PYTHONHOME": str(other), "PYTHONPATH": str(other), "PYTHONINSPECT": "1", "PYTHONSAFEPATH": "1",
+        "BASH_ENV": str(other / "none"), "GREP_OPTIONS": "--invert-match",
+    }  # fmt: skip
+    done = script(cwd=checkout, name="scripts/env.sh", **elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert list(checkout.glob(".venv/lib/python*/site-packages/ansible_core.py"))
+    assert sorted(path.name for path in other.rglob("*")) == [".venv", "precious", "scripts"]
