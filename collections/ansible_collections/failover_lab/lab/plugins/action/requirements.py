@@ -133,6 +133,8 @@ def missing_collections(requirements_file: Path) -> list[str]:
 def guarded() -> bool:
     """Whether the callback `lab` is loaded in this play, of whose process this one is a child."""
     return os.environ.get(GUARDED) in {str(os.getppid()), str(os.getpid())}
+
+
 def homeless(environment: Mapping[str, str]) -> str | None:
     """What is wrong with the folders of the user that runs this, and the remedy; None if nothing is.
 
