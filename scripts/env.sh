@@ -115,7 +115,11 @@ VIRTUAL_ENV=$(pwd)/$venv $venv/bin/uv pip sync --quiet --require-hashes --no-con
 
 # The package itself is used from the checkout. A program whose locale is missing would end with Ansible's own words.
 purelib=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-printf '%s/src\nimport failover_lab.utf8\n' "$(pwd)" >"$purelib/failover_lab.pth"
+{
+    printf '%s/src\n' "$(pwd)"
+    # Of another checkout's state, in which there is none, no program says anything.
+    printf '%s\n' 'import sys; exec("try:\n    import failover_lab.utf8\nexcept ImportError:\n    pass")'
+} >"$purelib/failover_lab.pth"
 
 # Each of a play's hundred processes would compile what it imports anew where PYTHONDONTWRITEBYTECODE is set, as in many
 # images, or where the user may not write here: a quarter of a setup's time. Of the collections, what Ansible itself

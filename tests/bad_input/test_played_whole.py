@@ -29,7 +29,10 @@ def run(tmp_path: Path) -> Run:
         return subprocess.run(
             command.split(),
             cwd=cwd,
-            env=os.environ | {"ANSIBLE_NOCOLOR": "1", "DOCKER_HOST": NOBODY} | environment,
+            # Other tests of the same process may have set a configuration for themselves.
+            env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+            | {"ANSIBLE_NOCOLOR": "1", "DOCKER_HOST": NOBODY}
+            | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

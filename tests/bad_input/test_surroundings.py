@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.failover_lab.lab.plugins.module_utils import journal
 from tests.proxy import proxy
 
 from failover_lab.watchdog.only_one import only_one
@@ -157,7 +156,8 @@ def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
 def going_on(state: Path, **content: str) -> int:
     """Write the account of a run of this test's own process."""
     state.mkdir()
-    account = {"pid": os.getpid(), "started": journal.started(os.getpid()), "kind": "kill", "node": NODES[0]}
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    account = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
     (state / "run.json").write_text(json.dumps(account | content))
     return os.getpid()
 

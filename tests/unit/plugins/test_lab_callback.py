@@ -20,6 +20,8 @@ from ansible.vars.manager import VariableManager
 from tests.unit.plugins.conftest import lab_callback
 
 REPO = Path(__file__).resolve().parents[3]
+# Without a configuration that other tests of the same process may have set for themselves.
+OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
 CLEARED = (
     "DOCKER_DEFAULT_PLATFORM",
     "DOCKER_TLS_VERIFY",
@@ -75,7 +77,7 @@ def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> 
     with subprocess.Popen(
         ["ansible-playbook", "playbooks/failover.yml"],
         cwd=checkout,
-        env=os.environ | variables,
+        env=OUTSIDE | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,6 +109,7 @@ def test_what_is_played_is_guarded_or_nothing_is(checkout: Path) -> None:
     done = subprocess.run(
         ["ansible-playbook", "playbooks/failover.yml"],
         cwd=checkout,
+        env=OUTSIDE,
         capture_output=True,
         text=True,
         check=False,
