@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import steps
-from tests.role_variables import templated
+from tests.role_variables import ROLES, templated
 
 MODULES = {"kubernetes", "etcd", "coredns", "crictl", "flannel", "metallb", "registry", "minikube"}
+
+# What does not compile with the version that others ask for: what it is made into, and the module.
+OLDER = {
+    ("crictl", "k8s.io/kubectl"),
+    ("kubernetes", "github.com/opencontainers/cgroups"),
+    ("metallb", "github.com/mdlayher/socket"),
+}
 
 
 def seen(cache: Path, *, images: str = "modules") -> dict[str, Any]:
@@ -111,3 +119,20 @@ def test_an_earlier_build_has_filled_its_part_of_the_room(tmp_path: Path) -> Non
     ]
     assert room[0] == pytest.approx(15, abs=0.5)
     assert room[1] == 3
+
+
+def required(lock: Path) -> dict[str, str]:
+    """The versions that a go.mod names, those that it puts in others' places included."""
+    text = lock.read_text(encoding="utf-8")
+    instead = dict(re.findall(r"^\t(\S+) => \S+ (v\S+)", text, re.MULTILINE))
+    return dict(re.findall(r"^\t(\S+) (v\S+)", text, re.MULTILINE)) | instead
+
+
+def test_what_several_are_made_of_is_compiled_once() -> None:
+    versions: dict[str, set[str]] = {}
+    for lock in (ROLES / "toolchain" / "files" / "modules").glob("*/go.mod"):
+        for module, version in required(lock).items():
+            if (lock.parent.name, module) not in OLDER:
+                versions.setdefault(module, set()).add(version)
+    several = {module: sorted(found) for module, found in versions.items() if len(found) > 1}
+    assert several == {}, "raise each to the newest of them: go get MODULE@VERSION"

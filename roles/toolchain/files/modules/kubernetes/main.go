@@ -51,7 +51,7 @@ func main() {
 	case "kubectl":
 		forgetFlags()
 		// An error of this one is the verbosity's, of which the command itself will tell.
-		_ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args))
+		_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args))
 		if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
 			util.CheckErr(err)
 		}
