@@ -82,11 +82,11 @@ def captured(
     """
     for rule in rules_:
         table = str(rule.get("table", ""))
-        least = int(rule.get("suppress_prefixlen", rule.get("suppress_prefixlength", -1)))
+        least: Any = rule.get("suppress_prefixlen", rule.get("suppress_prefixlength", -1))
         if not _holds(rule, wanted) or table == "local":
             continue
         if table == "main":
-            if wanted.prefixlen > least:
+            if wanted.prefixlen > int(least):
                 return None
             continue
         best: tuple[int, Object] | None = None

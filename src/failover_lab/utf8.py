@@ -15,7 +15,7 @@ def is_usable() -> bool:
     try:
         _locale.setlocale(_locale.LC_ALL, "")
         return _locale.nl_langinfo(_locale.CODESET).upper() in {"UTF-8", "UTF8"}
-    except _locale.Error:
+    except _locale.Error:  # type: ignore[attr-defined]  # typeshed has it in locale alone
         return False
     finally:
         _locale.setlocale(_locale.LC_ALL, before)

@@ -99,7 +99,7 @@ def test_a_refusal_in_the_api_servers_words(kubeconfig: Path) -> None:
     with pytest.raises(
         RefusedError, match=r"^the budget says no The disruption budget web needs 3 healthy pods$"
     ):
-        api.request("post", "/no/named", {})
+        there.request("post", "/no/named", {})
     with pytest.raises(RefusedError, match="Too Many Requests"):
         there.request("get", "/no/words")
 

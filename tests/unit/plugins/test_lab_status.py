@@ -53,7 +53,7 @@ class Lab:
         self.speaker: str | None = "lab-m02"
         self.scalers: list[str] = []
         self.spec: Object = {}
-        self.answers = True
+        self.takes_connections = True
 
     def nodes(self) -> list[Object]:
         return self.all_nodes
@@ -83,7 +83,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
     monkeypatch.setattr(lab_status, "Cluster", lambda _context, _kubeconfig: made)
     monkeypatch.setattr(lab_status, "announcer", lambda *_asked: made.speaker)
-    monkeypatch.setattr(lab_status, "answers", lambda *_asked: made.answers)
+    monkeypatch.setattr(lab_status, "answers", lambda *_asked: made.takes_connections)
     return made
 
 
@@ -242,7 +242,7 @@ def test_a_node_that_was_deleted_from_the_cluster_and_runs_is_told_of(lab: Lab, 
 
 
 def test_nobody_announces_and_why(lab: Lab, account: Path) -> None:
-    lab.speaker, lab.answers = None, False
+    lab.speaker, lab.takes_connections = None, False
     for item in lab.all_nodes:
         item["metadata"]["labels"][reach.EXCLUDE] = ""
     lines = look(account)["lines"]
