@@ -4,7 +4,7 @@
 unexport $(filter-out MAKE% MFLAGS,$(shell $(dir $(lastword $(MAKEFILE_LIST)))scripts/surroundings.sh))
 # The short options; also those in the variables MAKEFLAGS and GNUMAKEFLAGS.
 GIVEN := $(firstword -$(MAKEFLAGS))
-ifneq (,$(findstring i,$(GIVEN))$(findstring t,$(GIVEN))$(if $(filter lab test,$(MAKECMDGOALS)),$(findstring n,$(GIVEN))))
+ifneq (,$(findstring i,$(GIVEN))$(findstring t,$(GIVEN))$(if $(filter lab test test-all touched,$(MAKECMDGOALS)),$(findstring n,$(GIVEN))))
 $(error make $(GIVEN) ends well where nothing was done: leave -i, -t and -n out (MAKEFLAGS, GNUMAKEFLAGS))
 endif
 ifneq (,$(MAKEFILES))

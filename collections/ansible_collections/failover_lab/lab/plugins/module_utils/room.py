@@ -24,7 +24,8 @@ def requests_of(pod: Object) -> claims.Amounts:
 
 def free_on(node: Object, pods: list[Object]) -> claims.Amounts:
     """What is left on a node: cores, bytes, places, and whatever else it has."""
-    free: claims.Amounts = {name: amount(value) for name, value in of(node, "status", "allocatable", default={}).items()}
+    allocatable = of(node, "status", "allocatable", default={})
+    free: claims.Amounts = {name: amount(value) for name, value in allocatable.items()}
     for pod in pods:
         if of(pod, "spec", "nodeName") == name_of(node) and of(pod, "status", "phase") not in ENDED:
             for resource, wanted in ({"pods": 1.0} | claims.taken(pod)).items():
