@@ -18,7 +18,7 @@ LOCAL = {"priority": 0, "src": "all", "table": "local"}
 MAIN = {"priority": 32766, "src": "all", "table": "main"}
 # As `ip -json rule` and `ip -json route show table all` print them.
 TAILSCALE = {"priority": 5270, "src": "all", "table": "52"}
-WIREGUARD = [
+WIREGUARD: list[Object] = [
     {"priority": 32764, "src": "all", "table": "main", "suppress_prefixlen": 0},
     {"priority": 32765, "not": None, "src": "all", "fwmark": "0xca6c", "table": "51820"},
 ]
