@@ -82,11 +82,12 @@ def captured(
     """
     for rule in rules_:
         table = str(rule.get("table", ""))
-        least: Any = rule.get("suppress_prefixlen", rule.get("suppress_prefixlength", -1))
+        named = (rule.get(f"suppress_prefix{word}") for word in ("len", "length"))
+        least = next((int(value) for value in named if value is not None), -1)
         if not _holds(rule, wanted) or table == "local":
             continue
         if table == "main":
-            if wanted.prefixlen > int(least):
+            if wanted.prefixlen > least:
                 return None
             continue
         best: tuple[int, Object] | None = None

