@@ -358,7 +358,7 @@ def ended_how(label: str, outcome: Outcome, limit_s: float | None = None) -> str
 
 
 def hand_on(end: Interrupted | Orphaned) -> None:
-    """End this process, an Ansible worker, by what has ended its commands: Ansible's own handlers are back."""
+    """End this process, an Ansible worker, by what has ended its commands, now that its handlers are back."""
     if isinstance(end, Orphaned):
         os._exit(128 + signal.SIGTERM)
     os.kill(os.getpid(), end.args[0])
