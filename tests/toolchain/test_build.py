@@ -105,3 +105,23 @@ def test_a_killed_build_goes_on(
     )
     assert version.stdout.startswith("protoc-gen-go v")
     shutil.rmtree(cache / "go" / "build")
+
+
+def test_one_program_is_seven_commands(built: Callable[[str], Path], tmp_path: Path) -> None:
+    asked = {name: ["--version"] for name in ("kubelet", "kube-apiserver", "kube-controller-manager")}
+    asked |= {name: ["--version"] for name in ("kube-scheduler", "kube-proxy")}
+    asked |= {"kubeadm": ["version", "--output=short"], "kubectl": ["version", "--client"]}
+    folder = built("modules/kubernetes-v1.35.1-*/kubernetes").parent
+    assert {path.name for path in folder.iterdir()} == {"kubernetes", *asked}
+    for name, arguments in asked.items():
+        said = subprocess.run([folder / name, *arguments], capture_output=True, text=True, check=True)
+        assert "v1.35.1" in said.stdout, name
+        usage = subprocess.run([folder / name, "--help"], capture_output=True, text=True, check=True)
+        assert f"{name} [" in usage.stdout, "each is called by its own name"
+        # kube-proxy takes any flag of the whole program, upstream's too; the kubelet's among them do nothing.
+        if name not in {"kubelet", "kube-proxy"}:
+            assert "housekeeping-interval" not in usage.stdout, "and has no flags of another"
+    stranger = tmp_path / "kube-stranger"
+    stranger.symlink_to(folder / "kubernetes")
+    said = subprocess.run([stranger], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (2, "kube-stranger is none of Kubernetes' commands\n")

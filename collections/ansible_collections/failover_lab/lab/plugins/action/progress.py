@@ -104,10 +104,9 @@ class ActionModule(ActionBase):
         self._compute_environment_string(environment)
         if hidden:
             arguments = arguments | {"relay": "timer", "log": None}
-        outcome = None
         argv = [str(word) for word in arguments["argv"]]
         try:
-            with running.handed_on(), running.open_log(arguments["log"], argv) as log:
+            with running.open_log(arguments["log"], argv) as log:
                 outcome = running.run(
                     argv,
                     environment=os.environ | {key: str(value) for key, value in environment.items()},
@@ -120,7 +119,8 @@ class ActionModule(ActionBase):
                 )
         except OSError as error:
             return result | {"failed": True, "rc": 127, "msg": f"{label} could not be run: {error}"}
-        if outcome is None:
+        except (running.Interrupted, running.Orphaned) as end:
+            running.hand_on(end)
             return result | {"failed": True, "msg": f"{label} was interrupted"}
 
         result |= {

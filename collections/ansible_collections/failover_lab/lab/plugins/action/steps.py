@@ -81,6 +81,8 @@ class ActionModule(ActionBase):
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        if self._task.become:
+            return result | {"failed": True, "msg": "steps knows no become"}
         environment: dict[str, str] = {}
         self._compute_environment_string(environment)
         rows = [
@@ -97,12 +99,13 @@ class ActionModule(ActionBase):
             return result | {"msg": f"would be made: {labels}" if labels else "all is there"}
         teller = Teller(plan)
         try:
-            with running.handed_on():
-                steps.run(plan, interval_s=arguments["interval_s"], tick=teller.tick, done=teller.done)
-                return result
+            steps.run(plan, interval_s=arguments["interval_s"], tick=teller.tick, done=teller.done)
         except steps.StepError as failed:
             return result | {"failed": True, "msg": self._complaint(failed)}
-        return result | {"failed": True, "msg": "the steps were interrupted"}
+        except (running.Interrupted, running.Orphaned) as end:
+            running.hand_on(end)
+            return result | {"failed": True, "msg": "the steps were interrupted"}
+        return result
 
     @staticmethod
     def _complaint(failed: steps.StepError) -> str:

@@ -267,7 +267,7 @@ class Commands:
             command = start()
             self.running.append(command)
             for stream in command.open:
-                self._selector.register(stream, selectors.EVENT_READ, command)
+                self._selector.register(stream, selectors.EVENT_READ, (command, stream))
         finally:
             self._signals.release()
         return command
@@ -305,8 +305,9 @@ class Commands:
             time.sleep(wait_s)
             return
         for key, _ in self._selector.select(wait_s):
-            if not key.data.read(key.fileobj):
-                self._close(key.data, key.fileobj)
+            command, stream = key.data
+            if not command.read(stream):
+                self._close(command, stream)
 
     def _close(self, command: Command, *streams: IO[bytes]) -> None:
         for stream in streams:
@@ -356,15 +357,11 @@ def ended_how(label: str, outcome: Outcome, limit_s: float | None = None) -> str
     return f"{label} failed with exit status {outcome.rc} after {timing.duration(outcome.elapsed_s)}"
 
 
-@contextlib.contextmanager
-def handed_on() -> Iterator[None]:
-    """For an action plugin: what interrupted the commands ends its worker, by Ansible's own handlers."""
-    try:
-        yield
-    except Interrupted as interrupted:
-        os.kill(os.getpid(), interrupted.args[0])
-    except Orphaned:
+def hand_on(end: Interrupted | Orphaned) -> None:
+    """End this process, an Ansible worker, by what has ended its commands, now that its handlers are back."""
+    if isinstance(end, Orphaned):
         os._exit(128 + signal.SIGTERM)
+    os.kill(os.getpid(), end.args[0])
 
 
 def run(

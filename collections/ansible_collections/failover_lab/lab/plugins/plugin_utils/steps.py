@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -80,7 +80,7 @@ class Plan:
         """Nothing runs yet."""
         self._at_once = at_once
         self._done: set[str] = set()
-        self._worked_s: Counter[str] = Counter()
+        self._worked_s: defaultdict[str, float] = defaultdict(float)
         #: Those that are not done as it begins.
         self.steps = [step for step in steps if not step.done]
         self.waiting = list(self.steps)
