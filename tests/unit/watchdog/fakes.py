@@ -104,7 +104,7 @@ class FakeEngine:
         elif kind == "volumes":
             self.things[f"{kind}/{name}"] = {"Name": name, "Labels": labels}
         else:
-            on = {"Networks": {network: {}} if network else {}}
+            on: dict[str, Any] = {"Networks": {network: {}} if network else {}}
             whole = {
                 "Name": f"/{name}",
                 "Id": name,
