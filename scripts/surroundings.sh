@@ -2,7 +2,7 @@
 # To be sourced first, by a script beside it: what src/failover_lab/surroundings.txt clears is taken out of the
 # environment. Python does the same for plays (surroundings.py); here there may be none yet, nor any other program. Run
 # by itself, as by make, it names what is there to be cleared.
-unset CDPATH IFS
+unset IFS
 here=${0%/*}
 [ "$here" != "$0" ] || here=.
 
