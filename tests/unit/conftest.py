@@ -6,6 +6,6 @@ from pathlib import Path
 
 from ansible.plugins.loader import init_plugin_loader
 
-REPO = Path(__file__).resolve().parents[3]
+REPO = Path(__file__).resolve().parents[2]
 
 init_plugin_loader([str(REPO / "collections")])
