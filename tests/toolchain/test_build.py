@@ -67,7 +67,8 @@ def test_a_killed_build_goes_on(
         "fetch_s": 1,
         "expected_s": 10,
     }
-    only = json.dumps({"__toolchain_rows": [small]})
+    there = small | {"name": "kubernetes", "dir": str(tmp_path)}
+    only = json.dumps({"__toolchain_rows": [there, small]})
     settings = {
         "lab_cache_dir": str(cache),
         "toolchain_source": "modules",

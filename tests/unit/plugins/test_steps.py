@@ -213,14 +213,18 @@ def test_a_missing_command_is_one_sentence(tmp_path: Path) -> None:
 def test_check_mode_says_what_would_be_made(tmp_path: Path) -> None:
     made = tmp_path / "made"
     rows = [row("one", "true", done=True), row("other", f"touch {made}"), row("third", f"touch {made}")]
-    _, result = play(tmp_path, rows, "--check")
-    assert (result["changed"], result["msg"]) == (True, "would be made: the other, the third")
+    said, result = play(tmp_path, rows, "--check")
+    assert (result["changed"], result["steps"]) == (True, ["other", "third"])
+    assert re.findall(r"^  … (.*)$", said, re.MULTILINE) == [
+        "would be made: the other",
+        "would be made: the third",
+    ]
     assert not made.exists()
 
 
 def test_when_all_is_done_nothing_is_changed(tmp_path: Path) -> None:
     _, result = play(tmp_path, [row("one", "false", done=True)])
-    assert (result["changed"], result["steps"], result["msg"]) == (False, [], "all is there")
+    assert (result["changed"], result["steps"]) == (False, [])
 
 
 def test_steps_in_a_wrong_order_are_refused(tmp_path: Path) -> None:

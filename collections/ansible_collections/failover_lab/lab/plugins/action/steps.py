@@ -94,9 +94,10 @@ class ActionModule(ActionBase):
         except ValueError as error:
             return result | {"failed": True, "msg": str(error)}
         result |= {"changed": bool(plan.steps), "steps": [step.name for step in plan.steps]}
-        if self._task.check_mode or not plan.steps:
-            labels = ", ".join(step.label for step in plan.steps)
-            return result | {"msg": f"would be made: {labels}" if labels else "all is there"}
+        if self._task.check_mode:
+            for step in plan.steps:
+                display.display(f"  … would be made: {step.label}")
+            return result
         teller = Teller(plan)
         try:
             steps.run(plan, interval_s=arguments["interval_s"], tick=teller.tick, done=teller.done)

@@ -80,7 +80,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: No command is run; the message says which would be.
+    description: No command is run; a line for each says which would be.
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.plugins.loader import init_plugin_loader
 
-REPO = Path(__file__).resolve().parents[3]
+REPO = Path(__file__).resolve().parents[2]
 
 init_plugin_loader([str(REPO / "collections")])
 
