@@ -82,7 +82,10 @@ def defaults(role: Path) -> dict[str, Any]:
 
 
 def internal(role: Path) -> dict[str, Any]:
-    return load(role / "vars" / "main.yml") or {}
+    found: dict[str, Any] = {}
+    for path in sorted((role / "vars").glob("*.yml")):
+        found |= load(path) or {}
+    return found
 
 
 def names(text: str, bare: bool) -> set[str]:
