@@ -1,4 +1,4 @@
-"""Lets the tests import the collections under the names by which Ansible knows them, before any of them does."""
+"""Lets the tests import the collections by the names that Ansible has for them, before any of them does."""
 
 from __future__ import annotations
 

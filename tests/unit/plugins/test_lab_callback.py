@@ -17,7 +17,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play import Play
 from ansible.vars.manager import VariableManager
-from tests.unit.plugins.conftest import lab_callback
+from tests.unit.plugins.lab_callback import lab_callback
 
 REPO = Path(__file__).resolve().parents[3]
 # Without a configuration that other tests of the same process may have set for themselves.

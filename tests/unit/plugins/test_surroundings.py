@@ -98,7 +98,7 @@ def test_every_script_begins_with_it() -> None:
 
 def test_each_of_ansibles_settings_was_thought_of() -> None:
     """A new one of theirs has to be."""
-    from tests.unit.plugins.conftest import lab_callback
+    from tests.unit.plugins.lab_callback import lab_callback
 
     unchanged = lab_callback().UNCHANGED
     known = constants.config.get_configuration_definitions()
