@@ -81,7 +81,11 @@ def defaults(role: Path) -> dict[str, Any]:
 
 
 def internal(role: Path) -> dict[str, Any]:
-    return load(role / "vars" / "main.yml") or {}
+    return {
+        name: value
+        for path in sorted((role / "vars").glob("*.yml"))
+        for name, value in (load(path) or {}).items()
+    }
 
 
 def names(text: str, bare: bool) -> set[str]:
