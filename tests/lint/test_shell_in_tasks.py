@@ -63,7 +63,7 @@ def filled(path: Path, text: str) -> str:
         name: trust_as_template(value) if isinstance(value, str) else value
         for part in (
             load(REPO / "roles" / role / "defaults" / "main.yml"),
-            load(REPO / "roles" / role / "vars" / "main.yml"),
+            *map(load, (REPO / "roles" / role / "vars").glob("*.yml")),
             variables_in(load(path)),
         )
         for name, value in part.items()
