@@ -23,6 +23,7 @@ OLDER = {
 def seen(cache: Path, *, images: str = "modules") -> dict[str, Any]:
     """What the role has found out before it builds."""
     found = {
+        "ansible_facts": {"architecture": "x86_64"},
         "ansible_playbook_python": "python3",
         "toolchain_cache_dir": str(cache),
         "__toolchain_chosen": "modules",
