@@ -46,7 +46,7 @@ gone:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
 from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster, Object, guarded, of
 
 POLL_S = 0.5
@@ -99,8 +99,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "context": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path"},
+            **reaching.ARGUMENTS,
             "namespace": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 180},
             **waiting.ARGUMENTS,
