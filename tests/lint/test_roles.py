@@ -57,6 +57,7 @@ GIVEN_BY_A_PLAY = {
         "of this step of the run alone",
     ),
     "witness_facts": "what the run has found",
+    "witness_run_dir": "of a run to come, which has no name yet",
 }
 
 
@@ -81,11 +82,10 @@ def defaults(role: Path) -> dict[str, Any]:
 
 
 def internal(role: Path) -> dict[str, Any]:
-    return {
-        name: value
-        for path in sorted((role / "vars").glob("*.yml"))
-        for name, value in (load(path) or {}).items()
-    }
+    found: dict[str, Any] = {}
+    for path in sorted((role / "vars").glob("*.yml")):
+        found |= load(path) or {}
+    return found
 
 
 def names(text: str, bare: bool) -> set[str]:
@@ -396,7 +396,8 @@ def test_no_variable_is_for_nothing(role: Path) -> None:
         if owner(name) == role.name and name not in seen.facts:
             # Some are for the play, which is given all of a role's settings once it has included it.
             assert readers(name, EVERYWHERE), f"nothing reads {name}, given in {where}"
-        elif not owner(name):
+        # Some say to Ansible itself how it is to run a task.
+        elif not owner(name) and not name.startswith("ansible_"):
             assert readers(name, [seen]), f"nothing reads {name}, given in {where}"
 
 
