@@ -43,11 +43,11 @@ env: ## make .venv from requirements.lock (nothing to do if it is up to date)
 lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
-test: env ## run what a change must pass: linters, unit, bad input, and one story on a real cluster of its own (15 minutes)
+test: env ## run what a change must pass: linters, unit, bad input, and one story on a real cluster of its own (23 minutes)
 	@scripts/test_tools.sh
 	@pytest $(STORY) -m "not nightly" $(ARGS)
 
-test-all: env ## run every test there is, those of `make test` first (an hour)
+test-all: env ## run every test there is, those of `make test` first (more than an hour)
 	@scripts/test_tools.sh
 	@pytest $(STORY) $(ARGS)
 
@@ -55,7 +55,7 @@ touched: env ## run the parts of `make test-all` that a change touches, by git d
 	@scripts/test_tools.sh
 	@python -m tests.suite touched $(if $(BASE),--base $(BASE)) -- $(ARGS)
 
-fast: env ## run lint and unit together, which takes three minutes
+fast: env ## run lint and unit together
 	@pytest -q $(TWO) $(FAST_TESTS) $(ARGS)
 
 lint: env ## run the linters alone
