@@ -4,8 +4,8 @@
 # usage: build-module.sh MODULE_DIR OUT_DIR PACKAGE...
 #
 # MODULE_DIR holds go.mod and go.sum. The environment carries what the build needs (PATH with go, CGO_ENABLED,
-# LDFLAGS, TAGS, GOCACHE, GOMODCACHE, and LINKS, names by which the one command is called too). An interrupted build leaves OUT_DIR absent; what was compiled stays in
-# GOCACHE, so that the next run goes on from there.
+# LDFLAGS, TAGS, GOCACHE, GOMODCACHE, and LINKS, names by which the one command is called too). An interrupted build
+# leaves OUT_DIR absent; what was compiled stays in GOCACHE, so that the next run goes on from there.
 set -eu
 
 module_dir=$1
