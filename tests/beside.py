@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.children import ended
 
 ROOT = Path(__file__).parents[1]
 # What each has said, and its record for whoever reads JUnit.
@@ -60,7 +60,6 @@ class Done:
 
     returncode: int
     stdout: str
-    took_s: float
 
     @property
     def last_line(self) -> str:
@@ -69,19 +68,8 @@ class Done:
 
 
 def _run(argv: Sequence[str | Path], timeout_s: float, **environment: str) -> Done:
-    began = time.monotonic()
-    done = subprocess.run(
-        argv,
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, time.monotonic() - began)
+    done = ended(*argv, cwd=ROOT, environment=os.environ | environment, timeout_s=timeout_s)
+    return Done(done.returncode, done.stdout)
 
 
 def molecule(*words: str) -> Done:

@@ -24,7 +24,7 @@ class Played:
     def run(self, argv: Any, _timeout_s: float, **_environment: str) -> Done:
         self.begun.append(argv[-1])
         assert self.may_end.wait(10)
-        return Done(self.status, "said\n== 3 passed in 1s ==\n", 1.0)
+        return Done(self.status, "said\n== 3 passed in 1s ==\n")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_slip_that_cheap_tests_find_ends_the_story(
 from pathlib import Path
 from tests.conftest import *
 import tests.beside as parts
-parts._run = lambda *_args, **_environment: parts.Done({status}, "a slip", 1.0)
+parts._run = lambda *_args, **_environment: parts.Done({status}, "a slip")
 parts.FOLDER = Path("said")
 """
     )
