@@ -118,7 +118,7 @@ purelib=$($venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purel
 {
     printf '%s/src\n' "$(pwd)"
     # Of another checkout's state, in which there is none, no program says anything.
-    printf '%s\n' 'import sys; exec("try:\n    import failover_lab.utf8\nexcept ImportError:\n    pass")'
+    printf '%s\n' 'import sys; exec("try:\n    import failover_lab.host.utf8\nexcept ImportError:\n    pass")'
 } >"$purelib/failover_lab.pth"
 
 # Each of a play's hundred processes would compile what it imports anew where PYTHONDONTWRITEBYTECODE is set, as in many

@@ -1,5 +1,5 @@
 #!/bin/sh
-# To be sourced first, by a script beside it: what src/failover_lab/surroundings.txt clears is taken out of the
+# To be sourced first, by a script beside it: what src/failover_lab/host/surroundings.txt clears is taken out of the
 # environment. Python does the same for plays (surroundings.py); here there may be none yet, nor any other program. Run
 # by itself, as by make, it names what is there to be cleared.
 unset IFS
@@ -26,7 +26,7 @@ cleared() {
 
 # No word of the table is to become the names of files here.
 set -f
-names=$(export -p | cleared "$here/../src/failover_lab/surroundings.txt")
+names=$(export -p | cleared "$here/../src/failover_lab/host/surroundings.txt")
 set +f
 if [ "${0##*/}" = surroundings.sh ]; then
     echo "$names"

@@ -26,7 +26,7 @@ version_added: 0.2.0
 author:
   - The failover-lab authors
 description:
-  - Takes away and sets variables of the environment, as C(src/failover_lab/surroundings.txt) says.
+  - Takes away and sets variables of the environment, as C(src/failover_lab/host/surroundings.txt) says.
   - Ends a play of the lab with status 5 and a sentence, before its first task, where Ansible was configured
     or called so that nothing or only a part would be played, or where the group C(lab) is not one
     host, which is this machine.
@@ -73,7 +73,7 @@ def refuse(sentence: str) -> NoReturn:
 
 def surroundings() -> ModuleType:
     """The package's own module, from this checkout: the package need not be installed, and imports more."""
-    path = REPOSITORY / "src" / "failover_lab" / "surroundings.py"
+    path = REPOSITORY / "src" / "failover_lab" / "host" / "surroundings.py"
     spec = importlib.util.spec_from_file_location("failover_lab_surroundings", path)
     if spec is None or spec.loader is None:
         refuse(f"{path} cannot be loaded.")

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from failover_lab import surroundings
 from failover_lab.cli import main
+from failover_lab.host import surroundings
 
 __all__ = ["main"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from failover_lab import instants
 from failover_lab.errors import UserError
+from failover_lab.run import instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable

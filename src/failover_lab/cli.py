@@ -5,32 +5,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from failover_lab import (
-    __version__,
-    arguments,
-    belongings,
-    direct,
-    engine_here,
-    forgotten,
-    htpasswd,
-    kernel,
-    nodes,
-    own_context,
-    predict,
-    routes,
-    spread,
-    start_nodes,
-    stop,
-    subnet,
-    unjoined,
-)
-from failover_lab.drain import command as drain_command
+from failover_lab import __version__, arguments
 from failover_lab.errors import UserError
-from failover_lab.hands import delete_pods, give_away
+from failover_lab.faults import predict
+from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
+from failover_lab.kube import delete_pods
+from failover_lab.kube import drain as drain_command
+from failover_lab.nodes import forgotten, incomplete, proxy_rules, start_nodes, state
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
-from failover_lab.probe import marks, ready, wait
+from failover_lab.probe import ready, spread, wait
 from failover_lab.report import command as report_command
+from failover_lab.run import marks, stop
+from failover_lab.watchdog import by_hand
 from failover_lab.watchdog import command as watchdog_command
 
 if TYPE_CHECKING:
@@ -49,18 +36,18 @@ def parser() -> arguments.Parser:
         engine_here,
         kernel,
         subnet,
-        direct,
-        nodes,
+        no_proxy,
+        state,
         start_nodes,
-        unjoined,
+        incomplete,
         forgotten,
         belongings,
         own_context,
-        routes,
+        proxy_rules,
         spread,
         predict,
     )
-    hands = (drain_command, delete_pods, give_away)
+    hands = (drain_command, delete_pods, by_hand)
     witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
     for module in (*lab, *hands, *witness):
         module.add_parser(commands)

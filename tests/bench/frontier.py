@@ -29,8 +29,8 @@ from tests.bench.goals import goals, lost_percent
 from tests.bench.limits import judged
 from tests.declared import added, declared_dead
 
-from failover_lab import instants
-from failover_lab.probe.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
+from failover_lab.run import instants
+from failover_lab.run.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
 
 PROFILE = "failover-lab-frontier"
 RATE = 200

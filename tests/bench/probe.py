@@ -25,8 +25,8 @@ from pathlib import Path
 
 from tests.bench.limits import judged
 
-from failover_lab.probe.records import FILE, RecordFile
 from failover_lab.report.stats import percentile
+from failover_lab.run.records import FILE, RecordFile
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENT = ROOT / "tests" / "instrument"

@@ -16,8 +16,8 @@ from typing import Any
 
 from tests.bench.bench import PROFILE, Bench
 
+from failover_lab.kube.out_of_service import EXCLUDE
 from failover_lab.report.stats import upper_bound_95
-from failover_lab.watchdog.marking import EXCLUDE
 
 REQUESTS = 24_000
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.declared import added, declared_dead
 
-from failover_lab import arguments, spread
+from failover_lab import arguments
+from failover_lab.probe import spread
 
 from .conftest import PROFILE, docker
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from failover_lab import instants
+from failover_lab.run import instants
 
 from .conftest import BUSY, PROFILE, docker
 from .engine_relay import relayed

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from failover_lab import arguments, instants
+from failover_lab import arguments
 from failover_lab.probe import command, engine, exchange
-from failover_lab.stopping import StopCondition
+from failover_lab.run import instants
+from failover_lab.run.lifetime import StopCondition
 
 BODY = b'{"pod": "site-a", "node": "lab-m02", "image": "site@sha256:1"}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from failover_lab.probe.records import FILE, RecordFile
+from failover_lab.run.records import FILE, RecordFile
 
 pytestmark = pytest.mark.nightly
 

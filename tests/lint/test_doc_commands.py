@@ -18,7 +18,8 @@ import pytest
 import yaml
 from tests.pages import PAGES, blocks, commands_of, spans, typed
 
-from failover_lab import cli, predict
+from failover_lab import cli
+from failover_lab.faults import predict
 from failover_lab.report import verdict, words
 
 REPO = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from tests.children import output_of
 ROOT = Path(__file__).parents[2]
 # Python 3.11 has the last Ansible that it can have; all newer ones share another.
 OTHERS = ("python3.13", "python3.12") if sys.version_info[:2] == (3, 11) else ("python3.11",)
-BEHAVIOUR = [f"tests/unit/{what}" for what in ("modules", "plugins", "roles")]
+BEHAVIOUR = [f"tests/unit/{what}" for what in ("faults", "host", "kube", "nodes", "plugins", "roles", "run")]
 LEFT_OUT = (".git", ".venv*", ".ansible", ".molecule", ".*_cache", "__pycache__", "reports")
 
 

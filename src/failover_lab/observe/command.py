@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments, files, instants
+from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.kube import client_of
-from failover_lab.stopping import StopCondition
+from failover_lab.kube.client import client_of
+from failover_lab.run import files, instants
+from failover_lab.run.lifetime import StopCondition
 
 if TYPE_CHECKING:
     import argparse

@@ -6,8 +6,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import instants
 from failover_lab.errors import UserError
+from failover_lab.run import instants
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from failover_lab import __version__, arguments, files, instants
+from failover_lab import __version__, arguments
 from failover_lab.errors import UserError
-from failover_lab.probe import dropped, marks, priority, records
+from failover_lab.host import priority
+from failover_lab.probe import dropped
 from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.ports import TRACKED_S, Ports
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import STATUS_FILE, RunWriter
-from failover_lab.stopping import StopCondition
+from failover_lab.run import files, instants, marks, records
+from failover_lab.run.lifetime import StopCondition
 
 if TYPE_CHECKING:
     import argparse

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from failover_lab import instants
 from failover_lab.probe import http1
 from failover_lab.probe.exchange import Exchange
-from failover_lab.probe.records import NEW, REUSED, Outcome
 from failover_lab.probe.schedule import Schedule
+from failover_lab.run import instants
+from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

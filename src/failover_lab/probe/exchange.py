@@ -11,9 +11,8 @@ import socket
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from failover_lab import whoami
-from failover_lab.probe import http1
-from failover_lab.probe.records import REUSED, Outcome
+from failover_lab.probe import http1, identity
+from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
     from failover_lab.probe.ports import Ports
@@ -88,7 +87,7 @@ class Exchange:
         self.sock: socket.socket | None = None
         self.received = b""
         self.answer: http1.Answer | None = None
-        self.identity: whoami.Identity | None = None
+        self.identity: identity.Identity | None = None
 
     def connect(self, family: int, address: Address, ports: Ports | None) -> bool:
         """Begin a connection, from the next of these ports if given; False where it failed at once."""
@@ -160,7 +159,7 @@ class Exchange:
             self.identity = _identity_in(answer.headers)
             self.fail(Outcome.WRONG_STATUS)
             return
-        self.identity = whoami.identify(answer.body)
+        self.identity = identity.identify(answer.body)
         if self.identity is None:
             self.identity = _identity_in(answer.headers)
             self.fail(Outcome.WRONG_BODY, "not_whoami")
@@ -185,11 +184,11 @@ class Exchange:
         return self.kind == REUSED and self.answer is not None and self.answer.keeps_open
 
 
-def _identity_in(headers: dict[bytes, bytes]) -> whoami.Identity | None:
+def _identity_in(headers: dict[bytes, bytes]) -> identity.Identity | None:
     """Who sent an answer other than /whoami's, from the headers that every page of the site carries."""
     pod = headers.get(b"x-served-by-pod", b"").decode("latin-1")
     node = headers.get(b"x-served-by-node", b"").decode("latin-1")
-    return whoami.Identity(pod, node) if whoami.is_name(pod) and whoami.is_name(node) else None
+    return identity.Identity(pod, node) if identity.is_name(pod) and identity.is_name(node) else None
 
 
 def _retransmits(sock: socket.socket) -> int | None:

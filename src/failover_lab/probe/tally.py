@@ -6,8 +6,8 @@ import collections
 from dataclasses import dataclass
 from typing import Any
 
-from failover_lab import instants
-from failover_lab.probe.records import NOT_SEEN_BY_USERS, Outcome
+from failover_lab.run import instants
+from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 # A site has a handful of pods; a server that invents names must not fill the memory.
 _MOST_PODS = 512

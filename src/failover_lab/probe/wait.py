@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import arguments, files, instants
+from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.observe import command as observer
-from failover_lab.probe import marks
 from failover_lab.probe.command import ABOUT_FILE
-from failover_lab.probe.records import FILE, Outcome, RecordFile
 from failover_lab.probe.writer import STATUS_FILE
+from failover_lab.run import files, instants, marks
+from failover_lab.run.records import FILE, Outcome, RecordFile
 
 if TYPE_CHECKING:
     import argparse

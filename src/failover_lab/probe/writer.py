@@ -10,9 +10,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import files
 from failover_lab.errors import UserError
-from failover_lab.probe import records
+from failover_lab.run import files, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,14 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import __version__, instants
-from failover_lab.probe import marks
-from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
+from failover_lab import __version__
 from failover_lab.report import causes, clock_reasons, clocks, cluster, evidence, ports, stats, verdict
+from failover_lab.run import instants, marks
+from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.load import RunData
+    from failover_lab.run.records import Record
 
 _SLOWEST = 8
 

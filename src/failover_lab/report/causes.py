@@ -5,18 +5,18 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import instants
-from failover_lab.probe.records import Outcome
 from failover_lab.report import groups, stats
 from failover_lab.report.evidence import WATCH_S, Evidence
 from failover_lab.report.rules import REFUSED, REFUSES, attribute, candidates
+from failover_lab.run import instants
+from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.rules import Finding
+    from failover_lab.run.records import Record
 
 # Failures beside a stop that a flaky endpoint alone would cause more often than this are put down to it.
 _BY_CHANCE = 0.01

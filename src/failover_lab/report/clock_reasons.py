@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab import instants
 from failover_lab.observe import resources
-from failover_lab.probe import marks
 from failover_lab.report import clocks, rules
+from failover_lab.run import instants, marks
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster, PodLife

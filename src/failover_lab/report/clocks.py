@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab.probe import marks
 from failover_lab.report import rules
+from failover_lab.run import marks
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster

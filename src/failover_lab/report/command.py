@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import files
 from failover_lab.errors import UserError
+from failover_lab.run import files
 
 if TYPE_CHECKING:
     from failover_lab.arguments import Parser

@@ -8,11 +8,11 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.probe.records import NEW, REUSED, Outcome
+from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.cluster import Cluster, PodLife
+    from failover_lab.run.records import Record
 
 # A watch takes a moment to reach the observer.
 WATCH_S = 1.0

@@ -6,12 +6,12 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.probe.records import REUSED, Outcome
+from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from failover_lab.probe.records import Record
+    from failover_lab.run.records import Record
 
 GAP_S = 2.0
 # A connection that was dead already says so as soon as something is sent; after so long somebody was at work.

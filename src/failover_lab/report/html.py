@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from failover_lab import instants
 from failover_lab.report import charts, words
+from failover_lab.run import instants
 
 if TYPE_CHECKING:
     from failover_lab.report.build import Report

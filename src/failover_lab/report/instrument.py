@@ -6,13 +6,13 @@ import collections
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import instants
 from failover_lab.probe.dropped import BACKLOG, CONNTRACK, MEMORY, NEIGHBOURS, Spell
-from failover_lab.probe.records import Outcome
 from failover_lab.report import words
+from failover_lab.run import instants
+from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
+    from failover_lab.run.records import Record
 
 DROPPED = "dropped_here"
 # How a request ends whose packets vanish on the way.

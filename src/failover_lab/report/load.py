@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
-from failover_lab import files, instants
 from failover_lab.errors import UserError
 from failover_lab.observe import log as observer_log
-from failover_lab.probe import marks
 from failover_lab.probe.command import ABOUT_FILE
-from failover_lab.probe.records import FILE, FORMAT, Record, RecordFile
 from failover_lab.report import instrument
+from failover_lab.run import files, instants, marks
+from failover_lab.run.records import FILE, FORMAT, Record, RecordFile
 
 if TYPE_CHECKING:
     from pathlib import Path

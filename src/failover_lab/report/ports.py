@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
+    from failover_lab.run.records import Record
 
 
 def rests(records: list[Record]) -> dict[int, float]:

@@ -6,16 +6,16 @@ import collections
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from failover_lab import instants
-from failover_lab.probe.records import REUSED, Outcome
 from failover_lab.report import words
 from failover_lab.report.evidence import WATCH_S
+from failover_lab.run import instants
+from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Evidence
     from failover_lab.report.groups import Group
+    from failover_lab.run.records import Record
 
 SUDDEN = frozenset({"kill", "freeze", "partition", "kubelet"})
 # A failure that a flaky endpoint may have caused; the sentence on it needs all of them together.

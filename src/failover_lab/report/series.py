@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.probe.records import NOT_SEEN_BY_USERS, Outcome
 from failover_lab.report import stats
+from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.build import Report
+    from failover_lab.run.records import Record
 
 Row = dict[str, Any]
 _NICE_S = (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)

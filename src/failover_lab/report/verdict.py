@@ -6,18 +6,17 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import instants
-from failover_lab.probe import marks
+from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
-from failover_lab.probe.priority import REAL_TIME
-from failover_lab.probe.records import NEW, NOT_SEEN_BY_USERS, Outcome
 from failover_lab.report import instrument, ports, rules, stats
+from failover_lab.run import instants, marks
+from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.probe.records import Record
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
+    from failover_lab.run.records import Record
 
 # The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
 LATE_P99_MS = 20.0

@@ -8,17 +8,17 @@ import enum
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
 
-from failover_lab.watchdog import flows
+from failover_lab.kube.out_of_service import marking
+from failover_lab.nodes import conntrack
+from failover_lab.nodes.docker import EngineError
 from failover_lab.watchdog.cluster import ApiError
-from failover_lab.watchdog.engine import EngineError
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
-from failover_lab.watchdog.marking import marking
 from failover_lab.watchdog.sights import Container
 
 if TYPE_CHECKING:
+    from failover_lab.nodes.docker import Inspected
     from failover_lab.watchdog.cluster import Api, Object
-    from failover_lab.watchdog.engine import Inspected
     from failover_lab.watchdog.recorder import Recorder
 
 # The engine itself gives a killed container 12 s to end; after that nothing more is to be hoped for.
@@ -234,7 +234,7 @@ class GiveAway:
 
     def _clear_on(self, node: str, dead: Collection[str]) -> int | None:
         try:
-            return flows.cleared(self._engine.run(node, flows.argv(dead)))
+            return conntrack.cleared(self._engine.run(node, conntrack.argv(dead)))
         except EngineError:
             return None
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from failover_lab import kube
+from failover_lab.kube import client
+from failover_lab.kube.out_of_service import OWNER
 from failover_lab.watchdog.kubelet import PORT
-from failover_lab.watchdog.marking import OWNER
 from failover_lab.watchdog.policy import Member
 
 Object = dict[str, Any]
@@ -124,12 +124,12 @@ def connect(kubeconfig: Path | None, context: str | None) -> Api:
         UserError: the configuration is missing or knows no such context.
     """
     # Who asks decides whether to ask again; several attempts in a row would hide a silence.
-    server = kube.Api(context, kubeconfig, timeout_s=_TIMEOUT_S, again=False)
+    server = client.Api(context, kubeconfig, timeout_s=_TIMEOUT_S, again=False)
 
     def send(method: str, path: str, body: Object | None) -> Object:
         try:
             return server.request(method, path, body)
-        except kube.RefusedError as error:
+        except client.RefusedError as error:
             if error.status:
                 raise ApiError(error.status, f"the API server says {error.status}: {error}") from error
             raise ApiError(None, f"the API server does not answer: {error}") from error

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.probe.priority import hasten
-from failover_lab.stopping import StopCondition
+from failover_lab.host.priority import hasten
+from failover_lab.run.lifetime import StopCondition
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from failover_lab.nodes.docker import Engine
     from failover_lab.watchdog.act import Containers
     from failover_lab.watchdog.cluster import Api
-    from failover_lab.watchdog.engine import Engine
     from failover_lab.watchdog.journal import Journal
 
 JOURNAL_FILE = "watchdog.jsonl"
@@ -136,7 +136,7 @@ def _make(directory: Path, option: str) -> None:
 def _watch(
     options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api, stop: StopCondition
 ) -> int:
-    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
+    from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.loop import STATUS_FILE, Settings, Watchdog  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
@@ -171,7 +171,7 @@ def _watch(
 
 
 def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api) -> int:
-    from failover_lab.watchdog.engine import Engine  # noqa: PLC0415
+    from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
 

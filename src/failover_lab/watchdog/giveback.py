@@ -6,20 +6,20 @@ import asyncio
 import concurrent.futures
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from failover_lab import instants
+from failover_lab.kube.out_of_service import unmarking
+from failover_lab.nodes.docker import EngineError
+from failover_lab.run import instants
 from failover_lab.watchdog.cluster import ApiError, member
-from failover_lab.watchdog.engine import EngineError
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.kubelet import Kubelet
-from failover_lab.watchdog.marking import unmarking
 from failover_lab.watchdog.sights import Container, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from failover_lab.nodes.docker import Inspected
     from failover_lab.watchdog.act import Containers
     from failover_lab.watchdog.cluster import Api, Object
-    from failover_lab.watchdog.engine import Inspected
     from failover_lab.watchdog.recorder import Recorder
 
 # Nothing is in a hurry any more; a kubelet that has just been started is.

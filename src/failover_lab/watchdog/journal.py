@@ -9,8 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-from failover_lab import files, instants
 from failover_lab.errors import UserError
+from failover_lab.run import files, instants
 
 
 class Phase(enum.StrEnum):

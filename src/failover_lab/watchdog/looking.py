@@ -10,8 +10,8 @@ import time
 from collections.abc import Collection, Coroutine, Iterator, Mapping
 from typing import Any, Protocol
 
+from failover_lab.nodes.docker import EngineError, Shell
 from failover_lab.watchdog.cluster import CONNECTIONS, Api
-from failover_lab.watchdog.engine import EngineError, Shell
 from failover_lab.watchdog.kubelet import Kubelet
 from failover_lab.watchdog.peers import Peers
 from failover_lab.watchdog.polling import Lateness, Poller

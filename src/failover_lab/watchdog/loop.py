@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab import files
 from failover_lab.errors import UserError
+from failover_lab.run import files
 from failover_lab.watchdog.act import GiveAway, Outcome
 from failover_lab.watchdog.cluster import Api, member
 from failover_lab.watchdog.giveback import GiveBack
@@ -22,8 +22,8 @@ from failover_lab.watchdog.looking import Looker
 from failover_lab.watchdog.policy import Member, why_not
 
 if TYPE_CHECKING:
-    from failover_lab.stopping import StopCondition
-    from failover_lab.watchdog.engine import Engine
+    from failover_lab.nodes.docker import Engine
+    from failover_lab.run.lifetime import StopCondition
     from failover_lab.watchdog.recorder import Recorder
     from failover_lab.watchdog.sights import Look, Pace
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from failover_lab import instants, stopping
 from failover_lab.errors import UserError
+from failover_lab.run import instants, lifetime
 
 FILE = "watchdog.lock"
 
@@ -27,7 +27,7 @@ def _holder(path: Path) -> dict[str, Any]:
 
 def _lives(holder: dict[str, Any]) -> bool:
     pid = holder.get("pid")
-    return pid != os.getpid() and stopping.still_runs(pid, holder.get("started"))
+    return pid != os.getpid() and lifetime.still_runs(pid, holder.get("started"))
 
 
 class HeldError(UserError):
@@ -72,7 +72,7 @@ def only_one(directory: Path, profile: str, **about: str) -> Iterator[None]:
         if _lives(holder := _holder(path)):
             raise _refuse(holder, profile)
         since = instants.text(time.time())
-        mine = about | {"pid": os.getpid(), "started": stopping.started(os.getpid()), "since": since}
+        mine = about | {"pid": os.getpid(), "started": lifetime.started(os.getpid()), "since": since}
         os.ftruncate(file, 0)
         os.pwrite(file, (json.dumps(mine) + "\n").encode(), 0)
         yield

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from failover_lab.watchdog.engine import EngineError
+from failover_lab.nodes.docker import EngineError
 from failover_lab.watchdog.kubelet import reach_of
 from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
-    from failover_lab.watchdog.engine import Shell
+    from failover_lab.nodes.docker import Shell
 
 _AGAIN_S = 2.0
 # A node that has answered this machine needs no more to answer its engine, on the same machine.

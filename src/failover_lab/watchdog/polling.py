@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from failover_lab.nodes.docker import EngineError
 from failover_lab.watchdog.cluster import ApiError
-from failover_lab.watchdog.engine import EngineError
 
 T = TypeVar("T")
 _TICK_S = 0.05

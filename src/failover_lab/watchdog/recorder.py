@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from failover_lab import files, instants, stopping
 from failover_lab.errors import UserError
-from failover_lab.probe import marks
+from failover_lab.run import files, instants, lifetime, marks
 
 _MOST_KEPT = 200
 
@@ -76,5 +75,5 @@ class Recorder:
             return None
         run = account.get("run_dir")
         relies = account.get("recovery") == "watchdog" and bool(run)
-        going_on = stopping.still_runs(account.get("pid"), account.get("started"))
+        going_on = lifetime.still_runs(account.get("pid"), account.get("started"))
         return Path(str(run)) if relies and going_on else None

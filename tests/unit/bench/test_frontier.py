@@ -15,8 +15,8 @@ from tests.bench.cases import CASES
 from tests.bench.goals import lost_percent
 from tests.declared import added
 
-from failover_lab import instants
-from failover_lab.probe.records import COLUMNS, FILE, HEADER
+from failover_lab.run import instants
+from failover_lab.run.records import COLUMNS, FILE, HEADER
 
 CONDITIONS = {"rate": 200, "seconds": 180, "cores": 2}
 

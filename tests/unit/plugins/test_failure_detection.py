@@ -12,13 +12,9 @@ import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.module_utils.detection import (
-    Controller,
-    Kubelet,
-    is_running,
-    seconds,
-)
 from ansible_collections.failover_lab.lab.plugins.modules import failure_detection
+
+from failover_lab.kube.detection import Controller, Kubelet, is_running, seconds
 
 Object = dict[str, Any]
 Answer = Callable[..., Object]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster
 from ansible_collections.failover_lab.lab.plugins.modules import kube_proxy
 from kubernetes.client import ApiException
+
+from failover_lab.kube.cluster import Cluster
 
 Object = dict[str, Any]
 Answer = Callable[..., Object]

@@ -12,9 +12,10 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import kubeconfig
 from tests import api_server as api
+
+from failover_lab.kube import reaching
 
 Look = Callable[..., str]
 

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules, journal, reach
 from ansible_collections.failover_lab.lab.plugins.modules import lab_status
+
+from failover_lab.faults import rules
+from failover_lab.kube import reach
+from failover_lab.run import journal
 
 Object = dict[str, Any]
 
 LABELS = {"app.kubernetes.io/name": "site"}
 IMAGE = f"lab-registry:5000/failover-lab/site@sha256:{'a' * 64}"
-MARK = {fault_rules.CORDONED_BY: "20260101T000000Z-drain"}
+MARK = {rules.CORDONED_BY: "20260101T000000Z-drain"}
 
 
 def conditions(*, ready: bool) -> Object:
@@ -35,7 +38,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.all_nodes = [
-            node("lab", labels={fault_rules.CONTROL_PLANE: ""}),
+            node("lab", labels={rules.CONTROL_PLANE: ""}),
             node("lab-m02", unschedulable=True),
             node("lab-m03", ready=False),
         ]
@@ -191,7 +194,7 @@ def test_a_run_waits_for_its_operator(lab: Lab, account: Path) -> None:
 
 
 def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, account: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.OUT_OF_SERVICE_BY: "{}"}
+    lab.all_nodes[1]["metadata"]["annotations"] = {rules.OUT_OF_SERVICE_BY: "{}"}
     of_a_run(account, alive=False, kind="freeze", steps=[{"step": "freeze lab-m02"}, {"step": "wait"}])
     engine: list[dict[str, Any]] = [
         {"name": "lab", "id": "1", "state": "running", "incoming": False, "outgoing": True},
@@ -209,14 +212,14 @@ def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, account: Path)
 
 
 def test_a_node_that_may_not_announce_yet_is_told_of(lab: Lab, account: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.EXCLUDED_BY: "20260101T000000Z-kill"}
+    lab.all_nodes[1]["metadata"]["annotations"] = {rules.EXCLUDED_BY: "20260101T000000Z-kill"}
     assert look(account)["leftovers"] == [
         "lab-m02 is still kept from announcing the address by the run 20260101T000000Z-kill"
     ]
 
 
 def test_a_node_that_was_to_be_left_is_told_of(lab: Lab, account: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {fault_rules.LEFT_BY: "20260101T000000Z-kill"}
+    lab.all_nodes[1]["metadata"]["annotations"] = {rules.LEFT_BY: "20260101T000000Z-kill"}
     screen = look(account, [{"name": "lab-m02", "id": "2", "state": "exited"}])
     assert screen["leftovers"] == [
         "lab-m02: its container is stopped, as the run 20260101T000000Z-kill was told to leave it"

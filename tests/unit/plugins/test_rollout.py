@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
 
 if TYPE_CHECKING:
-    from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster
+    from failover_lab.kube.cluster import Cluster
 
 Object = dict[str, Any]
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.module_utils import journal
 from ansible_collections.failover_lab.lab.plugins.modules import run_journal
+
+from failover_lab.run import journal
 
 Object = dict[str, Any]
 Module = Callable[..., Object]

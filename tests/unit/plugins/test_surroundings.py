@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible import constants
 
-from failover_lab import surroundings
+from failover_lab.host import surroundings
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -55,9 +55,9 @@ def test_certificates_belong_to_an_address(host: str, *, kept: bool) -> None:
 def test_the_shell_reads_the_same_table(tmp_path: Path) -> None:
     """scripts/surroundings.sh takes away what surroundings.py does, but for what only plays call for."""
     snippet = REPO / "scripts" / "surroundings.sh"
-    (tmp_path / "src" / "failover_lab").mkdir(parents=True)
+    (tmp_path / "src" / "failover_lab" / "host").mkdir(parents=True)
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "src/failover_lab/surroundings.txt").write_text(surroundings.TABLE.read_text())
+    (tmp_path / "src/failover_lab/host/surroundings.txt").write_text(surroundings.TABLE.read_text())
     script = tmp_path / "scripts" / "script.sh"
     script.write_text("\n".join(["#!/bin/sh", *BEGINNING, "exec env"]))
     (tmp_path / "scripts" / "surroundings.sh").write_text(snippet.read_text())

@@ -59,7 +59,7 @@ def checkout(tmp_path: Path) -> Path:
     """The script and two small locks: a uv that hands on to the real one, and a package."""
     (tmp_path / "src" / "failover_lab").mkdir(parents=True)
     (tmp_path / "scripts").mkdir()
-    for name in ("scripts/env.sh", "scripts/surroundings.sh", "src/failover_lab/surroundings.txt"):
+    for name in ("scripts/env.sh", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
         shutil.copy(REPO / name, tmp_path / name)
     (tmp_path / "packages").mkdir()
     handing_on = f'#!/bin/sh\nexec {UV} "$@"\n'

@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
     """The script, and an ansible-playbook that plays nothing."""
     (tmp_path / "src" / "failover_lab").mkdir(parents=True)
     (tmp_path / "scripts").mkdir()
-    for name in ("scripts/lab.sh", "scripts/surroundings.sh", "src/failover_lab/surroundings.txt"):
+    for name in ("scripts/lab.sh", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
         shutil.copy(REPO / name, tmp_path / name)
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "ansible-playbook"

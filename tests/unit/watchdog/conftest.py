@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
+from failover_lab.kube.out_of_service import OWNER
+from failover_lab.nodes.docker import EngineError, Inspected
 from failover_lab.watchdog import command, giveback, looking
 from failover_lab.watchdog.act import GiveAway
 from failover_lab.watchdog.cluster import Api, ApiError
-from failover_lab.watchdog.engine import EngineError, Inspected
 from failover_lab.watchdog.journal import Journal
 from failover_lab.watchdog.loop import Settings, Watchdog
-from failover_lab.watchdog.marking import OWNER
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Container, Pace, Reach
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from tests.unit.watchdog.conftest import CrashError, SimNode, World, giving, text, until
 
+from failover_lab.kube.out_of_service import OWNER
+from failover_lab.nodes.docker import Inspected
 from failover_lab.watchdog import act
 from failover_lab.watchdog.act import Outcome
 from failover_lab.watchdog.cluster import ApiError, Object
-from failover_lab.watchdog.engine import Inspected
 from failover_lab.watchdog.giveback import GiveBack, why_not_back
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
-from failover_lab.watchdog.marking import OWNER
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Container, Reach
 

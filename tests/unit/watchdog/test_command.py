@@ -16,12 +16,14 @@ import pytest
 from tests.unit.watchdog.conftest import SimNode, World
 from tests.unit.watchdog.fakes import ApiServer
 
-from failover_lab import cli, files, stop, stopping
+from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.watchdog import cluster, command, engine
+from failover_lab.kube.out_of_service import OWNER
+from failover_lab.nodes import docker
+from failover_lab.run import files, lifetime, stop
+from failover_lab.watchdog import cluster, command
 from failover_lab.watchdog.cluster import ApiError, connect
 from failover_lab.watchdog.journal import Journal, Phase
-from failover_lab.watchdog.marking import OWNER
 from failover_lab.watchdog.only_one import FILE, only_one
 
 
@@ -154,7 +156,7 @@ def test_an_unknown_context_is_told(server: ApiServer, tmp_path: Path) -> None:
 def lab(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """The command, in the small world instead of a cluster."""
     monkeypatch.setattr(cluster, "connect", lambda *_: world.api)
-    monkeypatch.setattr(engine, "Engine", lambda _profile: world)
+    monkeypatch.setattr(docker, "Engine", lambda _profile: world)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return world
 
@@ -198,7 +200,7 @@ def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.Capt
     place = tmp_path / "place"
     place.mkdir()
     parent = os.getppid()
-    holder = {"pid": parent, "started": stopping.started(parent), "since": "then"}
+    holder = {"pid": parent, "started": lifetime.started(parent), "since": "then"}
     (place / FILE).write_text(json.dumps(holder))
     assert call(f"--state-dir={place}", "--max-duration=60") == 2
     assert f"a watchdog of lab is running already: process {parent}, since then" in capsys.readouterr().err
@@ -221,7 +223,7 @@ def test_a_run_that_relies_on_it_is_told(lab: World, tmp_path: Path, account: An
     place.mkdir()
     run.mkdir()
     play = os.getppid()
-    going_on = {"pid": play, "started": stopping.started(play), "run_dir": str(run)}
+    going_on = {"pid": play, "started": lifetime.started(play), "run_dir": str(run)}
     (place / "run.json").write_text(json.dumps(going_on | account if isinstance(account, dict) else account))
     assert call(f"--state-dir={place}", "--max-duration=0.3") == 0
     assert (run / "marks.jsonl").exists() is marked

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from failover_lab import stopping
 from failover_lab.errors import UserError
+from failover_lab.run import lifetime
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.only_one import FILE, only_one
 
@@ -100,7 +100,7 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(stopping.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(lifetime.__file__).parents[2])},
     ) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
@@ -113,7 +113,7 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
     with only_one(tmp_path, "lab"):
         held = json.loads((tmp_path / FILE).read_text())
         assert held["pid"] == os.getpid()
-        assert held["started"] == stopping.started(os.getpid())
+        assert held["started"] == lifetime.started(os.getpid())
     with only_one(tmp_path, "lab"):
         pass
 
@@ -136,7 +136,7 @@ def test_without_locks_the_process_itself_is_looked_at(
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     parent = os.getppid()
-    holder = {"pid": parent, "started": stopping.started(parent), "since": "then"}
+    holder = {"pid": parent, "started": lifetime.started(parent), "since": "then"}
     (tmp_path / FILE).write_text(json.dumps(holder))
     with pytest.raises(UserError, match=f"process {parent}, since then"), only_one(tmp_path, "lab"):
         pass

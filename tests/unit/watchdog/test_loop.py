@@ -14,14 +14,13 @@ from typing import Any
 import pytest
 from tests.unit.watchdog.conftest import FAST, Running, World, make_world, until, watching
 
-from failover_lab import files, instants
 from failover_lab.errors import UserError
-from failover_lab.probe import marks
+from failover_lab.kube.out_of_service import OWNER
+from failover_lab.nodes.docker import EngineError
+from failover_lab.run import files, instants, marks
 from failover_lab.watchdog import act, loop, peers, polling
 from failover_lab.watchdog.cluster import ApiError
-from failover_lab.watchdog.engine import EngineError
 from failover_lab.watchdog.journal import Journal, Phase
-from failover_lab.watchdog.marking import OWNER
 from failover_lab.watchdog.sights import Container
 
 NODE = "lab-m02"

@@ -15,8 +15,8 @@ import pytest
 from tests.unit.watchdog.conftest import until
 from tests.unit.watchdog.fakes import UNAUTHORIZED, KubeletServer, make_certificate, serving
 
+from failover_lab.nodes.docker import EngineError, Shell
 from failover_lab.watchdog import peers as peers_module
-from failover_lab.watchdog.engine import EngineError, Shell
 from failover_lab.watchdog.kubelet import Kubelet, reach_of
 from failover_lab.watchdog.peers import ARGV, Peer, Peers
 from failover_lab.watchdog.sights import Reach

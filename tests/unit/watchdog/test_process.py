@@ -20,8 +20,9 @@ import pytest
 from tests.unit.watchdog.conftest import SimNode
 from tests.unit.watchdog.fakes import ApiServer, FakeEngine, KubeletServer, make_certificate, serving
 
-from failover_lab import cli, stopping
-from failover_lab.watchdog.marking import EXCLUDE, OWNER
+from failover_lab import cli
+from failover_lab.kube.out_of_service import EXCLUDE, OWNER
+from failover_lab.run import lifetime
 
 NODES = ("lab", "lab-m02", "lab-m03")
 NODE = "lab-m02"
@@ -113,7 +114,7 @@ class Lab:
 
     @contextlib.contextmanager
     def watchdog(self) -> Iterator[subprocess.Popen[str]]:
-        source = str(Path(stopping.__file__).parents[1])
+        source = str(Path(lifetime.__file__).parents[2])
         with subprocess.Popen(
             [sys.executable, "-m", "failover_lab", *self.arguments()],
             env={**os.environ, "PYTHONPATH": source},

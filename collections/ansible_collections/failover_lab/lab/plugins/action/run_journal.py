@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action.normal import ActionModule as Normal
-from ansible_collections.failover_lab.lab.plugins.module_utils import journal
+
+from failover_lab.run import journal
 
 
 class ActionModule(Normal):

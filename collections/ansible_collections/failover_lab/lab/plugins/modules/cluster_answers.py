@@ -35,8 +35,9 @@ version:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster, Object, guarded
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import Cluster, Object, guarded
 
 
 def look(wanted: Object) -> Object:

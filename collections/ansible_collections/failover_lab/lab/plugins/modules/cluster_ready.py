@@ -58,14 +58,10 @@ missing:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
-    Cluster,
-    Object,
-    guarded,
-    is_ready,
-    of,
-)
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import Cluster, Object, guarded, is_ready, of
 
 POLL_S = 0.5
 # By which words a workload tells how many pods it has ready, and how many it wants.

@@ -101,21 +101,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
-    Cluster,
-    guarded,
-    is_ready,
-    of,
-    until,
-)
-from ansible_collections.failover_lab.lab.plugins.module_utils.detection import (
-    PROGRAM,
-    Controller,
-    Detection,
-    Kubelet,
-    is_running,
-)
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import Cluster, guarded, is_ready, of, until
+from failover_lab.kube.detection import PROGRAM, Controller, Detection, Kubelet, is_running
 
 try:
     from kubernetes.client import ApiException
@@ -126,7 +115,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object
+    from failover_lab.kube.cluster import Object
 
 JOINING = ("kubelet-config", "kubelet")
 KUBELET_FILE = "/var/lib/kubelet/config.yaml"

@@ -161,20 +161,14 @@ overridden:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import engine, reaching, timings
-from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
-from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer, internal_address
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
-    Cluster,
-    Object,
-    address_of,
-    guarded,
-    is_schedulable,
-    of,
-    url_of,
-)
-from ansible_collections.failover_lab.lab.plugins.module_utils.reach import answers, hindrances
-from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
+
+from failover_lab.faults import rules
+from failover_lab.faults.capacity import name_of
+from failover_lab.kube import reaching, timings
+from failover_lab.kube.announcer import announcer, internal_address
+from failover_lab.kube.cluster import Cluster, Object, address_of, guarded, is_schedulable, of, url_of
+from failover_lab.kube.reach import answers, hindrances
+from failover_lab.nodes import reported
 
 # A moment's silence, as while the address moves, is no dead address.
 ANSWER_S = 5.0
@@ -220,7 +214,7 @@ def look(asked: Object) -> Object:
         deployment=deployment,
         budgets=cluster.budgets(),
         announcer=announcer(cluster, nodes, namespace, service),
-        engine=engine.by_name(asked["engine"]),
+        engine=reported.by_name(asked["engine"]),
         quotas=cluster.quotas(namespace),
         limit_ranges=cluster.limit_ranges(namespace),
     )

@@ -57,15 +57,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
-    Cluster,
-    guarded,
-    is_ready,
-    of,
-    until,
-)
-from ansible_collections.failover_lab.lab.plugins.module_utils.detection import seconds
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import Cluster, guarded, is_ready, of, until
+from failover_lab.kube.detection import seconds
 
 try:
     from kubernetes.client import ApiException
@@ -74,7 +69,7 @@ except ImportError:
     ApiException = Exception
 
 if TYPE_CHECKING:
-    from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Object
+    from failover_lab.kube.cluster import Object
 
 OWN_S = 1.0
 # One that is silent for longer does not run, and is replaced.

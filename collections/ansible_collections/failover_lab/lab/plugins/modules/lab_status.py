@@ -70,19 +70,15 @@ leftovers:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import engine, journal, reaching
-from ansible_collections.failover_lab.lab.plugins.module_utils import fault_rules as rules
-from ansible_collections.failover_lab.lab.plugins.module_utils.announcer import announcer
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
-    Cluster,
-    Object,
-    guarded,
-    is_ready,
-    of,
-    url_of,
-)
-from ansible_collections.failover_lab.lab.plugins.module_utils.reach import answers, hindrances, may_announce
-from ansible_collections.failover_lab.lab.plugins.module_utils.room import name_of
+
+from failover_lab.faults import rules
+from failover_lab.faults.capacity import name_of
+from failover_lab.kube import reaching
+from failover_lab.kube.announcer import announcer
+from failover_lab.kube.cluster import Cluster, Object, guarded, is_ready, of, url_of
+from failover_lab.kube.reach import answers, hindrances, may_announce
+from failover_lab.nodes import reported
+from failover_lab.run import journal
 
 ANSWER_S = 2.0
 
@@ -107,7 +103,7 @@ def about(found: Object) -> tuple[str, str]:
     return what, str(found.get("since", "an unknown time"))
 
 
-def _unknown(seen: engine.Seen) -> str:
+def _unknown(seen: reported.Seen) -> str:
     return (
         "its container runs, and was deleted from it, or has yet to join"
         if seen.state == "running"
@@ -115,7 +111,7 @@ def _unknown(seen: engine.Seen) -> str:
     )
 
 
-def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, engine.Seen]) -> list[str]:
+def leftovers_of(nodes: list[Object], found: Object, containers: dict[str, reported.Seen]) -> list[str]:
     """What an interrupted run has left, a sentence each; nothing while the run is alive."""
     if journal.is_alive(found):
         return []
@@ -184,7 +180,7 @@ def look(wanted: Object) -> Object:
     snapshot = rules.Snapshot(nodes, pods, deployment, []) if deployment else None
     width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
-    leftovers = leftovers_of(nodes, found, engine.by_name(wanted["engine"]))
+    leftovers = leftovers_of(nodes, found, reported.by_name(wanted["engine"]))
     lines = [f"{wanted['context']}: Kubernetes {version}, {len(nodes)} nodes"]
     controls = rules.control_planes(nodes, pods)
     lines += [node_line(node, snapshot, width, control_plane=name_of(node) in controls) for node in nodes]

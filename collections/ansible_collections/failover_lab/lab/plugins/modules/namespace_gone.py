@@ -46,8 +46,10 @@ gone:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import Cluster, Object, guarded, of
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import Cluster, Object, guarded, of
 
 POLL_S = 0.5
 # Kubernetes' own, which it takes off when nothing is left.

@@ -86,8 +86,10 @@ skew:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import reaching, waiting
-from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
+from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
+
+from failover_lab.kube import reaching
+from failover_lab.kube.cluster import (
     Cluster,
     Object,
     address_of,
@@ -97,7 +99,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     of,
     url_of,
 )
-from ansible_collections.failover_lab.lab.plugins.module_utils.reach import hindrances
+from failover_lab.kube.reach import hindrances
 
 # Waiting does not help against these.
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}

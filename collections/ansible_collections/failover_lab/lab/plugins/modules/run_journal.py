@@ -76,7 +76,8 @@ pid:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import journal
+
+from failover_lab.run import journal
 
 
 def main() -> None:

@@ -1,0 +1,479 @@
+"""May this node be broken? Judged from a snapshot of the cluster, before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from failover_lab.faults import evictions, quota
+from failover_lab.faults.capacity import ENDED, name_of, without_room
+from failover_lab.kube.cluster import Object, is_ready, is_schedulable, of
+from failover_lab.kube.reach import may_announce
+from failover_lab.kube.selectors import selects
+
+if TYPE_CHECKING:
+    from failover_lab.nodes import reported
+
+# Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
+CORDONED_BY = "failover-lab/cordoned-by"
+# The same, for a node that a run has left dead because it was told to.
+LEFT_BY = "failover-lab/left-by"
+# The same, for a node that was started and may not announce the address yet.
+EXCLUDED_BY = "failover-lab/excluded-by"
+# The package's own, for a node that a watchdog or an operator has given up.
+OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+# Kinds that take the whole node from the cluster, without a word.
+SUDDEN = ("kill", "freeze", "partition", "kubelet")
+# Kinds after which nothing of the node answers; without a kubelet, all else goes on.
+_SILENT = ("kill", "freeze", "partition")
+# From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
+# nodes).
+_STOPS_AT_SHARE = 0.55
+_STOPS_AT_NODES = 3
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a mishap
+    """One sentence: why not, and what to do."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        kind: of the fault.
+        node: a name, ``auto``, ``announcer`` or ``other``.
+        pods: of kind ``pod``: ``one`` or ``all`` of the site's on the node.
+        force: what is a matter of taste does not count.
+    """
+
+    kind: str = "drain"
+    node: str = "auto"
+    pods: str = "one"
+    force: bool = False
+
+
+@dataclass
+class Snapshot:
+    """The objects that the rules look at, as the API gives them.
+
+    Attributes:
+        pods: every pod of the cluster.
+        budgets: every disruption budget of the cluster.
+        announcer: the node that announces the address; None where nobody says.
+        engine: what it says of each node, as `reported.by_name` gives it; empty where it was not asked.
+        quotas: in the Deployment's namespace.
+        limit_ranges: the same.
+        site_pods: the Deployment's own, those on their way out left aside, by name.
+    """
+
+    nodes: list[Object]
+    pods: list[Object]
+    deployment: Object
+    budgets: list[Object]
+    announcer: str | None = None
+    engine: dict[str, reported.Seen] = field(default_factory=dict)
+    quotas: list[Object] = field(default_factory=list)
+    limit_ranges: list[Object] = field(default_factory=list)
+    site_pods: list[Object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the site's pods among all."""
+        selector = self.deployment["spec"]["selector"]
+        self.site_pods = sorted(
+            (
+                pod
+                for pod in self.pods
+                if pod["metadata"]["namespace"] == self.namespace
+                and selects(selector, of(pod, "metadata", "labels", default={}))
+                and not of(pod, "metadata", "deletionTimestamp")
+                and of(pod, "status", "phase") not in ENDED
+            ),
+            key=lambda pod: str(pod["metadata"]["name"]),
+        )
+
+    @property
+    def controls(self) -> set[str]:
+        """The names of the control planes."""
+        return control_planes(self.nodes, self.pods)
+
+    @property
+    def namespace(self) -> str:
+        """The site's."""
+        return str(self.deployment["metadata"]["namespace"])
+
+    def moving(self, node: str) -> list[Object]:
+        """Every pod on this node, whoever's, that a drain evicts; those on their way already left aside."""
+        return [
+            pod
+            for pod in self.pods
+            if of(pod, "spec", "nodeName") == node
+            and not of(pod, "metadata", "deletionTimestamp")
+            and evictions.moves(pod)
+        ]
+
+    def on(self, node: str) -> list[Object]:
+        """The site's pods on this node."""
+        return [pod for pod in self.site_pods if of(pod, "spec", "nodeName") == node]
+
+    def struck(self, node: str, wanted: Wanted) -> list[Object]:
+        """The site's pods that a fault of this node would take."""
+        pods = self.on(node)
+        if wanted.kind != "pod" or wanted.pods == "all":
+            return pods
+        # One that serves, if there is one: the loss of another would show nothing.
+        return sorted(pods, key=lambda pod: not is_ready(pod))[:1]
+
+
+def control_planes(nodes: list[Object], pods: list[Object]) -> set[str]:
+    """The names of the nodes that the control plane runs on; one that has joined anew may lack the label."""
+    serving = {
+        str(of(pod, "spec", "nodeName"))
+        for pod in pods
+        if pod["metadata"].get("namespace") == "kube-system"
+        and of(pod, "metadata", "labels", "component") == "kube-apiserver"
+    }
+    return {
+        name_of(node)
+        for node in nodes
+        if CONTROL_PLANE in of(node, "metadata", "labels", default={}) or name_of(node) in serving
+    }
+
+
+def faults_of(node: Object, snapshot: Snapshot) -> list[str]:
+    """What is wrong with a node already, in words; a cordon is no fault."""
+    seen = snapshot.engine.get(name_of(node))
+    if snapshot.engine and seen is None:
+        return ["it has no container"]
+    faults = list(seen.faults) if seen else []
+    if any(taint["key"] == OUT_OF_SERVICE for taint in of(node, "spec", "taints", default=[])):
+        faults.append("it is marked out of service")
+    if not faults and not is_ready(node):
+        faults.append("it is not ready")
+    return faults
+
+
+def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
+    """The node to break.
+
+    Raises:
+        Refusal: there is no such node, or none that may be broken.
+    """
+    if wanted.node in ("announcer", "other") and snapshot.announcer is None:
+        raise Refusal(
+            f"Nobody says which node announces the address, so fault_node={wanted.node} cannot be told: "
+            "wait until the site is whole (`ansible-playbook status.yml`), or choose a node by its name."
+        )
+    if wanted.node in ("auto", "other"):
+        return _any_worker(snapshot, wanted)
+    by_name = {name_of(node): node for node in snapshot.nodes}
+    name = str(snapshot.announcer) if wanted.node == "announcer" else wanted.node
+    if name not in by_name:
+        raise Refusal(
+            f"There is no node {name}: fault_node is one of {', '.join(sorted(by_name))}, "
+            "or auto, announcer, other."
+        )
+    _check(by_name[name], snapshot, wanted)
+    return by_name[name]
+
+
+def _any_worker(snapshot: Snapshot, wanted: Wanted) -> Object:
+    controls = snapshot.controls
+    sound = [
+        node
+        for node in snapshot.nodes
+        if is_schedulable(node) and snapshot.on(name_of(node)) and not faults_of(node, snapshot)
+    ]
+    candidates = [
+        node
+        for node in sound
+        if name_of(node) not in controls
+        and not (wanted.node == "other" and name_of(node) == snapshot.announcer)
+    ]
+    if wanted.kind == "pod" and controls >= {name_of(node) for node in snapshot.nodes}:
+        # Its node lives on, whatever runs there.
+        candidates = [node for node in sound if wanted.node == "auto" or name_of(node) != snapshot.announcer]
+    if not candidates:
+        raise Refusal(_no_worker(snapshot, wanted))
+    return min(candidates, key=lambda node: (-len(snapshot.on(name_of(node))), name_of(node)))
+
+
+def _no_worker(snapshot: Snapshot, wanted: Wanted) -> str:
+    """Why there is no node to choose, and what helps."""
+    names = {name_of(node) for node in snapshot.nodes}
+    if names <= snapshot.controls:
+        may = [name for name in sorted(names) if _may_be_named(name, snapshot, wanted)]
+        helps = (
+            f"choose one by its name (fault_node={may[0]})"
+            if may
+            else "choose fault_kind=pod, or add a worker (`ansible-playbook setup.yml -e "
+            f"cluster_nodes={len(names) + 1}`, where the lab made the cluster)"
+        )
+        return f"Every node is a control plane, and fault_node={wanted.node} takes none of them: {helps}."
+    which = " that does not announce the address" if wanted.node == "other" else ""
+    return f"No schedulable worker{which} carries a pod of the site: {_spread_anew(snapshot)}."
+
+
+def _may_be_named(name: str, snapshot: Snapshot, wanted: Wanted) -> bool:
+    node = next(item for item in snapshot.nodes if name_of(item) == name)
+    try:
+        _check(node, snapshot, wanted)
+    except Refusal:
+        return False
+    return True
+
+
+def _spread_anew(snapshot: Snapshot) -> str:
+    """What helps where the pods are not where they should be."""
+    names = {name_of(node) for node in snapshot.nodes}
+    workers = [
+        node for node in snapshot.nodes if is_schedulable(node) and name_of(node) not in snapshot.controls
+    ]
+    if workers and len([node for node in snapshot.nodes if is_schedulable(node)]) > 1:
+        return "run `ansible-playbook setup.yml`, which spreads the pods anew"
+    cordoned = [name_of(node) for node in snapshot.nodes if of(node, "spec", "unschedulable", default=False)]
+    if cordoned:
+        return (
+            f"uncordon {', '.join(cordoned)} (`ansible-playbook recover.yml` undoes what the lab did), then "
+            "run `ansible-playbook setup.yml`, which spreads the pods anew"
+        )
+    return _add_a_node(len(names) + 1)
+
+
+def _add_a_node(count: int) -> str:
+    return (
+        f"add a node (`ansible-playbook setup.yml -e cluster_nodes={count}`, where the lab made the cluster)"
+    )
+
+
+def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
+    """What holds for a node that was named; nothing overrides it.
+
+    Raises:
+        Refusal: it may not be broken.
+    """
+    name = name_of(node)
+    faults = faults_of(node, snapshot)
+    if faults:
+        raise Refusal(
+            f"{name} is faulted already ({', '.join(faults)}): "
+            "run `ansible-playbook recover.yml` first, or choose another node."
+        )
+    controls = len(snapshot.controls)
+    workers = len(snapshot.nodes) > controls
+    instead = "Choose a worker, or fault_node=auto." if workers else "Choose fault_kind=pod, or add a node."
+    if wanted.kind != "pod" and name in snapshot.controls:
+        announces = ", and it announces the address" if wanted.node == "announcer" else ""
+        if controls == 1:
+            raise Refusal(
+                f"{name} is the only control plane{announces}: nothing could bring up replacements without "
+                f"it. {instead}"
+            )
+        if wanted.kind in SUDDEN and 2 * (controls - 1) <= controls:
+            raise Refusal(
+                f"{name} is one of {controls} control planes{announces}: those that are left would be no "
+                f"majority. {instead}"
+            )
+    if not snapshot.on(name):
+        carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
+        raise Refusal(
+            f"{name} carries no pod of the site, so nothing would fail over: "
+            f"choose one of {', '.join(carriers)}, or {_spread_anew(snapshot)}."
+        )
+
+
+def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why the fault would leave nobody who serves; nothing overrides it."""
+    ready = [pod for pod in snapshot.site_pods if is_ready(pod)]
+    if len(ready) < 2:
+        return (
+            f"Only {len(ready)} of the site's pods is ready: with fewer than two, a {wanted.kind} is an "
+            "outage. Set site_replicas to 2 or more and run `ansible-playbook setup.yml`."
+        )
+    struck = {name_of(pod) for pod in snapshot.struck(node, wanted)}
+    if wanted.kind != "drain" and struck >= {name_of(pod) for pod in ready}:
+        return (
+            f"All {len(ready)} ready pods of the site are on {node}: a {wanted.kind} is an outage. "
+            + ("Leave out fault_pods=all, or " if wanted.kind == "pod" else "First ")
+            + f"{_spread_anew(snapshot)}."
+        )
+    return None
+
+
+def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
+    """Why there is nowhere to go."""
+    schedulable = [node for node in snapshot.nodes if is_schedulable(node)]
+    if wanted.kind == "pod" or len(schedulable) >= 2:
+        return None
+    remedies = []
+    closed = [
+        name_of(node)
+        for node in snapshot.nodes
+        if of(node, "spec", "unschedulable", default=False) or not is_ready(node)
+    ]
+    if closed:
+        remedies.append(
+            f"bring back {', '.join(closed)} (`ansible-playbook recover.yml` undoes what the lab did; a "
+            "cordon of somebody else's, `kubectl uncordon`)"
+        )
+    tainted = [
+        name_of(node) for node in snapshot.nodes if node not in schedulable and name_of(node) not in closed
+    ]
+    if tainted:
+        remedies.append(f"take the taints off {', '.join(tainted)}")
+    remedies += [_add_a_node(max(3, len(snapshot.nodes) + 1)), "choose fault_kind=pod, which needs one"]
+    takes = "takes" if len(schedulable) == 1 else "take"
+    return (
+        f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes {takes} pods: a {wanted.kind} needs two. "
+        f"One of these helps: {'; '.join(remedies)}."
+    )
+
+
+def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a drain would end somebody's pod for good; it stops at such a one, with the node cordoned."""
+    if wanted.kind != "drain":
+        return None
+    if orphans := [evictions.title(pod) for pod in snapshot.moving(node) if evictions.is_orphan(pod)]:
+        has = "has" if len(orphans) == 1 else "have"
+        return (
+            f"{', '.join(orphans)} on {node} {has} no controller: nothing would bring "
+            f"{'it' if len(orphans) == 1 else 'them'} back. Delete {'it' if len(orphans) == 1 else 'them'}, "
+            "give it a Deployment, or choose another node."
+        )
+    return None
+
+
+def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a pod can never be evicted: the API server answers with an error where two budgets select it."""
+    if wanted.kind != "drain":
+        return None
+    for pod in snapshot.moving(node):
+        if len(found := evictions.budgets_of(pod, snapshot.budgets)) > 1:
+            return (
+                f"{evictions.title(pod)} on {node} is selected by {len(found)} disruption budgets, "
+                f"{' and '.join(evictions.title(budget) for budget in found)}: the API server evicts no pod "
+                "that has more than one. Remove one, or narrow its selector."
+            )
+    return None
+
+
+def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a pod may not be evicted. Only a drain asks; whoever dies does not."""
+    if wanted.kind != "drain":
+        return None
+    held: dict[str, tuple[Object, list[str]]] = {}
+    for pod in snapshot.moving(node):
+        for budget in evictions.budgets_of(pod, snapshot.budgets):
+            if not evictions.allows(budget, pod):
+                held.setdefault(evictions.title(budget), (budget, []))[1].append(name_of(pod))
+    if not held:
+        return None
+    namespaces = sorted({budget["metadata"]["namespace"] for budget, _ in held.values()})
+    whole = "the site is" if namespaces == [snapshot.namespace] else f"what is in {', '.join(namespaces)} is"
+    told = "; the ".join(
+        f"disruption budget {name_of(budget)} allows no eviction now ({evictions.why_not(budget)}), so "
+        f"{', '.join(pods)} in the namespace {budget['metadata']['namespace']} would stay on {node}"
+        for budget, pods in held.values()
+    )
+    return f"The {told}: wait until {whole} whole, loosen it, or choose a node without such a pod."
+
+
+def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
+    struck = snapshot.struck(node, wanted)
+    if not struck:
+        return None
+    # A drain evicts one after the other, as the budget lets it.
+    count = 1 if wanted.kind == "drain" else len(struck)
+    return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
+
+
+def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why those that lose their place would find no other."""
+    struck = snapshot.struck(node, wanted)
+    lost = None if wanted.kind == "pod" else node
+    nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
+    taken = {item["metadata"]["uid"] for item in struck}
+    staying = [pod for pod in snapshot.pods if pod["metadata"]["uid"] not in taken]
+    homeless = without_room(struck, nodes, staying)
+    if not homeless:
+        return None
+    others = [name_of(item) for item in nodes if is_schedulable(item)]
+    return (
+        f"There is no room for {', '.join(homeless)} on {', '.join(others) or 'any other node'}: "
+        "add a node, or lower site_replicas or site_resources."
+    )
+
+
+def gone(node: Object) -> Object:
+    """A node as the scheduler sees it once it is lost or cordoned."""
+    taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}
+    spec = of(node, "spec", default={})
+    return node | {"spec": spec | {"taints": [*of(spec, "taints", default=[]), taint]}}
+
+
+def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why the orchestrator would bring up no replacements: with so many nodes lost, it trusts nobody."""
+    if wanted.kind not in SUDDEN:
+        return None
+    lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) == node]
+    share = len(lost) / len(snapshot.nodes)
+    if len(lost) < len(snapshot.nodes) and (len(lost) < _STOPS_AT_NODES or share < _STOPS_AT_SHARE):
+        return None
+    return (
+        f"With {node}, {len(lost)} of {len(snapshot.nodes)} nodes would be lost ({', '.join(lost)}): "
+        f"from {_STOPS_AT_SHARE:.0%} on, Kubernetes stops replacing what they carried. "
+        "Run `ansible-playbook recover.yml`, which brings back what the lab has broken."
+    )
+
+
+def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why users would have no address before the node is back, whoever replaces its pods."""
+    if wanted.kind not in _SILENT or snapshot.announcer != node:
+        return None
+    if any(may_announce(item) for item in snapshot.nodes if name_of(item) != node):
+        return None
+    return (
+        f"{node} announces the address, and no other node may: a {wanted.kind} is an outage until it is "
+        "back. Add a node (`ansible-playbook setup.yml -e cluster_nodes=3`), or set fault_force=true."
+    )
+
+
+Rule = Callable[[Snapshot, str, Wanted], str | None]
+# Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
+# only show something else than a failover.
+_NEVER: tuple[Rule, ...] = (last_replica, nothing_brings_it_back, two_budgets)
+_TASTE: tuple[Rule, ...] = (
+    too_few_nodes,
+    budget_forbids,
+    quota_forbids,
+    no_room,
+    evictions_would_stop,
+    nobody_else_announces,
+)
+
+
+def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
+    """The name of the node to break, and the objections that were overridden.
+
+    Raises:
+        Refusal: the fault must not be, or would not show what it is for.
+    """
+    if not wanted.force and (objection := too_few_nodes(snapshot, "", wanted)):
+        raise Refusal(objection)
+    node = name_of(choose(snapshot, wanted))
+    for sentence in _objections(_NEVER, snapshot, node, wanted):
+        raise Refusal(sentence)
+    objections = list(_objections(_TASTE, snapshot, node, wanted))
+    if objections and not wanted.force:
+        raise Refusal(objections[0])
+    return node, objections
+
+
+def _objections(rules: tuple[Rule, ...], snapshot: Snapshot, node: str, wanted: Wanted) -> Iterator[str]:
+    for rule in rules:
+        if sentence := rule(snapshot, node, wanted):
+            yield sentence

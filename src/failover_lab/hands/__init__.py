@@ -1,1 +1,0 @@
-"""What is done by hand to a cluster: pods killed on purpose, a dead node's work given away by an operator."""

@@ -1,0 +1,1 @@
+"""This machine: what it can do, and what on it is whose."""

@@ -1,0 +1,88 @@
+"""Cordoning a node, and uncordoning those that bear the mark of who did it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from failover_lab.errors import UserError
+from failover_lab.kube.client import RefusedError
+
+if TYPE_CHECKING:
+    from failover_lab.kube.client import Api, Object
+
+# The annotation's value is who did it. A node without it was cordoned by somebody else, and stays so.
+OWNER = "failover-lab/cordoned-by"
+
+
+def cordon(api: Api, name: str, uid: str, by: str) -> bool:
+    """Cordon a node; gives back False where somebody else had done so, which is left as it is.
+
+    Args:
+        api: the cluster.
+        name: of the node.
+        uid: its own; one of the same name that has come in its place is none of ours. Empty: any.
+        by: who does it.
+
+    Raises:
+        UserError: it is gone, or the API server said no.
+    """
+    try:
+        node = _found(api, name)
+        if node is None or (uid and node["metadata"]["uid"] != uid):
+            raise UserError(
+                f"{name} has vanished since it was chosen: the cluster has "
+                f"{'none' if node is None else 'another one'} of that name. Nothing was evicted from it"
+            )
+        if (node.get("spec") or {}).get("unschedulable"):
+            return False
+        # One request: no moment in which the node is cordoned and nobody knows by whom.
+        change = {
+            "metadata": {"uid": node["metadata"]["uid"], "annotations": {OWNER: by}},
+            "spec": {"unschedulable": True},
+        }
+        api.request("patch", f"/api/v1/nodes/{name}", change)
+    except RefusedError as refusal:
+        raise UserError(f"the cluster refused to cordon {name}: {refusal}") from refusal
+    return True
+
+
+def exists(api: Api, name: str) -> None:
+    """Make sure of a node that is not cordoned here: of one that nobody knows, no pods are listed either.
+
+    Raises:
+        UserError: there is none of this name, or the API server said no.
+    """
+    try:
+        node = _found(api, name)
+    except RefusedError as refusal:
+        raise UserError(f"the cluster refused to tell of {name}: {refusal}") from refusal
+    if node is None:
+        raise UserError(f"there is no node {name}; give one that `kubectl get nodes` lists")
+
+
+def _found(api: Api, name: str) -> Object | None:
+    try:
+        return api.request("get", f"/api/v1/nodes/{name}")
+    except RefusedError as refusal:
+        if refusal.status == 404:
+            return None
+        raise
+
+
+def uncordon(api: Api) -> list[str]:
+    """Uncordon each node that bears the mark, and take it off; gives back their names.
+
+    Raises:
+        UserError: the API server said no.
+    """
+    done = []
+    try:
+        for node in api.request("get", "/api/v1/nodes")["items"]:
+            name, marks = node["metadata"]["name"], node["metadata"].get("annotations") or {}
+            if OWNER in marks:
+                change = {"metadata": {"annotations": {OWNER: None}}, "spec": {"unschedulable": None}}
+                api.request("patch", f"/api/v1/nodes/{name}", change)
+                done.append(name)
+    except RefusedError as refusal:
+        raise UserError(f"the cluster refused to uncordon its nodes: {refusal}") from refusal
+    return done

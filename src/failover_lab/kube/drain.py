@@ -1,0 +1,114 @@
+"""``evict`` and ``uncordon``: empty a node, and let it take pods again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments
+from failover_lab.errors import UserError
+from failover_lab.kube.client import Api, RefusedError
+from failover_lab.kube.cordon import OWNER, cordon, exists, uncordon
+from failover_lab.kube.evict import LOOK_EVERY_S, Drain, progress, reasons
+
+if TYPE_CHECKING:
+    import argparse
+
+_PROGRESS_EVERY_S = 4.0
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``evict`` and ``uncordon`` to the command line."""
+    parser = commands.add_parser(
+        "evict",
+        help="evict the pods of a node, disruption budgets respected",
+        description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
+        "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
+        "Each pod that is left then has a line of its own. The last line is JSON: each pod with the seconds "
+        "until its eviction was granted and until it was gone, and how often it was refused. Status 1 where "
+        "pods are left.",
+    )
+    parser.add_argument("--node", required=True, help="the node's name")
+    parser.add_argument(
+        "--cordon-as",
+        metavar="WHO",
+        help=f"cordon the node first, and write WHO to its annotation {OWNER}; default: it is cordoned",
+    )
+    parser.add_argument("--uid", default="", help="the node's, for --cordon-as: refuse another of its name")
+    arguments.add_cluster(parser)
+    parser.add_argument(
+        "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
+    )
+    parser.set_defaults(run=run)
+    parser = commands.add_parser(
+        "uncordon",
+        help="uncordon the nodes that evict has cordoned",
+        description=f"Uncordons each node that bears the annotation {OWNER}, and takes that off; prints "
+        "their names. One that somebody else has cordoned stays so.",
+    )
+    arguments.add_cluster(parser)
+    parser.set_defaults(run=run_uncordon)
+
+
+def carry_out(drain: Drain, timeout_s: float) -> str:
+    """Evict until nobody is left or the time is over; prints a line at every change, and every 4 s.
+
+    Returns:
+        why pods are left; empty where none is.
+
+    Raises:
+        UserError: the API server said no.
+    """
+    deadline = time.monotonic() + timeout_s
+    said, next_line = "", 0.0
+    while True:
+        silence: RefusedError | None = None
+        try:
+            left = drain.look()
+        except RefusedError as refusal:
+            # A moment's silence is no reason to leave a node half empty.
+            if refusal.status != 0:
+                raise UserError(f"the cluster refused: {refusal}") from refusal
+            silence = refusal
+            left = [row for row in drain.evictions.values() if row.gone_s is None]
+        else:
+            if not left:
+                return ""
+            if drain.only_held(left):
+                return reasons(left)
+        line, now = progress(drain.evictions.values()), time.monotonic()
+        if line != said or now >= next_line:
+            print(line, flush=True)
+            said, next_line = line, now + _PROGRESS_EVERY_S
+        if now >= deadline:
+            if silence is not None:
+                raise UserError(f"the cluster refused: {silence}") from silence
+            return reasons(left)
+        time.sleep(LOOK_EVERY_S)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``evict``."""
+    api = Api(options.context, options.kubeconfig)
+    if not options.cordon_as:
+        exists(api, options.node)
+    elif not cordon(api, options.node, options.uid, options.cordon_as):
+        print(f"{options.node} was cordoned by somebody else, and will stay so", flush=True)
+    drain = Drain(api, options.node)
+    why = carry_out(drain, options.timeout)
+    if why:
+        # A line for each: whoever reads them may cut a long one.
+        for row in drain.evictions.values():
+            if row.gone_s is None:
+                print(f"left: {row.title}")
+        print(f"after {time.monotonic() - drain.began:.0f} s: {why}")
+    print(json.dumps([row.figures() for row in drain.evictions.values()]))
+    return 1 if why else 0
+
+
+def run_uncordon(options: argparse.Namespace) -> int:
+    """Carry out ``uncordon``."""
+    for name in uncordon(Api(options.context, options.kubeconfig)):
+        print(name)
+    return 0

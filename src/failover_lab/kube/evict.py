@@ -1,0 +1,212 @@
+"""Evicting the pods of a node until none is left that would move.
+
+All are asked for at once, and again until they are granted: a disruption budget decides the order. The module
+k8s_drain evicts one pod after the other, stops at the first refusal, and sees a pod's end late.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.errors import UserError
+from failover_lab.kube.client import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from failover_lab.kube.client import Api, Object
+
+LOOK_EVERY_S = 0.25
+# Who is to take a finalizer off does so in a moment, or is not there.
+_HELD_S = 30.0
+_MIRROR = "kubernetes.io/config.mirror"
+_ENDED = {"Succeeded", "Failed"}
+
+
+def stays(pod: Object) -> bool:
+    """Whether a drain leaves a pod where it is: it belongs to the node, not to the cluster."""
+    meta = pod["metadata"]
+    owners = meta.get("ownerReferences") or []
+    return _MIRROR in (meta.get("annotations") or {}) or any(
+        owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners
+    )
+
+
+def is_orphan(pod: Object) -> bool:
+    """Whether nothing would bring a running pod back elsewhere."""
+    owners = pod["metadata"].get("ownerReferences") or []
+    return not any(owner.get("controller") for owner in owners) and pod["status"].get("phase") not in _ENDED
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of a pod runs any more, whatever keeps its object."""
+    states = [
+        status.get("state") or {}
+        for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+        for status in pod["status"].get(kind) or []
+    ]
+    return pod["status"].get("phase") in _ENDED or (
+        bool(states) and all("terminated" in state for state in states)
+    )
+
+
+@dataclass
+class Eviction:
+    """One pod on its way out. Times are seconds since the drain began.
+
+    Attributes:
+        finalizers: of a pod that has ended, what keeps its object.
+        held_s: since when nothing else does.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    granted_s: float | None = None
+    gone_s: float | None = None
+    refusals: int = 0
+    refused_by: str = ""
+    finalizers: tuple[str, ...] = ()
+    held_s: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Namespace and name."""
+        return f"{self.namespace}/{self.name}"
+
+    def figures(self) -> dict[str, Any]:
+        """As it is printed."""
+        return {
+            "pod": self.name,
+            "namespace": self.namespace,
+            "uid": self.uid,
+            "granted_s": self.granted_s,
+            "gone_s": self.gone_s,
+            "refusals": self.refusals,
+        }
+
+
+@dataclass
+class Drain:
+    """The evictions of one node."""
+
+    api: Api
+    node: str
+    clock: Callable[[], float] = time.monotonic
+    evictions: dict[str, Eviction] = field(default_factory=dict)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The clock starts now."""
+        self.began = self.clock()
+
+    def _now_s(self) -> float:
+        return round(self.clock() - self.began, 3)
+
+    def moving(self) -> list[Object]:
+        """The pods that are still on the node and have to leave it.
+
+        Raises:
+            RefusedError: the API server does not say.
+        """
+        found = self.api.request("get", "/api/v1/pods", fieldSelector=f"spec.nodeName={self.node}")
+        return [pod for pod in found["items"] if not stays(pod)]
+
+    def look(self) -> list[Eviction]:
+        """One look: note who has gone, ask for those who have not been told to go; gives back who is left.
+
+        Raises:
+            RefusedError: the API server said no, for another reason than a disruption budget.
+            UserError: a pod would be lost for good.
+        """
+        pods = self.moving()
+        if orphans := sorted(
+            f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in pods if is_orphan(p)
+        ):
+            raise UserError(
+                f"{', '.join(orphans)} on {self.node} has no controller: nothing would bring it back; "
+                "delete it, or give it a Deployment, then run this again"
+            )
+        here = {pod["metadata"]["uid"] for pod in pods}
+        for uid, eviction in self.evictions.items():
+            if uid not in here and eviction.gone_s is None:
+                eviction.gone_s = self._now_s()
+        for pod in pods:
+            meta = pod["metadata"]
+            eviction = self.evictions.setdefault(
+                meta["uid"], Eviction(meta["namespace"], meta["name"], meta["uid"])
+            )
+            if meta.get("deletionTimestamp"):
+                # Told to go, by us or by somebody else.
+                eviction.granted_s = self._now_s() if eviction.granted_s is None else eviction.granted_s
+                if meta.get("finalizers") and has_ended(pod):
+                    eviction.finalizers = tuple(meta["finalizers"])
+                    eviction.held_s = self._now_s() if eviction.held_s is None else eviction.held_s
+            elif eviction.granted_s is None:
+                self._ask(eviction)
+        return [self.evictions[uid] for uid in here]
+
+    def only_held(self, left: list[Eviction]) -> bool:
+        """Whether all that is left has ended long ago, and waits for somebody to take a finalizer off."""
+        return all(row.held_s is not None and self._now_s() - row.held_s >= _HELD_S for row in left)
+
+    def _ask(self, eviction: Eviction) -> None:
+        path = f"/api/v1/namespaces/{eviction.namespace}/pods/{eviction.name}/eviction"
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": eviction.name, "namespace": eviction.namespace},
+            # Not a pod of the same name that came after it.
+            "deleteOptions": {"preconditions": {"uid": eviction.uid}},
+        }
+        try:
+            self.api.request("post", path, body)
+        except RefusedError as refusal:
+            if refusal.status == 429:
+                eviction.refusals += 1
+                eviction.refused_by = str(refusal)
+                return
+            if refusal.status in {404, 409}:
+                return  # gone meanwhile: the next look sees it
+            if refusal.status == 0:
+                raise
+            raise RefusedError(refusal.status, f"the eviction of {eviction.title}: {refusal}") from refusal
+        eviction.granted_s = self._now_s()
+
+
+def progress(evictions: Iterable[Eviction]) -> str:
+    """How far it is, in a line."""
+    rows = list(evictions)
+    gone = sum(row.gone_s is not None for row in rows)
+    parts = [f"{gone} of {len(rows)} pods gone"]
+    if held := [row for row in rows if row.gone_s is None and row.finalizers]:
+        parts.append(f"ended, and held by a finalizer: {', '.join(_held(row) for row in held)}")
+    if ending := [
+        row.title for row in rows if row.granted_s is not None and row.gone_s is None and not row.finalizers
+    ]:
+        parts.append(f"ending: {', '.join(ending)}")
+    if waiting := [row for row in rows if row.granted_s is None and row.gone_s is None and row.refusals]:
+        parts.append(f"held back by a disruption budget: {', '.join(row.title for row in waiting)}")
+    return "; ".join(parts)
+
+
+def reasons(left: Iterable[Eviction]) -> str:
+    """Why pods are left, in their own words."""
+    return "; ".join(map(_reason, left))
+
+
+def _held(row: Eviction) -> str:
+    return f"{row.title} ({', '.join(row.finalizers)})"
+
+
+def _reason(row: Eviction) -> str:
+    if row.finalizers:
+        return (
+            f"{row.title} has ended, and its object stays for its finalizer {', '.join(row.finalizers)}: "
+            "whoever put that there has to take it off"
+        )
+    if row.granted_s is None and row.refused_by:
+        return f"{row.title}: {row.refused_by}"
+    return f"{row.title} was told to go {'and has not ended' if row.granted_s is not None else 'in vain'}"

@@ -1,0 +1,1 @@
+"""The cluster's machines: what state they are in, and what can be done to them."""

@@ -1,0 +1,68 @@
+"""``forgotten``: nodes that run, and that the cluster does not know any more: ``kubectl delete node``.
+
+A kubelet makes its node known once, as it starts, and never again. Its node's pods are deleted meanwhile, and
+its part of the pods' network may be another one afterwards: so the whole node is to start anew, not its
+kubelet alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments
+from failover_lab.errors import UserError
+from failover_lab.kube.client import Api, RefusedError
+from failover_lab.nodes.docker import Engine, EngineError, unanswered
+from failover_lab.nodes.incomplete import CREDENTIALS
+from failover_lab.nodes.state import RUNNING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def forgotten(engine: Engine, known: set[str]) -> list[str]:
+    """The names of those running containers of a profile that have joined once, and are no nodes any more.
+
+    Args:
+        engine: that has them.
+        known: the names of the cluster's nodes.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    return sorted(
+        one.name
+        for one in engine.listed()
+        if one.state == RUNNING and one.name not in known and engine.has(one.name, CREDENTIALS)
+    )
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``forgotten`` to the command line."""
+    parser = commands.add_parser(
+        "forgotten",
+        help="say which nodes run that the cluster does not know any more",
+        description="Prints the name of each node of a minikube profile whose container runs and has joined "
+        "the cluster once, and which the API does not list any more. One on each line.",
+    )
+    parser.add_argument("--profile", required=True, help="the minikube profile")
+    arguments.add_cluster(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``forgotten``.
+
+    Raises:
+        UserError: the engine or the cluster does not answer.
+    """
+    try:
+        nodes = Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes")["items"]
+        names = forgotten(Engine(options.profile), {node["metadata"]["name"] for node in nodes})
+    except RefusedError as refusal:
+        raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
+    except EngineError as error:
+        raise unanswered(error) from error
+    for name in names:
+        print(name)
+    return 0

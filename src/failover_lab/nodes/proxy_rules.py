@@ -1,0 +1,183 @@
+"""``routes``: wait until nodes send to a Service's pods of now, and to no others.
+
+A node that was cut off comes back with the rules of before, and keeps them until its kube-proxy hears of
+changes again: its connection to the API was silent, and TCP asks after it ever more seldom. If it announces
+the address meanwhile, users are sent to pods that are gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from failover_lab import arguments
+from failover_lab.errors import UserError
+from failover_lab.kube.client import Api, Object, RefusedError
+from failover_lab.nodes.docker import Engine, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from failover_lab.nodes.docker import Shell
+
+# Answers each line with where kube-proxy's rules for a Service lead: addresses with ports. A line without
+# "known" is the answer of a node that has no such rules of any Service: another kind of proxy.
+_QUESTION = r"""
+while read -r _; do
+    rules=$(iptables-save -t nat 2>/dev/null)
+    case $rules in *KUBE-SVC-*) printf known ;; esac
+    printf '%s\n' "$rules" | grep -E -- "--comment \"$1[:\"]" | grep -o -- '--to-destination [0-9.:]*' |
+        while read -r _ to; do printf ' %s' "$to"; done
+    echo
+done
+"""
+_POLL_S = 0.5
+# A look that is begun in time may take so long; a node that freezes as it is asked must not hold it up.
+_ANSWER_S = 10.0
+
+Found = dict[str, set[str] | None]
+
+
+def leads_to(answer: str) -> set[str] | None:
+    """The addresses in a node's answer; None if its proxy is of another kind."""
+    known, *addresses = answer.split() or [""]
+    return set(addresses) if known == "known" else None
+
+
+def ready(slices: list[Object]) -> set[str]:
+    """Address and port of each endpoint that is listed as ready."""
+    return {
+        f"{address}:{port['port']}"
+        for item in slices
+        for endpoint in item.get("endpoints") or []
+        if (endpoint.get("conditions") or {}).get("ready")
+        for address in endpoint["addresses"]
+        for port in item.get("ports") or []
+    }
+
+
+def stale(wanted: set[str], found: Found) -> list[str]:
+    """What is wrong with the rules of which node, in words; empty if nothing is."""
+    return [
+        f"{name} {'still sends to' if more else 'does not send to'} {', '.join(sorted(more or less))}"
+        for name, addresses in sorted(found.items())
+        if addresses is not None
+        for more, less in [(addresses - wanted, wanted - addresses)]
+        if more or less
+    ]
+
+
+def ask(shells: dict[str, tuple[Shell, Iterator[str]]]) -> Found:
+    """Where the rules of each node lead, asked of all at once.
+
+    Raises:
+        UserError: one of them says nothing any more.
+    """
+    for name, (shell, _) in shells.items():
+        _question(name, shell)
+    return {name: _answer(name, lines) for name, (_, lines) in shells.items()}
+
+
+def _question(name: str, shell: Shell) -> None:
+    try:
+        shell.write("now")
+    except OSError as error:
+        raise _silent(name) from error
+
+
+def _answer(name: str, lines: Iterator[str]) -> set[str] | None:
+    line = next(lines, None)
+    if line is None:
+        raise _silent(name)
+    return leads_to(line)
+
+
+def _silent(name: str) -> UserError:
+    return UserError(f"{name} has ended or frozen while it was asked for its rules; `docker ps` shows which")
+
+
+def _end(shells: dict[str, tuple[Shell, Iterator[str]]]) -> None:
+    for shell, _ in shells.values():
+        shell.close()
+
+
+def wait(look: Callable[[], list[str]], timeout_s: float) -> list[str]:
+    """Look again and again until nothing is wrong; what is at the end."""
+    deadline = time.monotonic() + timeout_s
+    while wrong := look():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
+    return wrong
+
+
+def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse.Namespace) -> list[str]:
+    """Wait as the options say; what is wrong at the end.
+
+    Raises:
+        EngineError: the engine does not answer, or a node does not run.
+        RefusedError: the API server said no.
+        UserError: a node has ended or frozen meanwhile.
+    """
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{options.namespace}/endpointslices"
+    selector = f"kubernetes.io/service-name={options.service}"
+    with ExitStack() as stack:
+        shells: dict[str, tuple[Shell, Iterator[str]]] = {}
+        for name in nodes:
+            shell = engine.shell(
+                name, ["sh", "-c", _QUESTION, "sh", f"{options.namespace}/{options.service}"]
+            )
+            stack.callback(shell.close)
+            shells[name] = (shell, shell.lines())
+        late = threading.Timer(options.timeout + _ANSWER_S, _end, [shells])
+        stack.callback(late.cancel)
+        late.start()
+
+        def look() -> list[str]:
+            wanted = ready(api.request("get", path, labelSelector=selector)["items"])
+            # Of none that is ready, kube-proxy makes other rules.
+            return stale(wanted, ask(shells)) if wanted else []
+
+        return wait(look, options.timeout)
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``routes`` to the command line."""
+    parser = commands.add_parser(
+        "routes",
+        help="wait until nodes send to a Service's pods of now, and to no others",
+        description="Compares the rules of kube-proxy (iptables) in nodes of a minikube profile with the "
+        "Service's endpoints. Status 1 if they still differ at the end. A node with another kind of proxy is "
+        "passed over.",
+    )
+    parser.add_argument("--profile", required=True, help="the minikube profile")
+    parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--service", required=True)
+    arguments.add_cluster(parser)
+    parser.add_argument(
+        "--timeout", type=arguments.number(0, 86400, " s"), default=60.0, metavar="S", help="default 60"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``routes``.
+
+    Raises:
+        UserError: the engine or the cluster does not answer, or a node does not run.
+    """
+    try:
+        wrong = compared(
+            Api(options.context, options.kubeconfig), Engine(options.profile), options.nodes, options
+        )
+    except EngineError as error:
+        raise UserError(f"a node cannot be asked for its rules: {error}; `docker info` must work") from error
+    except RefusedError as error:
+        raise UserError(f"the cluster cannot be asked for the Service's endpoints: {error}") from error
+    for sentence in wrong:
+        print(sentence)
+    return 1 if wrong else 0

@@ -1,0 +1,130 @@
+"""``nodes``: what state each node of a profile is in, as the engine and the node itself say."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.nodes.docker import Engine, EngineError, unanswered
+
+if TYPE_CHECKING:
+    from failover_lab import arguments
+
+RUNNING = "running"
+# A node that freezes as it is asked must not hold up everybody else.
+_ANSWER_S = 10.0
+# The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, as
+# does `start-nodes`; the engine alone does not.
+CONTROL_PLANE = "control-plane.minikube.internal"
+# It waits for a word first: what is written before anybody listens may be lost.
+_QUESTION = r"""
+read -r _
+cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
+nameless() { grep -qF "$1" /etc/hosts && echo false || echo true; }
+printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
+  "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
+  "$(nameless "$3")" \
+  "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
+"""
+
+Row = dict[str, Any]
+
+
+def answers(engine: Engine, name: str, argv: list[str], within_s: float) -> list[str]:
+    """The lines that a program in a node writes, once it has read a first one.
+
+    They are fewer than all if the node ends or freezes meanwhile.
+
+    Args:
+        engine: that has the node.
+        name: of the node.
+        argv: the program, and what it is told.
+        within_s: after which it is ended, in seconds.
+
+    Raises:
+        EngineError: the engine does not answer, or the node does not run.
+        OSError: it ended as it was asked.
+    """
+    shell = engine.shell(name, argv)
+    late = threading.Timer(within_s, shell.close)
+    late.start()
+    try:
+        shell.write("now")
+        return list(shell.lines())
+    finally:
+        late.cancel()
+        shell.close()
+
+
+def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
+    """What a node that runs says of itself; empty if it does not.
+
+    Args:
+        engine: that has it.
+        name: of the node.
+        interface: whose filters are looked at.
+        preference: the number of the lab's own filters among them.
+    """
+    question = ["sh", "-c", _QUESTION, "sh", interface, str(preference), CONTROL_PLANE]
+    try:
+        said = json.loads("".join(answers(engine, name, question, _ANSWER_S)) or "{}")
+    except (EngineError, OSError, ValueError):
+        # One that ends just now says nothing; its state says enough.
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def answered(engine: Engine, row: Row, interface: str, preference: int) -> Row:
+    """What the engine knows of a node that runs, and what the node says of itself."""
+    since = engine.inspect(row["name"]).started
+    return {"since": since} | asked(engine, row["name"], interface, preference)
+
+
+def look(engine: Engine, interface: str, preference: int) -> list[Row]:
+    """A row for each node: ``name``, ``id``, ``state`` in the engine's word.
+
+    Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
+    ``outgoing`` (whether the lab cuts that direction off), ``kubelet`` (systemd's word), ``nameless``
+    (whether it was started but not told where the control plane is) and ``half_open_s`` (how long the kernel
+    remembers a connection that was not answered, in seconds).
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    rows: list[Row] = [{"name": one.name, "id": one.id, "state": one.state} for one in engine.listed()]
+    running = [row for row in rows if row["state"] == RUNNING]
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(running))) as threads:
+        said = threads.map(lambda row: answered(engine, row, interface, preference), running)
+        for row, answer in zip(running, said, strict=True):
+            row.update(answer)
+    return rows
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``nodes`` to the command line."""
+    parser = commands.add_parser(
+        "nodes",
+        help="say what state the nodes' containers are in, and the nodes themselves",
+        description="Prints a line of JSON for each node of a minikube profile: its container's state, and, "
+        "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is.",
+    )
+    parser.add_argument("--profile", required=True, help="the minikube profile")
+    parser.add_argument("--interface", default="eth0", help="of the nodes, default eth0")
+    parser.add_argument(
+        "--preference", type=int, required=True, metavar="N", help="the number of the lab's own filters"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``nodes``."""
+    try:
+        rows = look(Engine(options.profile), options.interface, options.preference)
+    except EngineError as error:
+        raise unanswered(error) from error
+    for row in rows:
+        print(json.dumps(row))
+    return 0

@@ -1,0 +1,259 @@
+"""``check-spread``: does every pod and every node answer through the address?"""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import json
+import math
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from failover_lab import arguments
+from failover_lab.probe import identity
+from failover_lab.probe.ports import Ports
+
+if TYPE_CHECKING:
+    import argparse
+
+    from failover_lab.arguments import Target
+
+
+_KNOWN_PACE_S = 0.01
+# Of the witness, unless it is told otherwise.
+_RATE = 200.0
+
+
+_LEAST_REQUESTS = 300
+# One in a million: that chance alone keeps a pod that answers as well as the others from being asked.
+_MISSED = 1e-6
+
+
+def enough(pods: int) -> int:
+    """How many requests, each to a pod chosen at random, so many pods need for each to be asked."""
+    return max(_LEAST_REQUESTS, math.ceil(pods * math.log(max(pods, 1) / _MISSED)))
+
+
+def rested_ports(family: int, avoid: int, now: float) -> Ports:
+    """Source ports from which the witness has not asked for long, and will not for as long.
+
+    A node that was lost leaves half-open connections behind: for two minutes the kernels send whoever asks
+    from the same port again to a pod that is gone. The witness goes round all ports, so the rested ones are
+    half a round away from where it is.
+
+    Args:
+        family: of the sockets.
+        avoid: the server's own port.
+        now: the time in seconds.
+    """
+    ports = Ports(family, _RATE, avoid, now)
+    ports.go_half_round()
+    return ports
+
+
+@dataclass
+class Spread:
+    """Who answered so far, and who did not."""
+
+    expect_pods: list[str]
+    expect_nodes: list[str]
+    requests: int = 0
+    failed: int = 0
+    pods: collections.Counter[str] = field(default_factory=collections.Counter)
+    nodes: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @property
+    def missing_pods(self) -> list[str]:
+        """Expected pods that have not answered."""
+        return [name for name in self.expect_pods if name not in self.pods]
+
+    @property
+    def missing_nodes(self) -> list[str]:
+        """Expected nodes from which nothing has answered."""
+        return [name for name in self.expect_nodes if name not in self.nodes]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything expected has answered."""
+        return not self.missing_pods and not self.missing_nodes
+
+    def figures(self) -> dict[str, Any]:
+        """The result as it is printed."""
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "pods": dict(sorted(self.pods.items())),
+            "nodes": dict(sorted(self.nodes.items())),
+            "missing_pods": self.missing_pods,
+            "missing_nodes": self.missing_nodes,
+        }
+
+
+class Asker:
+    """Asks who answers, each time on a connection of its own."""
+
+    def __init__(self, target: Target) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            target: where the requests go.
+        """
+        self._target = target
+        self._ports: dict[int, Ports] = {}
+
+    def _connected(self, timeout_s: float) -> socket.socket:
+        """A new connection.
+
+        Raises:
+            OSError: there is none.
+            UserError: what was given can be no host's name.
+        """
+        target = self._target
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                target.host, target.port, type=socket.SOCK_STREAM
+            )[0]
+        except UnicodeError as error:
+            # One that is not known yet may be by the next request; this one never will be.
+            raise target.unknown(error) from error
+        if family not in self._ports:
+            self._ports[family] = rested_ports(family, target.port, time.time())
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout_s)
+            self._ports[family].bind(sock)
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def ask(self, timeout_s: float) -> identity.Identity | None:
+        """One GET; None where no good answer came.
+
+        Raises:
+            UserError: what was given can be no host's name.
+        """
+        target = self._target
+        connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout_s)
+        try:
+            connection.sock = self._connected(timeout_s)
+            connection.request("GET", target.path, headers={"Connection": "close", "Host": target.authority})
+            response = connection.getresponse()
+            body = response.read(65536)
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return identity.identify(body) if response.status == 200 else None
+
+
+def check(
+    target: Target,
+    spread: Spread,
+    *,
+    requests: int,
+    timeout_s: float,
+    wait_s: float = 0.0,
+    pace_s: float = 0.05,
+) -> Spread:
+    """Send requests until everything expected has answered, or the requests or the time are used up.
+
+    Args:
+        target: where to send them.
+        spread: what is expected; filled in and given back.
+        requests: at most so many, one at a time.
+        timeout_s: for one request and for them all.
+        wait_s: what fails before the first answer does not count for so long.
+        pace_s: the least time from one failure to the next request.
+
+    An answer of a pod that has answered before is followed by a short pause.
+
+    Raises:
+        UserError: what was given can be no host's name.
+    """
+    ask = Asker(target).ask
+    patient_until = time.monotonic() + wait_s
+    while (left := patient_until - time.monotonic()) > 0 and ask(min(left, 3.0)) is None:
+        time.sleep(pace_s)
+    deadline = time.monotonic() + timeout_s
+    while spread.requests < requests and (left := deadline - time.monotonic()) > 0:
+        began = time.monotonic()
+        who = ask(min(left, 5.0))
+        spread.requests += 1
+        if who is None:
+            spread.failed += 1
+            # A server that refuses does so in microseconds: without a pace, 300 requests would prove nothing.
+            time.sleep(max(0.0, pace_s - (time.monotonic() - began)))
+            continue
+        fresh = who.pod not in spread.pods
+        spread.pods[who.pod] += 1
+        spread.nodes[who.node] += 1
+        if spread.complete:
+            break
+        if not fresh:
+            # The nodes' rules follow the list of endpoints within a second or two, which is longer than 300
+            # requests take to the only pod that they know.
+            time.sleep(_KNOWN_PACE_S)
+    return spread
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``check-spread`` to the command line."""
+    parser = commands.add_parser(
+        "check-spread",
+        help="does every pod and every node answer through the address?",
+        description="Sends GET /whoami, each on a new connection, until every expected pod and node has "
+        "answered. Status 0 when all have and no request failed, else 1.",
+    )
+    parser.add_argument(
+        "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
+    )
+    parser.add_argument(
+        "--requests",
+        type=arguments.whole(1, 1_000_000),
+        help=f"at most (default {_LEAST_REQUESTS}, and more for many pods)",
+    )
+    parser.add_argument(
+        "--expect-pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
+    )
+    parser.add_argument(
+        "--expect-nodes", type=arguments.names, default=[], metavar="X,Y", help="nodes that must"
+    )
+    parser.add_argument(
+        "--timeout", type=arguments.number(0.1, 86400, " s"), default=60.0, metavar="S", help="for all"
+    )
+    parser.add_argument(
+        "--wait",
+        type=arguments.number(0, 86400, " s"),
+        default=0.0,
+        metavar="S",
+        help="for the first answer, before which nothing counts (default 0)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out ``check-spread``."""
+    spread = check(
+        options.url,
+        Spread(options.expect_pods, options.expect_nodes),
+        requests=options.requests or enough(len(options.expect_pods)),
+        timeout_s=options.timeout,
+        wait_s=options.wait,
+    )
+    if options.json:
+        print(json.dumps(spread.figures()))
+    else:
+        print(f"{spread.requests} requests, {spread.failed} failed")
+        # What is wrong first: there may be many pods.
+        for what, missing in (("pod", spread.missing_pods), ("node", spread.missing_nodes)):
+            for name in missing:
+                print(f"{what} {name}: no answer")
+        for what, seen in (("pod", spread.pods), ("node", spread.nodes)):
+            for name, count in sorted(seen.items()):
+                print(f"{what} {name}: {count}")
+    return 0 if spread.complete and not spread.failed and spread.requests else 1
