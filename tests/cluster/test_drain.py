@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.children import output_of
 
-from .conftest import ROOT, SHORT, docker
+from .conftest import BUSY, ROOT, SHORT, docker
 from .sudden import at
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab) -> None:
 
 @pytest.mark.nightly
 def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
-    # Long enough for two other plays to come and go.
-    first = lab.start("failover", "-e", "witness_steady_s=15")
+    # Long enough for two other plays to come and go, which have the processors to themselves for a while.
+    first = lab.start("failover", *BUSY, "-e", "witness_steady_s=15")
     try:
         deadline = time.monotonic() + 120
         while not (account := lab.account()):
