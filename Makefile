@@ -20,6 +20,9 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 # Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
 ARGS ?=
+# What `make version` raises, and to which version; a NAME of the environment's (WSL has one) is another thing.
+NAME =
+TO =
 
 # Half of their time is waiting, so two at a time. ARGS=-n0 for one.
 FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
@@ -31,7 +34,7 @@ STORY = tests/cluster tests/molecule tests/instrument
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
 PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube nodes observe probe report run watchdog)
 
-.PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock clean
+.PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock versions version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +84,12 @@ frontier: env ## kill nodes under each way of detection and recovery, and write 
 
 lock: env ## take the newest versions that pyproject.toml allows into the lock
 	@scripts/lock.sh
+
+versions: env ## show every version that versions.yml pins, what is newest, and what follows from it
+	@python -m scripts.versions list
+
+version: env ## raise one of them with all that follows from it: make version NAME=metallb TO=v1.2.3
+	@python -m scripts.versions raise '$(NAME)' '$(TO)'
 
 clean: ## remove .venv and caches in the checkout (the lab itself: ansible-playbook teardown.yml)
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .ansible .coverage

@@ -14,12 +14,24 @@ import yaml
 REPO = Path(__file__).resolve().parents[1]
 PAGES = REPO / "docs" / "roles"
 BAR = r"\|"
+# How a default takes a version from its home; alone in its braces it is that version.
+PINNED = re.compile(r"lookup\('failover_lab\.lab\.version', '(\w+)'(?:, field='(\w+)')?\)")
+ALONE = re.compile(r"\{\{ '([^']*)' \}\}")
 
 
 def text(value: str | list[str] | None) -> str:
     """One paragraph from a description, with Ansible's marks turned into Markdown's."""
     joined = " ".join(value) if isinstance(value, list) else value or ""
     return re.sub(r"\b[COVEMI]\(([^)]*)\)", r"`\1`", " ".join(joined.split()))
+
+
+def shown(default: Any) -> Any:  # noqa: ANN401 - of whatever type a setting is
+    """A default with the versions that it takes from versions.yml in their places."""
+    if not isinstance(default, str):
+        return default
+    pins = yaml.safe_load((REPO / "versions.yml").read_text(encoding="utf-8"))
+    text = PINNED.sub(lambda match: f"'{pins[match[1]][match[2] or 'version']}'", default.strip())
+    return alone[1] if (alone := ALONE.fullmatch(text)) else text
 
 
 def row(name: str, option: dict[str, Any]) -> str:
@@ -34,7 +46,7 @@ def row(name: str, option: dict[str, Any]) -> str:
     if option.get("required"):
         default = "required"
     elif "default" in option:
-        default = f"`{json.dumps(option['default'])}`"
+        default = f"`{json.dumps(shown(option['default']))}`"
     about = text(option.get("description"))
     if "choices" in option:
         about += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 Object = dict[str, Any]
 
-VERSION = {"major": "1", "minor": "35", "gitVersion": "v1.35.1"}
+VERSION = {"major": "1", "minor": "99", "gitVersion": "v1.99.1"}
 # What a client of the dynamic kind looks for before it asks for anything.
 DISCOVERY: Object = {
     "/version": VERSION,

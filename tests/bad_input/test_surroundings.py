@@ -45,7 +45,7 @@ def pod(name: str, where: str) -> dict[str, Any]:
 
 NODES = [f"{PROFILE}-m02", f"{PROFILE}-m03"]
 CLUSTER: dict[str, Any] = {
-    "/version": {"major": "1", "minor": "35", "gitVersion": "v1.35.1"},
+    "/version": {"major": "1", "minor": "99", "gitVersion": "v1.99.1"},
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/apis": {"kind": "APIGroupList", "groups": []},
     "/api/v1": {

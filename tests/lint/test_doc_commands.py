@@ -136,7 +136,8 @@ def check_make(argv: list[str]) -> None:
         name, equals, value = word.partition("=")
         if not equals and word not in targets:
             raise UnknownError(f"make has no target {word}")
-        if equals and f"{name} ?=" not in makefile and f"${{{name}:-" not in scripts:
+        given = re.search(rf"^{name} \??=", makefile, re.MULTILINE) or f"${{{name}:-" in scripts
+        if equals and not given:
             raise UnknownError(f"nothing reads make's variable {name}")
         if name == "ARGS" and "lab" in argv:
             check_playbook([*shlex.split(value), "setup.yml"])

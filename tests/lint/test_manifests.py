@@ -19,6 +19,7 @@ import kubernetes_validate.utils
 import pytest
 import yaml
 from tests import role_variables
+from tests.pinned import PINS
 
 pytestmark = pytest.mark.usefixtures("lookups")
 
@@ -45,7 +46,7 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-VERSION = load(REPO / "roles/cluster/defaults/main.yml")["cluster_kubernetes_version"].lstrip("v")
+VERSION = PINS["kubernetes"].number
 
 
 def templated(role: str, value: Any, **more: Any) -> Any:
@@ -181,9 +182,7 @@ def test_templates(path: Path) -> None:
 
 
 def test_metallb_is_the_one_that_is_released(metallb: Path) -> None:
-    algorithm, _, digest = load(REPO / "roles/toolchain/defaults/main.yml")[
-        "toolchain_metallb_checksum"
-    ].partition(":")
+    algorithm, _, digest = PINS["metallb"].checksum.partition(":")
     assert hashlib.new(algorithm, metallb.read_bytes()).hexdigest() == digest
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pinned import KUBERNETES, METALLB, MINIKUBE
 
 REPO = Path(__file__).resolve().parents[2]
-MINIKUBE, KUBERNETES, METALLB = "v1.38.1", "v1.35.1", "v0.15.2"
 COMMANDS = ("minikube", "kubeadm", "kubelet", "kubectl")
 FACTS = (
     "commands_from",

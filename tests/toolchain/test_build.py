@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.pinned import KUBERNETES, METALLB
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -54,7 +56,7 @@ def test_a_killed_build_goes_on(
     compiler = built("go/*/go/bin/go").parents[2]
     (cache / "go" / compiler.name).symlink_to(compiler)
     (cache / "release").mkdir()
-    (cache / "release" / "metallb-v0.15.2.yaml").touch()
+    (cache / "release" / f"metallb-{METALLB}.yaml").touch()
     # A small command among minikube's dependencies stands for the modules, of which the smallest takes
     # minutes where two cores have other work; an extra variable wins over the role's own.
     result = cache / "modules" / "small"
@@ -112,11 +114,11 @@ def test_one_program_is_seven_commands(built: Callable[[str], Path], tmp_path: P
     asked = {name: ["--version"] for name in ("kubelet", "kube-apiserver", "kube-controller-manager")}
     asked |= {name: ["--version"] for name in ("kube-scheduler", "kube-proxy")}
     asked |= {"kubeadm": ["version", "--output=short"], "kubectl": ["version", "--client"]}
-    folder = built("modules/kubernetes-v1.35.1-*/kubernetes").parent
+    folder = built(f"modules/kubernetes-{KUBERNETES}-*/kubernetes").parent
     assert {path.name for path in folder.iterdir()} == {"kubernetes", *asked}
     for name, arguments in asked.items():
         said = subprocess.run([folder / name, *arguments], capture_output=True, text=True, check=True)
-        assert "v1.35.1" in said.stdout, name
+        assert KUBERNETES in said.stdout, name
         usage = subprocess.run([folder / name, "--help"], capture_output=True, text=True, check=True)
         assert f"{name} [" in usage.stdout, "each is called by its own name"
         # kube-proxy takes any flag of the whole program, upstream's too; the kubelet's among them do nothing.

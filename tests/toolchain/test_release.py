@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.pinned import KUBERNETES, METALLB, MINIKUBE
 from tests.proxy import proxy
 
 COMMANDS = ("minikube", "kubeadm", "kubelet", "kubectl")
@@ -53,10 +54,10 @@ def fetched_once(toolchain: Toolchain, real_mirror: Mirror, settings: dict[str, 
     assert sorted(path.name for path in folder.iterdir()) == sorted(COMMANDS)
     assert Path(first.facts["metallb_manifest"]).read_text(encoding="utf-8").startswith("apiVersion")
     for argv, version in (
-        ([first.facts["minikube"], "version", "--short"], "v1.38.1"),
-        ([first.facts["kubectl"], "version", "--client"], "v1.35.1"),
-        ([str(folder / "kubeadm"), "version", "--output=short"], "v1.35.1"),
-        ([str(folder / "kubelet"), "--version"], "v1.35.1"),
+        ([first.facts["minikube"], "version", "--short"], MINIKUBE),
+        ([first.facts["kubectl"], "version", "--client"], KUBERNETES),
+        ([str(folder / "kubeadm"), "version", "--output=short"], KUBERNETES),
+        ([str(folder / "kubelet"), "--version"], KUBERNETES),
     ):
         said = subprocess.run(
             argv,
@@ -92,7 +93,9 @@ def test_what_is_damaged_is_refused_and_what_is_missing_is_fetched(
     )
     left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert sorted(left) == ["kubeadm", "minikube"], "the good ones stay, the damaged one does not"
-    assert [path.name for path in (tmp_path / "cache" / "release").iterdir()] == ["v1.38.1-v1.35.1.partial"]
+    assert [path.name for path in (tmp_path / "cache" / "release").iterdir()] == [
+        f"{MINIKUBE}-{KUBERNETES}.partial"
+    ]
 
     mirror.files[mirror.path("kubelet")] = whole
     mirror.broken_off.add(mirror.path("kubectl"))
@@ -100,7 +103,7 @@ def test_what_is_damaged_is_refused_and_what_is_missing_is_fetched(
 
     mirror.broken_off.clear()
     mirror.asked.clear()
-    mirror.files["/metallb/v0.15.2/config/manifests/metallb-native.yaml"] = b"kind: List\n"
+    mirror.files[f"/metallb/{METALLB}/config/manifests/metallb-native.yaml"] = b"kind: List\n"
     toolchain(release(mirror)).refused(
         "MetalLB's manifest", "toolchain_metallb_checksum", "toolchain_metallb_url"
     )

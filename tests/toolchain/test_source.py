@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pinned import KUBERNETES, MINIKUBE, VERSIONS
 
 Toolchain = Any  # the fixtures' types are in conftest.py, which tests cannot import
 Mirror = Any
@@ -68,8 +69,13 @@ def test_servers_that_are_not_there(toolchain: Toolchain) -> None:
     assert played.chosen.startswith("Commands from modules (")
     assert "images from modules (" in played.chosen
     assert f"{CLOSED}/v2/: Connection refused" in played.chosen
-    assert f"{CLOSED}/minikube/v1.38.1/minikube-linux-amd64.sha256: Connection refused" in played.chosen
-    for step in ("minikube v1.38.1", "registry v3.0.0", "Debian packages for the nodes", "the node image"):
+    assert f"{CLOSED}/minikube/{MINIKUBE}/minikube-linux-amd64.sha256: Connection refused" in played.chosen
+    for step in (
+        f"minikube {MINIKUBE}",
+        f"registry {VERSIONS['registry']}",
+        "Debian packages for the nodes",
+        "the node image",
+    ):
         assert f"would be made: {step}\n" in played.output
 
 
@@ -95,17 +101,17 @@ def test_commands_as_released_and_images_from_modules(toolchain: Toolchain, mirr
         "images from modules (as set by toolchain_images_source)."
     )
     assert "/v2/" not in mirror.asked
-    assert "would be made: kubernetes v1.35.1" in played.output
-    assert "would be made: minikube v1.38.1" not in played.output
-    assert "/release/v1.38.1-v1.35.1/minikube" in played.facts["minikube"]
-    assert played.facts["node_image"].startswith("failover-lab/node:v1.35.1-")
+    assert f"would be made: kubernetes {KUBERNETES}" in played.output
+    assert f"would be made: minikube {MINIKUBE}" not in played.output
+    assert f"/release/{MINIKUBE}-{KUBERNETES}/minikube" in played.facts["minikube"]
+    assert played.facts["node_image"].startswith(f"failover-lab/node:{KUBERNETES}-")
 
 
 def test_an_earlier_run_left_commands_but_not_yet_the_images(
     toolchain: Toolchain, mirror: Mirror, tmp_path: Path
 ) -> None:
     """Interrupted between the two: what is there is kept, and only the registry is asked again."""
-    (tmp_path / "cache" / "release" / "v1.38.1-v1.35.1").mkdir(parents=True)
+    (tmp_path / "cache" / "release" / f"{MINIKUBE}-{KUBERNETES}").mkdir(parents=True)
     closed = {"toolchain_images_url": f"{CLOSED}/v2/"}
     played = toolchain(mirror.settings() | closed, tasks_from="locate").went_well()
     assert played.chosen.startswith("Commands from release (an earlier run has left them in the cache), ")
@@ -119,7 +125,7 @@ def test_a_build_of_images_does_not_change_where_the_commands_are_from(
     """Kubernetes is built for the images too; without minikube it is no source of commands."""
     cache = tmp_path / "cache"
     found = toolchain(settings_for(CLOSED), tasks_from="locate").went_well()
-    (cache / "release" / "v1.38.1-v1.35.1").mkdir(parents=True)
+    (cache / "release" / f"{MINIKUBE}-{KUBERNETES}").mkdir(parents=True)
     (cache / "modules" / Path(found.facts["kubectl"]).parent.name).mkdir(parents=True)
     played = toolchain(mirror.settings(), tasks_from="locate").went_well()
     assert played.chosen.startswith("Commands from release (an earlier run"), played.chosen
@@ -127,8 +133,8 @@ def test_a_build_of_images_does_not_change_where_the_commands_are_from(
 
 def test_other_versions_are_not_built(toolchain: Toolchain, tmp_path: Path) -> None:
     """`auto` would build, but the modules are of one version only: no cluster of the wrong one."""
-    played = toolchain(settings_for(CLOSED) | {"toolchain_kubernetes_version": "v1.34.0"})
-    played.refused("Connection refused", "Kubernetes v1.35.1", "toolchain_source=release")
+    played = toolchain(settings_for(CLOSED) | {"toolchain_kubernetes_version": "v1.2.3"})
+    played.refused("Connection refused", f"Kubernetes {KUBERNETES}", "toolchain_source=release")
     assert played.changed == 0
     assert not (tmp_path / "cache").exists()
 
@@ -137,12 +143,12 @@ def test_teardown_finds_the_minikube_of_another_version_of_kubernetes(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:
     """The setting of the role cluster is enough; without it, what that role wrote down is."""
-    minikube = tmp_path / "cache" / "release" / "v1.38.1-v1.34.0" / "minikube"
+    minikube = tmp_path / "cache" / "release" / f"{MINIKUBE}-v1.2.3" / "minikube"
     minikube.parent.mkdir(parents=True)
     minikube.touch()
     state = {"lab_state_dir": str(tmp_path / "state")}
     closed = settings_for(CLOSED) | state
-    played = toolchain(closed | {"cluster_kubernetes_version": "v1.34.0"}, tasks_from="locate").went_well()
+    played = toolchain(closed | {"cluster_kubernetes_version": "v1.2.3"}, tasks_from="locate").went_well()
     assert played.facts["minikube"] == str(minikube)
     assert Path(played.facts["kubectl"]) == minikube.with_name("kubectl")
 

@@ -64,7 +64,7 @@ class MadeUpRun:
         self.play = {
             "schema_version": 1,
             "address": "http://192.168.49.100/whoami",
-            "lab": {"profile": "lab", "nodes": NODES, "kubernetes": "v1.35.1", "minikube": "v1.38.1"},
+            "lab": {"profile": "lab", "nodes": NODES, "kubernetes": "v1.99.1", "minikube": "v1.99.0"},
             "fault": {"kind": self.fault_kind, "node": "lab-m02", "announcer": "lab-m02"},
             "settings": {"steady_window_s": 10, "max_lost": 0, "expected_replicas": 4},
             "displaced": [

@@ -1,15 +1,15 @@
 #!/bin/sh
 # Unpack Debian packages into an archive of a root file system, which appears only when it is whole.
 #
-# usage: make-rootfs.sh SOURCES_LIST ARCHIVE PACKAGE,PACKAGE,...
+# usage: make-rootfs.sh SOURCES_LIST RELEASE ARCHIVE PACKAGE,PACKAGE,...
 set -eu
 
 # Another lab may make the same: whoever comes second finds it made. sudo would close the lock's file.
 if [ "$1" != --locked ]; then
-    exec flock "$2.lock" "$0" --locked "$@"
+    exec flock "$3.lock" "$0" --locked "$@"
 fi
 shift
-[ ! -e "$2" ] || exit 0
+[ ! -e "$3" ] || exit 0
 
 # Unpacking sets owners and makes devices: root does it, sudo helps if it need not ask, and otherwise mmdebstrap itself
 # finds a way, which is a user namespace.
@@ -18,8 +18,9 @@ if [ "$(id -u)" -ne 0 ] && sudo --non-interactive true 2>/dev/null; then
 fi
 
 sources=$1
-archive=$2
-packages=$3
+release=$2
+archive=$3
+packages=$4
 
 umask 022
 scratch=$(mktemp -d)
@@ -47,6 +48,6 @@ mmdebstrap --variant=minbase --format=tar --keyring="${scratch}/keys" --aptopt="
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
-    --include="${packages}" bookworm "${archive}.partial" "${sources}"
+    --include="${packages}" "${release}" "${archive}.partial" "${sources}"
 chown "${SUDO_UID:-$(id -u)}:${SUDO_GID:-$(id -g)}" "${archive}.partial"
 mv "${archive}.partial" "${archive}"

@@ -76,7 +76,7 @@ class Controller:
         """Kubernetes' own settings.
 
         Args:
-            version: of the API server, as ``v1.35.1``.
+            version: of the API server, as ``v1.2.3``.
         """
         minor = re.match(r"v1\.(\d+)", version)
         return cls(40.0 if minor and int(minor[1]) < 32 else 50.0)

@@ -26,7 +26,7 @@ def run(case: str, role: str, number: int, endpoints: float | None, failed: int 
         "case": case,
         "role": role,
         "round": number,
-        "kubernetes": "v1.35.1",
+        "kubernetes": "v1.99.1",
         "nodes": 3,
         "clocks_s": {"address": 0.0, "endpoints": endpoints, "capacity": 13.0, "stale_flows": None},
         "predicted_s": dict.fromkeys(frontier_page.CLOCKS),
@@ -38,7 +38,7 @@ def run(case: str, role: str, number: int, endpoints: float | None, failed: int 
 
 
 def results(*runs: dict[str, Any]) -> dict[str, Any]:
-    more = {"kubernetes": "v1.35.1", "nodes": 3, "measured": "2026-01-01"}
+    more = {"kubernetes": "v1.99.1", "nodes": 3, "measured": "2026-01-01"}
     return {"conditions": CONDITIONS | more, "runs": list(runs)}
 
 

@@ -33,7 +33,7 @@ def run(case: str, role: str, failed: int = 60, **clocks_s: float | None) -> dic
 
 
 def page(*runs: dict[str, Any]) -> str:
-    more = {"kubernetes": "v1.35.1", "nodes": 3, "measured": "2026-01-01", "rate": 200, "cores": 2}
+    more = {"kubernetes": "v1.99.1", "nodes": 3, "measured": "2026-01-01", "rate": 200, "cores": 2}
     return frontier_page.page({"conditions": more, "runs": list(runs)}, "x.svg")
 
 

@@ -170,14 +170,14 @@ def test_lists(server: Server, lab: cluster.Cluster) -> None:
         "/api/v1/pods": named("x", "a"),
         f"{NS}/pods": named("z", "a"),
         "/apis/policy/v1/poddisruptionbudgets": named("site"),
-        "/version": {"gitVersion": "v1.35.1"},
+        "/version": {"gitVersion": "v1.99.1"},
     }
     assert [item["metadata"]["name"] for item in lab.nodes()] == ["m02", "main"]
     assert lab.pods() == named("x", "a")["items"]
     assert lab.pods_of(DEPLOYMENT) == named("a", "z")["items"]
     assert server.asked[-1] == (f"{NS}/pods", {"labelSelector": ["app=site,tier=web"]})
     assert lab.budgets() == named("site")["items"]
-    assert lab.version() == "v1.35.1"
+    assert lab.version() == "v1.99.1"
 
 
 def test_pods_of_a_deployment_by_expressions(server: Server, lab: cluster.Cluster) -> None:

@@ -31,6 +31,24 @@ def service(
     }
 
 
+@pytest.mark.parametrize(
+    ("labels", "version"),
+    [
+        (["v1.2.3", "v1.2.3"], "v1.2.3"),
+        (["v1.3.0", None, "v1.2.3"], "v1.2.3, v1.3.0"),
+        ([None], None),
+        ([], None),
+    ],
+)
+def test_the_version_of_minikube_is_the_one_that_the_nodes_name(
+    labels: list[str | None], version: str | None
+) -> None:
+    nodes = [node(f"n{number}") for number in range(len(labels))]
+    for item, label in zip(nodes, labels, strict=True):
+        item["metadata"]["labels"] = {"minikube.k8s.io/version": label} if label else {}
+    assert fault_preflight.minikube_of(nodes) == version
+
+
 WELL = service(sessionAffinity="None", externalTrafficPolicy="Cluster", internalTrafficPolicy="Cluster")
 
 

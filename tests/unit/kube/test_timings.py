@@ -37,12 +37,12 @@ def tolerates(seconds: int | None = None, **more: str) -> Object:
 @pytest.mark.parametrize(
     ("pods", "version", "found"),
     [
-        ([manager("--node-monitor-grace-period=5s", "--node-monitor-period=1s")], "v1.35.1", (5, 1)),
-        ([manager("--node-monitor-grace-period=1m30s")], "v1.35.1", (90, 5)),
-        ([manager()], "v1.35.1", (50, 5)),
+        ([manager("--node-monitor-grace-period=5s", "--node-monitor-period=1s")], "v1.99.1", (5, 1)),
+        ([manager("--node-monitor-grace-period=1m30s")], "v1.99.1", (90, 5)),
+        ([manager()], "v1.99.1", (50, 5)),
         ([manager()], "v1.31.9", (40, 5)),
-        ([manager("--node-monitor-grace-period=soon")], "v1.35.1", (50, 5)),
-        ([pod()], "v1.35.1", (50, 5)),
+        ([manager("--node-monitor-grace-period=soon")], "v1.99.1", (50, 5)),
+        ([pod()], "v1.99.1", (50, 5)),
     ],
 )
 def test_what_the_controller_manager_was_told(
@@ -77,11 +77,11 @@ def test_the_quickest_start_counts() -> None:
 def test_all_together() -> None:
     site = [pod("2026-11-23T19:00:03Z", tolerates(300))]
     lease = {"spec": {"leaseDurationSeconds": 4}}
-    assert timings.timings_of([manager("--node-monitor-period=1s")], site, lease, "v1.35.1") == {
+    assert timings.timings_of([manager("--node-monitor-period=1s")], site, lease, "v1.99.1") == {
         "grace_s": 50.0,
         "monitor_period_s": 1.0,
         "lease_s": 4.0,
         "toleration_s": 300.0,
         "pod_start_s": 3.0,
     }
-    assert timings.timings_of([], [], None, "v1.35.1")["lease_s"] == 40.0
+    assert timings.timings_of([], [], None, "v1.99.1")["lease_s"] == 40.0

@@ -15,6 +15,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.apply import (  # 
     annotate,
     apply_patch,
 )
+from tests.pinned import PINS
 from tests.role_variables import templated
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/site"
@@ -26,7 +27,7 @@ LOGIN = {
     "site_pull_username": "lab",
     "site_pull_password": 'a"b: {c}',
 }
-NEAREST_VERSION = "1.35"
+NEAREST_VERSION = PINS["kubernetes"].number.rpartition(".")[0]
 
 
 def render(name: str, **settings: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ spec:
     - kube-controller-manager
     - --allocate-node-cidrs=true
     - --leader-elect=false
-    image: registry.k8s.io/kube-controller-manager:v1.35.1
+    image: registry.k8s.io/kube-controller-manager:v1.99.1
     name: kube-controller-manager
   hostNetwork: true
 """
@@ -90,7 +90,7 @@ class Played:
 
     # What the API says.
     def version(self) -> str:
-        return "v1.35.1"
+        return "v1.99.1"
 
     def nodes(self) -> list[Object]:
         self.tick()
@@ -285,7 +285,7 @@ def test_fast_leaves_room_for_signs_of_life_that_come_late() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "grace_s"), [("v1.31.9", 40), ("v1.32.0", 50), ("v1.35.1", 50), ("v1.40.0", 50), ("odd", 50)]
+    ("version", "grace_s"), [("v1.31.9", 40), ("v1.32.0", 50), ("v1.99.1", 50), ("v1.40.0", 50), ("odd", 50)]
 )
 def test_kubernetes_own_grace(version: str, grace_s: float) -> None:
     assert Controller.own(version).grace_s == grace_s

@@ -78,7 +78,7 @@ class Lab:
         return self.scalers
 
     def answers(self) -> str:
-        return "v1.35.1"
+        return "v1.99.1"
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def of_a_run(account: Path, *, alive: bool, **more: Any) -> None:
 def test_the_whole_screen(lab: Lab, account: Path) -> None:
     assert look(account) == {
         "lines": [
-            "lab: Kubernetes v1.35.1, 3 nodes",
+            "lab: Kubernetes v1.99.1, 3 nodes",
             "lab      Ready, control plane    site-a site-c",
             "lab-m02  Ready, cordoned         -",
             "lab-m03  not ready               site-b (not ready)",

@@ -100,7 +100,7 @@ def test_images_that_the_lab_has_built() -> None:
         if "community.docker.docker_image_remove" in task
     ]
     key = "0123456789ab"
-    built = [f"failover-lab/{name}{key}" for name in ("etcd:", "node:v1.35.1-", "rootfs-node:bookworm-")]
+    built = [f"failover-lab/{name}{key}" for name in ("etcd:", "node:v1.99.1-", "rootfs-node:bookworm-")]
     users = ["failover-lab/mine:1", "failover-lab/site:latest", f"failover-lab/a/b:{key}", f"x/etcd:{key}"]
     listed = {"images": [{"RepoTags": [*built, *users]}, {"RepoTags": None}]}
     found = templated("toolchain", remove["loop"], __toolchain_lab_images=listed)

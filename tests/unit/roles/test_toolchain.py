@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import steps
+from tests.pinned import PINS
 from tests.role_variables import ROLES, templated
 
 MODULES = {"kubernetes", "etcd", "coredns", "crictl", "flannel", "metallb", "registry", "minikube"}
-
-# What does not compile with the version that others ask for: what it is made into, and the module.
-OLDER = {
-    ("crictl", "k8s.io/kubectl"),
-    ("kubernetes", "github.com/opencontainers/cgroups"),
-    ("metallb", "github.com/mdlayher/socket"),
-}
 
 
 def seen(cache: Path, *, images: str = "modules") -> dict[str, Any]:
@@ -133,7 +127,8 @@ def test_what_several_are_made_of_is_compiled_once() -> None:
     versions: dict[str, set[str]] = {}
     for lock in (ROLES / "toolchain" / "files" / "modules").glob("*/go.mod"):
         for module, version in required(lock).items():
-            if (lock.parent.name, module) not in OLDER:
+            # Some do not compile with the version that others ask for.
+            if module not in PINS[lock.parent.name].older:
                 versions.setdefault(module, set()).add(version)
     several = {module: sorted(found) for module, found in versions.items() if len(found) > 1}
     assert several == {}, "raise each to the newest of them: go get MODULE@VERSION"

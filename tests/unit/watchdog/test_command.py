@@ -54,14 +54,14 @@ def test_what_is_asked(server: ApiServer, api: cluster.Api) -> None:
             {"items": [{**lab, "spec": {"renewTime": "t"}}, {"metadata": {"name": "new"}}]},
         ),
         f"GET {PODS}?fieldSelector=spec.nodeName%3Dlab": (200, {"items": None}),
-        "GET /version": (200, {"gitVersion": "v1.35.1"}),
+        "GET /version": (200, {"gitVersion": "v1.99.1"}),
     }
     assert api.nodes() == [lab]
     assert api.node("lab") == lab
     assert api.node("lab-m02") is None
     assert api.leases() == {"lab": "t", "new": ""}
     assert api.pods("site", "lab") == []
-    assert api.version() == {"gitVersion": "v1.35.1"}
+    assert api.version() == {"gitVersion": "v1.99.1"}
     # One connection for all of it.
     assert server.connections == 1
 

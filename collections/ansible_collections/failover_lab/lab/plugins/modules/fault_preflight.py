@@ -117,6 +117,10 @@ kubernetes:
   description: The version of the API server.
   type: str
   returned: success
+minikube:
+  description: The version of minikube that made the nodes, as they are labelled; none if they are not.
+  type: str
+  returned: success
 nodes:
   description: All nodes, by name.
   type: list
@@ -170,6 +174,8 @@ from failover_lab.kube.cluster import Cluster, Object, address_of, guarded, is_s
 from failover_lab.kube.reach import answers, hindrances
 from failover_lab.nodes import reported
 
+# What minikube puts on each node.
+MINIKUBE = "minikube.k8s.io/version"
 # A moment's silence, as while the address moves, is no dead address.
 ANSWER_S = 5.0
 
@@ -177,6 +183,14 @@ ANSWER_S = 5.0
 def row(pod: Object) -> Object:
     """A pod as this module tells of it."""
     return {"pod": name_of(pod), "uid": pod["metadata"]["uid"], "node": of(pod, "spec", "nodeName")}
+
+
+def minikube_of(nodes: list[Object]) -> str | None:
+    """The version of minikube that made them, or each of several."""
+    return (
+        ", ".join(sorted({of(node, "metadata", "labels", MINIKUBE, default="") for node in nodes} - {""}))
+        or None
+    )
 
 
 def silent(context: str, service: Object, nodes: list[Object]) -> str:
@@ -234,6 +248,7 @@ def look(asked: Object) -> Object:
         "address": address_of(service),
         "url": url_of(service),
         "kubernetes": version,
+        "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],
         "eligible_nodes": [
             name_of(item)
