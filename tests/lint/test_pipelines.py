@@ -118,6 +118,6 @@ def test_the_cache_is_another_when_the_toolchain_is() -> None:
     found = [path for pattern in patterns for path in REPO.glob(re.sub(r"/\*\*$", "/**/*", pattern))]
     covered = {path for path in found if path.is_file()}
     toolchain = REPO / "roles" / "toolchain"
-    assert {toolchain / "defaults" / "main.yml", *(toolchain / "vars").glob("*.yml")} <= covered
+    assert {REPO / "versions.yml", *(toolchain / "vars").glob("*.yml")} <= covered
     assert {path for path in (toolchain / "files").rglob("*") if path.is_file()} <= covered
     assert not [line for line in cache["path"].split() if re.search(r"tests/?(lab)?$", line)]

@@ -33,7 +33,7 @@ OWN_EXCEPTIONS = {
         "roles/engine/*": "the machine's release, not the nodes'",
         "roles/toolchain/meta/main.yml": "the machine's release, not the nodes'",
         "tests/lint/test_linters.py": "a Dockerfile of nobody's",
-        "tests/unit/cluster/test_engine_here.py": "the release of somebody's machine",
+        "tests/unit/host/test_engine_here.py": "the release of somebody's machine",
         "tests/unit/roles/test_teardown.py": "an image of an earlier lab",
     },
 }

@@ -44,8 +44,8 @@ part:
 
 # Its constant has a number of the image's own behind it.
 base:
-  version: v3.0.0
-  image_tag: 3.0.0-1
+  version: v9.0.0
+  image_tag: 9.0.0-1
   goes_with: tool
   constant: BaseVersion
 
@@ -85,7 +85,7 @@ def publish(proxy: Path, module: str, version: str, files: dict[str, str], requi
 
 def sources(part: str, program: str = USES) -> dict[str, str]:
     """What a version of the tool is made of."""
-    constants = f'package constants\n\nconst PartVersion = "{part}"\nconst BaseVersion = "3.0.0-2"\n'
+    constants = f'package constants\n\nconst PartVersion = "{part}"\nconst BaseVersion = "9.0.0-2"\n'
     return {"main.go": program, "deploy.yaml": f"kind: {part}\n", raising.CONSTANTS: constants}
 
 
@@ -196,7 +196,7 @@ def test_all_that_follows_is_raised_and_nothing_else(root: Path) -> None:
     assert (pins["tool"].version, pins["tool"].image) == ("v1.1.0", "registry.example.org/tool:1.1.0")
     assert pins["tool"].checksum == f"sha256:{hashlib.sha256(b'kind: 3.2.0' + bytes([10])).hexdigest()}"
     assert pins["part"].version == "3.2.0"
-    assert (pins["base"].version, pins["base"].image_tag) == ("v3.0.0", "3.0.0-2")
+    assert (pins["base"].version, pins["base"].image_tag) == ("v9.0.0", "9.0.0-2")
     text = (root / "versions.yml").read_text()
     assert "# Of nobody." in text
     assert "version: v1.1.0   # as of old" in text
