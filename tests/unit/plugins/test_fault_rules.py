@@ -351,6 +351,15 @@ def test_refuses_where_the_budget_allows_nothing() -> None:
     )
 
 
+def test_a_budget_that_never_allows_an_eviction_is_not_waited_for() -> None:
+    """MaxUnavailable 0, "0%", minAvailable "100%": all are healthy, and all must be."""
+    given = budget(0, maxUnavailable=0)
+    given["status"]["expectedPods"] = 3
+    said = refusal(snapshot(budgets=[given]))
+    assert "(3 healthy of 3 that must be, and no more of them are wanted)" in said
+    assert said.endswith("would stay on m02: loosen it, or choose a node without such a pod.")
+
+
 def test_a_budget_without_a_status_allows_nothing_yet() -> None:
     given = budget(1)
     del given["status"]

@@ -383,7 +383,9 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
         f"{', '.join(pods)} in the namespace {budget['metadata']['namespace']} would stay on {node}"
         for budget, pods in held.values()
     )
-    return f"The {told}: wait until {whole} whole, loosen it, or choose a node without such a pod."
+    never = all(evictions.never_allows(budget) for budget, _ in held.values())
+    wait = "" if never else f"wait until {whole} whole, "
+    return f"The {told}: {wait}loosen it, or choose a node without such a pod."
 
 
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
