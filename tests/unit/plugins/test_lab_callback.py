@@ -57,15 +57,17 @@ RECOVER = """
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The lab's own callbacks and configuration, around plays of a few lines."""
-    shutil.copy(REPO / "ansible.cfg", tmp_path)
+    folder = tmp_path / "with blank é"
+    folder.mkdir()
+    shutil.copy(REPO / "ansible.cfg", folder)
     for name in ("collections", "inventory"):
-        shutil.copytree(REPO / name, tmp_path / name)
-    (tmp_path / "src").symlink_to(REPO / "src")
-    (tmp_path / "roles").mkdir()
-    shutil.copytree(REPO / "playbooks" / "callback_plugins", tmp_path / "playbooks" / "callback_plugins")
+        shutil.copytree(REPO / name, folder / name)
+    (folder / "src").symlink_to(REPO / "src")
+    (folder / "roles").mkdir()
+    shutil.copytree(REPO / "playbooks" / "callback_plugins", folder / "playbooks" / "callback_plugins")
     for name, tasks in (("failover", RUN), ("recover", RECOVER)):
-        (tmp_path / "playbooks" / f"{name}.yml").write_text(HEAD + tasks)
-    return tmp_path
+        (folder / "playbooks" / f"{name}.yml").write_text(HEAD + tasks)
+    return folder
 
 
 def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> None:
@@ -139,6 +141,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"skip_tags": ["all"]}, "--skip-tags all"),
         ({"skip_tags": ["x", "untagged"]}, "--skip-tags untagged,x"),
         ({"start_at_task": "Summary"}, "--start-at-task"),
+        ({"step": True}, "--step"),
         ({}, ""),
         ({"tags": ["all", "x"]}, ""),
         ({"tags": ["untagged"]}, ""),
