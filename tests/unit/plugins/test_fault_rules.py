@@ -505,6 +505,30 @@ def test_the_site_s_pods_by_expressions_alone() -> None:
     assert [name_of(item) for item in seen.site_pods] == ["a", "b", "c", "d"]
 
 
+def test_a_volume_that_only_the_node_reaches_is_seen() -> None:
+    def reached_from(*names: str) -> rules.Snapshot:
+        rule = {"key": "metadata.name", "operator": "In", "values": [*names]}
+        given = snapshot()
+        given.volumes = [
+            {
+                "metadata": {"name": "pv-7"},
+                "spec": {
+                    "claimRef": {"name": "data"},
+                    "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchFields": [rule]}]}},
+                },
+            },
+            {"metadata": {"name": "anywhere"}, "spec": {}},
+        ]
+        return given
+
+    for kind in ("drain", "kill"):
+        said = refusal(reached_from("m02"), "m02", kind)
+        assert said.startswith("The site's pods use the volume pv-7 (claim data), which none of the nodes")
+        assert "fault_kind=pod" in said
+    assert judge(reached_from("m02", "m03"), "m02") == "m02"
+    assert judge(reached_from("m02"), "m02", "pod") == "m02"
+
+
 def test_refuses_without_room() -> None:
     small = {"cpu": "2", "memory": "50Mi", "pods": "110"}
     nodes = [node("main", control_plane=True, room=small), node("m02"), node("m03", room=small)]

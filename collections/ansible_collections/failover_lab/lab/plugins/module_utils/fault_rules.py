@@ -13,6 +13,7 @@ from ansible_collections.failover_lab.lab.plugins.module_utils.cluster import (
     is_schedulable,
     of,
 )
+from ansible_collections.failover_lab.lab.plugins.module_utils.placement import meant
 from ansible_collections.failover_lab.lab.plugins.module_utils.reach import may_announce
 from ansible_collections.failover_lab.lab.plugins.module_utils.room import ENDED, name_of, without_room
 from ansible_collections.failover_lab.lab.plugins.module_utils.selectors import selects
@@ -72,6 +73,7 @@ class Snapshot:
         engine: what the engine says of each node, as `engine.by_name` gives it; empty where it was not asked.
         quotas: in the Deployment's namespace.
         limit_ranges: the same.
+        volumes: those that the Deployment's pods claim.
         site_pods: the Deployment's own, those on their way out left aside, by name.
     """
 
@@ -83,6 +85,7 @@ class Snapshot:
     engine: dict[str, engine.Seen] = field(default_factory=dict)
     quotas: list[Object] = field(default_factory=list)
     limit_ranges: list[Object] = field(default_factory=list)
+    volumes: list[Object] = field(default_factory=list)
     site_pods: list[Object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -398,6 +401,23 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
 
 
+def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why no replacement could start elsewhere: what its volume is on is the node itself."""
+    if wanted.kind == "pod":
+        return None
+    others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
+    for volume in snapshot.volumes:
+        required = of(volume, "spec", "nodeAffinity", "required")
+        if required is not None and not any(meant(required, item) for item in others):
+            claim = of(volume, "spec", "claimRef", "name", default="")
+            return (
+                f"The site's pods use the volume {name_of(volume)} (claim {claim}), which none of the nodes "
+                "that would be left can reach: no replacement could start. Choose fault_kind=pod, another "
+                "node, or a volume that more than one node can reach."
+            )
+    return None
+
+
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why those that lose their place would find no other."""
     struck = snapshot.struck(node, wanted)
@@ -457,6 +477,7 @@ _TASTE: tuple[Rule, ...] = (
     too_few_nodes,
     budget_forbids,
     quota_forbids,
+    volume_stays,
     no_room,
     evictions_would_stop,
     nobody_else_announces,

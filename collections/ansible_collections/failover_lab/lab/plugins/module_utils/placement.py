@@ -45,8 +45,12 @@ def wished(node: Object, pod: Object) -> bool:
     if not of(pod, "spec", "nodeSelector", default={}).items() <= labels.items():
         return False
     required = of(pod, "spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
+    return required is None or meant(required, node)
+
+
+def meant(required: Object, node: Object) -> bool:
+    """Whether a node is one of those that a selector of nodes means: a pod's, or that of a volume."""
+    labels = of(node, "metadata", "labels", default={})
     fields = {"metadata.name": node["metadata"]["name"]}
     return any(_term(term, labels, fields) for term in required.get("nodeSelectorTerms") or [])
 
@@ -111,9 +115,7 @@ def _means(term: Object, whose: Object, other: Object) -> bool:
 
 
 class Apart:
-    """What a pod must be beside, or must not be: required affinity of its own, anti-affinity of whoever is
-    there and of its own, and others' ports of the node.
-    """
+    """What a pod must be beside or must not: by its affinity, by others' anti-affinity, and by ports."""
 
     def __init__(self, pod: Object, nodes: list[Object], pods: Iterable[Object]) -> None:
         """Take the pod, all nodes, and the pods that stay."""
