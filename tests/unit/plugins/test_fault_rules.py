@@ -303,6 +303,26 @@ def test_what_a_quota_counts_has_to_be_said() -> None:
     assert judge(with_quota(given, gives)) == "m02"
 
 
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"type": "Container", "max": {"memory": "16Mi"}}, "at most 16Mi of memory for each container"),
+        ({"type": "Container", "min": {"cpu": "0.1"}}, "at least 0.1 of cpu for each container"),
+        ({"type": "Pod", "max": {"cpu": "20m"}}, "at most 20m of cpu for each pod"),
+        ({"type": "Container", "max": {"memory": "24Mi", "nvidia.com/gpu": "0"}, "min": {"cpu": "25m"}}, ""),
+        ({"type": "PersistentVolumeClaim", "max": {"storage": "1"}}, ""),
+    ],
+    ids=str,
+)
+def test_limits_that_came_after_the_pods(item: Object, said: str) -> None:
+    limits = {"metadata": {"name": "later", "namespace": "site"}, "spec": {"limits": [item]}}
+    given = with_quota(quota({}, {}), limits)
+    if said:
+        assert refusal(given).startswith(f"The LimitRange site/later wants {said}, and a is of before")
+    else:
+        assert judge(given) == "m02"
+
+
 def test_refuses_where_only_the_control_plane_carries_the_site() -> None:
     said = refusal(snapshot(pods=[pod("a", "main"), pod("b", "main")]))
     assert "No schedulable worker carries a pod of the site" in said
