@@ -246,6 +246,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         """Remember what is to come."""
         self._is_ours = is_ours(play)
         if self._is_ours:
+            # A play before it may have added hosts.
+            self._judge_inventory(play)
             self._to_come |= {task._uuid: task.get_name() for task in tasks_of(play.tasks)}  # noqa: SLF001
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ANN401, ARG002

@@ -109,6 +109,16 @@ def test_a_playbook_of_the_users_own_before_it(run: Run, tmp_path: Path) -> None
     refused(done, "--tags x (or ANSIBLE_RUN_TAGS)", "played whole or not at all")
 
 
+def test_a_host_that_a_play_of_the_users_own_adds(run: Run, tmp_path: Path) -> None:
+    own = tmp_path / "own.yml"
+    task = "{ansible.builtin.add_host: {name: server, groups: [lab]}}"
+    first = f"- hosts: localhost\n  gather_facts: false\n  tasks: [{task}]\n"
+    own.write_text(f"{first}- import_playbook: {REPO}/status.yml\n")
+    done = run(str(own))
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "The group lab has 2 hosts (localhost, server)" in done.stderr
+
+
 def test_a_condition_of_the_users_own_playbook_that_leaves_it_out(run: Run, tmp_path: Path) -> None:
     """What nobody foresaw is seen at the end: a task was left out, and no other has failed."""
     own = tmp_path / "own.yml"
