@@ -244,3 +244,24 @@ def test_roles_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert module.foreign_code() == f"the role fault would be that of {tmp_path}"
     monkeypatch.setattr(constants, "DEFAULT_ROLES_PATH", [str(tmp_path / "none")])
     assert module.foreign_code() == "the role cluster would not be found"
+
+
+def test_a_task_that_ends_in_no_way_was_never_started() -> None:
+    """Each way of ending counts; of none at all, the next task or the end of the play tells."""
+    module = lab_callback()
+    said: list[str] = []
+    module.display = SimpleNamespace(display=lambda sentence, **_: said.append(sentence))
+    callback = module.CallbackModule()
+    callback._is_ours = True
+    task = SimpleNamespace(_uuid="1", get_name=lambda: "Fault")
+    for way in ("ok", "failed", "skipped", "unreachable"):
+        callback.v2_playbook_on_task_start(task, is_conditional=False)
+        getattr(callback, f"v2_runner_on_{way}")(SimpleNamespace())
+    callback.v2_playbook_on_handler_task_start(task)
+    assert said == []
+    with pytest.raises(SystemExit):
+        callback.v2_playbook_on_task_start(task, is_conditional=False)
+    with pytest.raises(SystemExit):
+        callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
+    assert all("The task 'Fault' could not be started" in sentence for sentence in said)
+    assert len(said) == 2
