@@ -29,9 +29,12 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
-# Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'. Of the same name, a variable of the
-# environment is somebody else's.
-$(foreach name,ARGS BASE,$(if $(filter command,$(origin $(name))),,$(eval $(name) :=)))
+# Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
+ARGS ?=
+# What make touched goes by: a revision.
+BASE ?=
+# Of the same name, a variable of the environment is somebody else's.
+$(foreach name,ARGS BASE,$(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 # Half of their time is waiting, so two at a time. ARGS=-n0 for one.
 FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
