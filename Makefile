@@ -1,18 +1,29 @@
 # `make` alone explains itself: every target's line ends with what it does.
 
-# What is cleared for plays and scripts is cleared for recipes; first of all, since bash would read BASH_ENV.
+# `override`: SHELL=/bin/true on the command line or in MAKEFLAGS would have each recipe end well.
+override SHELL := /bin/sh
+override .SHELLFLAGS := -c
+# What is cleared for plays and scripts is cleared for recipes; first of all, since bash would read BASH_ENV. With
+# SHELLOPTS=noexec a /bin/sh that is bash would not even read the table.
+unexport SHELLOPTS BASHOPTS
 unexport $(filter-out MAKE% MFLAGS,$(shell $(dir $(lastword $(MAKEFILE_LIST)))scripts/surroundings.sh))
-# The short options; also those in the variables MAKEFLAGS and GNUMAKEFLAGS.
+# The short options; also those in the variables MAKEFLAGS and GNUMAKEFLAGS. With -n, -p and no goal, shells complete.
 GIVEN := $(firstword -$(MAKEFLAGS))
-ifneq (,$(findstring i,$(GIVEN))$(findstring t,$(GIVEN))$(if $(filter lab test test-all touched,$(MAKECMDGOALS)),$(findstring n,$(GIVEN))))
-$(error make $(GIVEN) ends well where nothing was done: leave -i, -t and -n out (MAKEFLAGS, GNUMAKEFLAGS))
+TWISTED := $(foreach letter,i t e,$(if $(findstring $(letter),$(GIVEN)),-$(letter)))
+TWISTED += $(if $(filter-out help,$(MAKECMDGOALS)),$(if $(findstring n,$(GIVEN)),-n)) $(filter --eval%,$(MAKEFLAGS))
+# Of -o nothing tells but how make was called.
+TWISTED += $(shell tr '\0' '\n' 2>/dev/null </proc/$$PPID/cmdline | \
+    sed -n -e '/^-[BbdehikLmnpqrRsStvw]*o/p' -e '/^--ol/p' -e '/^--assume-o/p')
+TWISTED += $(if $(filter command,$(origin MAKEFLAGS)),MAKEFLAGS=$(MAKEFLAGS))
+ifneq (,$(strip $(TWISTED)))
+$(error make $(strip $(TWISTED)) ends well where nothing was done: leave it out (MAKEFLAGS, GNUMAKEFLAGS))
 endif
 ifneq (,$(MAKEFILES))
 $(error MAKEFILES=$(MAKEFILES) brings in rules that are not the lab's: leave it out)
 endif
 
-SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+override SHELL := /bin/bash
+override .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
@@ -20,9 +31,12 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 # Extra arguments: make lab ARGS='-e cluster_nodes=4', make unit ARGS='-k progress'
 ARGS ?=
-# What `make version` raises, and to which version; a NAME of the environment's (WSL has one) is another thing.
-NAME =
-TO =
+# What make touched goes by: a revision. What `make version` raises, and to which version.
+BASE ?=
+NAME ?=
+TO ?=
+# Of the same name, a variable of the environment is somebody else's.
+$(foreach name,ARGS BASE NAME TO,$(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
 # Half of their time is waiting, so two at a time. ARGS=-n0 for one.
 FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)

@@ -101,6 +101,9 @@ fi
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet --require-hashes -r requirements-bootstrap.lock ||
     fail "pip could not install uv (its message is above); check the network and pip's settings, then run it again."
+[ -x $venv/bin/uv ] ||
+    fail "pip put uv elsewhere than into $venv: a file of its settings ('pip config list') names a target, prefix or" \
+        "root, or wants a dry run. Take that out, or pass over the files: 'PIP_CONFIG_FILE=/dev/null make env'."
 
 # uv has settings of its own: hand pip's on, where the user has not set uv's.
 index=$($pip config get global.index-url 2>/dev/null || true)

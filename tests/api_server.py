@@ -57,8 +57,10 @@ class ApiServer:
         behaviour: ``answers``; ``mute`` (takes connections, and not even TLS begins); ``silent`` (takes
             requests, and says nothing); ``stuck`` (has an answer for its version, and for nothing else);
             ``closes`` (takes requests, and ends the connection); ``web`` (a page instead of JSON);
+            ``binary`` (a picture); ``breaks off`` (in the middle of its answer);
             ``refuses`` (with ``status``). May be changed while it runs.
         delay_s: before each answer.
+        headers: that each answer has besides.
         ca: the certificate of the authority that its own is of.
         asked: the methods and paths that it was asked, in order.
     """
@@ -68,6 +70,7 @@ class ApiServer:
     answers: Object
     status: int = 403
     delay_s: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
     port: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
     connections: list[socket.socket] = field(default_factory=list)
@@ -81,6 +84,8 @@ class ApiServer:
         """The answer for a path: its status, body and type."""
         if self.behaviour == "web":
             return 200, b"<html>Welcome</html>", "text/html"
+        if self.behaviour == "binary":
+            return 200, b"\xff\xd8\xff\xe0", "image/jpeg"
         found = self.answers.get(path)
         status = self.status if self.behaviour == "refuses" else 404 if found is None else 200
         if status != 200:
@@ -174,8 +179,10 @@ def handler(server: ApiServer) -> type[http.server.BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body if server.behaviour != "breaks off" else body[: len(body) // 2])
 
     return Handler
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,13 @@ class Part:
 
     command: tuple[str, ...]
     nightly: bool = False
+
+    def given(self, *options: str) -> tuple[str, ...]:
+        """The command with more options of pytest's. Not by PYTEST_ADDOPTS, which make clears."""
+        *words, last = self.command
+        if last.startswith("ARGS="):
+            return (*words, f"{last} {shlex.join(options)}")
+        return (*words, *options, last)
 
 
 PYTEST = (sys.executable, "-m", "pytest", "-q")
@@ -80,8 +88,7 @@ def molecule(*words: str) -> Done:
 
 def _part(name: str) -> Done:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    options = f"--color=no --junitxml={FOLDER / name}.xml"
-    done = _run(PARTS[name].command, 3000, PYTEST_ADDOPTS=options)
+    done = _run(PARTS[name].given("--color=no", f"--junitxml={FOLDER / name}.xml"), 3000)
     (FOLDER / f"{name}.log").write_text(done.stdout, encoding="utf-8")
     return done
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +31,7 @@ description:
   - Ends a play of the lab with status 5 and a sentence, before its first task, where Ansible was configured
     or called so that nothing or only a part would be played, or where the group C(lab) is not one
     host, which is this machine.
-  - Ends it with status 5 after its last task if one of its tasks was left out.
+  - Ends it with status 5 where one of its tasks was left out, or could not be started.
   - Brings in C(failover_lab.lab.interrupted), which puts right what an interrupted run leaves behind.
 """
 
@@ -39,6 +40,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STATUS = 5
 # By this the first task of each play knows that this here is loaded: the process of the play.
 LOADED = "FAILOVER_LAB_PLAY"
+# Options of ansible-playbook with which a part may be left out: --step asks at each task of a role as well.
+PARTLY = ("start_at_task", "step")
 # Settings of Ansible's that would change what a play does, or hide what it says from who has to see it.
 UNCHANGED = (
     "ANY_ERRORS_FATAL",
@@ -68,6 +71,9 @@ display = Display()
 def refuse(sentence: str) -> NoReturn:
     """End the play. Ansible makes a warning of each error in a callback, but not of this."""
     display.display(f"[ERROR]: {sentence}", color=constants.COLOR_ERROR, stderr=True)
+    if sys.flags.inspect:
+        # Python would ask for commands instead of ending, and then end well.
+        os._exit(STATUS)
     raise SystemExit(STATUS)
 
 
@@ -104,7 +110,7 @@ def left_out() -> str:
         return f"--tags {','.join(sorted(tags))} (or ANSIBLE_RUN_TAGS)"
     if skipped & {"all", "untagged"}:
         return f"--skip-tags {','.join(sorted(skipped))} (or ANSIBLE_SKIP_TAGS)"
-    return "--start-at-task" if context.CLIARGS.get("start_at_task") else ""
+    return next((f"--{name.replace('_', '-')}" for name in PARTLY if context.CLIARGS.get(name)), "")
 
 
 def changed() -> str:
@@ -165,6 +171,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         os.environ[LOADED] = str(os.getpid())
         self._healer: Any = None
         self._to_come: dict[str, str] = {}
+        self._is_ours = False
+        self._begun = ""
 
     def v2_playbook_on_start(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         """Judge, before anything is touched. What cannot be judged is not played either."""
@@ -177,6 +185,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         ours = [play for play in playbook.get_plays() if is_ours(play)]
         if not ours:
             return
+        if sys.flags.inspect:
+            refuse("PYTHONINSPECT (or python -i) has each play end well, whatever came of it: leave it out.")
         name = Path(playbook._file_name).name  # noqa: SLF001 - there is no other way to learn it
         if why := foreign_code():
             refuse(f"Ansible does not go by failover-lab's ansible.cfg ({why}): {remedy(name)}.")
@@ -234,22 +244,53 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
 
     def v2_playbook_on_play_start(self, play: Any) -> None:  # noqa: ANN401 - Ansible's
         """Remember what is to come."""
-        if is_ours(play):
+        self._is_ours = is_ours(play)
+        if self._is_ours:
+            # A play before it may have added hosts.
+            self._judge_inventory(play)
             self._to_come |= {task._uuid: task.get_name() for task in tasks_of(play.tasks)}  # noqa: SLF001
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ANN401, ARG002
         """See that it has come."""
         self._to_come.pop(task._uuid, None)  # noqa: SLF001 - its name need not be its own
+        self._see_that_it_ran()
+        self._begun = task.get_name() if self._is_ours else ""
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:  # noqa: ANN401 - Ansible's
+        """A handler is a task."""
+        self.v2_playbook_on_task_start(task, is_conditional=False)
+
+    def _see_that_it_ran(self) -> None:
+        """Ansible goes on, as if it had, where the system has no process or pipe for it."""
+        if self._begun:
+            refuse(
+                f"The task '{self._begun}' could not be started, and Ansible would go on without: this "
+                "machine has no process, open file or memory left for it (`ulimit -a` shows the limits)."
+            )
 
     def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401 - Ansible's
         """Let accounts be seen."""
+        self._begun = ""
         if self._healer is not None:
             self._healer.v2_runner_on_ok(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ANN401, ARG002
+        """It ran."""
+        self._begun = ""
+
+    def v2_runner_on_skipped(self, result: Any) -> None:  # noqa: ANN401, ARG002 - Ansible's
+        """It was not to run."""
+        self._begun = ""
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:  # noqa: ANN401, ARG002 - Ansible's
+        """It ran."""
+        self._begun = ""
 
     def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ANN401 - Ansible's
         """A play that did not fail has come to each of its tasks, or it is none."""
         if self._healer is not None:
             self._healer.v2_playbook_on_stats(stats)
+        self._see_that_it_ran()
         if self._to_come and not stats.failures and not stats.dark:
             left = next(iter(self._to_come.values()))
             refuse(f"Not everything was played: '{left}' was left out. The lab's plays are played whole.")

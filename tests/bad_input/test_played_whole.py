@@ -109,10 +109,43 @@ def test_a_playbook_of_the_users_own_before_it(run: Run, tmp_path: Path) -> None
     refused(done, "--tags x (or ANSIBLE_RUN_TAGS)", "played whole or not at all")
 
 
-def test_step_by_step_with_a_no(run: Run) -> None:
+def test_a_host_that_a_play_of_the_users_own_adds(run: Run, tmp_path: Path) -> None:
+    own = tmp_path / "own.yml"
+    task = "{ansible.builtin.add_host: {name: server, groups: [lab]}}"
+    first = f"- hosts: localhost\n  gather_facts: false\n  tasks: [{task}]\n"
+    own.write_text(f"{first}- import_playbook: {REPO}/status.yml\n")
+    done = run(str(own))
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "The group lab has 2 hosts (localhost, server)" in done.stderr
+
+
+def test_a_condition_of_the_users_own_playbook_that_leaves_it_out(run: Run, tmp_path: Path) -> None:
     """What nobody foresaw is seen at the end: a task was left out, and no other has failed."""
-    done = run("status.yml --step")
-    assert done.returncode != 0, done.stdout + done.stderr
+    own = tmp_path / "own.yml"
+    own.write_text(f"- import_playbook: {REPO}/status.yml\n  tags: never\n")
+    refused(run(str(own)), "Not everything was played")
+
+
+def test_step_by_step(run: Run) -> None:
+    """Who says yes to a role, and no to all that is in it, has played nothing."""
+    refused(run("failover.yml --step"), "--step would leave out a part of failover.yml")
+
+
+def test_a_python_that_ends_well_whatever_happens(run: Run) -> None:
+    refused(run("failover.yml", PYTHONINSPECT="1"), "PYTHONINSPECT")
+
+
+def test_a_task_that_could_not_be_started(run: Run, tmp_path: Path) -> None:
+    """Ansible passes over it, and goes on with the next one."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing.popen_fork as fork\n"
+        "def launch(self, process):\n"
+        "    raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+        "fork.Popen._launch = launch\n"
+    )
+    done = run("status.yml", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "The task 'Requirements' could not be started" in done.stderr
 
 
 def test_what_plays_nothing_by_itself(run: Run) -> None:

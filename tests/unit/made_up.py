@@ -273,4 +273,4 @@ def undisturbed() -> Iterator[None]:
 @pytest.fixture
 def made_up(tmp_path: Path) -> MadeUpRun:
     """A run that passes unless a test changes it."""
-    return MadeUpRun(tmp_path / "run")
+    return MadeUpRun(tmp_path / "with blank é" / "run")

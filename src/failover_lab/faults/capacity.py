@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from failover_lab.faults import claims
-from failover_lab.faults.placement import Apart, takes
-from failover_lab.kube.cluster import Object, is_schedulable, of
+from failover_lab.faults.placement import Apart, admits, takes, wished
+from failover_lab.kube.cluster import Object, of
 from failover_lab.kube.quantity import amount
 from failover_lab.kube.selectors import selects
 
@@ -37,32 +37,46 @@ class Spread:
     """One rule of a pod's spec on how evenly its kind must be spread.
 
     Only rules that forbid count (``DoNotSchedule``). A node that takes no pods is a domain all the same
-    unless the rule honours taints: an empty one, because of which nothing may be put elsewhere.
+    unless the rule honours taints: an empty one, because of which nothing may be put elsewhere. One that the
+    pod itself does not want is none unless the rule says so, and one without the label is no place.
     """
 
-    def __init__(self, rule: Object, nodes: list[Object]) -> None:
-        """Take the rule, and the nodes as they are once the fault has struck."""
+    def __init__(self, rule: Object, nodes: list[Object], pod: Object) -> None:
+        """Take the rule, the nodes as they are once the fault has struck, and the pod whose rule it is."""
         self._key = str(rule["topologyKey"])
         self._skew = int(rule.get("maxSkew", 1))
+        self._fewest = int(rule.get("minDomains") or 1)
+        choosy = rule.get("nodeAffinityPolicy", "Honor") == "Honor"
         honoured = rule.get("nodeTaintsPolicy") == "Honor"
-        self._domains = {name_of(node): self._domain(node) for node in nodes}
-        self._counts = {self._domains[name_of(n)]: 0 for n in nodes if is_schedulable(n) or not honoured}
+        self._domains = {
+            name_of(node): domain
+            for node in nodes
+            if (domain := self._domain(node))
+            and (not choosy or wished(node, pod))
+            and (not honoured or admits(node, pod))
+        }
+        self._counts = dict.fromkeys(self._domains.values(), 0)
 
     def _domain(self, node: Object) -> str:
-        return str(of(node, "metadata", "labels", self._key, default=name_of(node)))
+        # Each kubelet gives its node this label.
+        usual = name_of(node) if self._key == HOSTNAME else ""
+        return str(of(node, "metadata", "labels", self._key, default=usual))
 
     def add(self, node: str) -> None:
         """One pod more on this node."""
-        if self._domains.get(node) in self._counts:
+        if node in self._domains:
             self._counts[self._domains[node]] += 1
 
     def count(self, node: str) -> int:
         """How many pods there are where this node is."""
-        return self._counts.get(self._domains[node], 0)
+        return self._counts[self._domains[node]]
 
     def allows(self, node: str) -> bool:
         """Whether one pod more may be put on this node."""
-        return self.count(node) + 1 - min(self._counts.values(), default=0) <= self._skew
+        if node not in self._domains:
+            return False
+        least = min(self._counts.values()) if len(self._counts) >= self._fewest else 0
+        return self.count(node) + 1 - least <= self._skew
 
 
 def without_room(displaced: list[Object], nodes: list[Object], pods: list[Object]) -> list[str]:
@@ -113,7 +127,7 @@ def _spreads_of(pod: Object, nodes: list[Object], pods: list[Object]) -> list[Sp
     for rule in of(pod, "spec", "topologySpreadConstraints", default=[]):
         if rule.get("whenUnsatisfiable", "DoNotSchedule") != "DoNotSchedule":
             continue
-        spread = Spread(rule, nodes)
+        spread = Spread(rule, nodes, pod)
         own = of(pod, "metadata", "labels", default={})
         alike = {key: own[key] for key in rule.get("matchLabelKeys") or [] if key in own}
         for other in pods:

@@ -22,7 +22,8 @@ def _most(*parts: Amounts) -> Amounts:
     return {name: max(part.get(name, 0) for part in parts) for part in parts for name in part}
 
 
-def _amounts(found: Any) -> Amounts:  # noqa: ANN401 - whatever the object has there
+def amounts(found: Any) -> Amounts:  # noqa: ANN401 - whatever the object has there
+    """The quantities in a part of an object, by name."""
     return {str(name): amount(value) for name, value in (found or {}).items()}
 
 
@@ -49,9 +50,9 @@ def _summed(pod: Object, own: Callable[[Object], Amounts]) -> Amounts:
 
 def _whole(pod: Object, kind: str, total: Amounts) -> Amounts:
     """With what the pod asks for as a whole, and with what its runtime takes besides."""
-    asked = _amounts(of(pod, "spec", "resources", kind))
+    asked = amounts(of(pod, "spec", "resources", kind))
     total = total | {name: value for name, value in asked.items() if name.startswith(_OF_THE_POD)}
-    overhead = _amounts(of(pod, "spec", "overhead"))
+    overhead = amounts(of(pod, "spec", "overhead"))
     if kind == "limits":
         # What has no limit gets none by it.
         overhead = {name: value for name, value in overhead.items() if total.get(name)}
@@ -61,12 +62,12 @@ def _whole(pod: Object, kind: str, total: Amounts) -> Amounts:
 
 def requested(pod: Object) -> Amounts:
     """What a new pod with this spec asks for."""
-    return _whole(pod, "requests", _summed(pod, lambda one: _amounts(of(one, "resources", "requests"))))
+    return _whole(pod, "requests", _summed(pod, lambda one: amounts(of(one, "resources", "requests"))))
 
 
 def limits(pod: Object) -> Amounts:
     """What it may take at most."""
-    return _whole(pod, "limits", _summed(pod, lambda one: _amounts(of(one, "resources", "limits"))))
+    return _whole(pod, "limits", _summed(pod, lambda one: amounts(of(one, "resources", "limits"))))
 
 
 def taken(pod: Object) -> Amounts:
@@ -80,16 +81,16 @@ def taken(pod: Object) -> Amounts:
     def allocated(container: Object) -> Amounts:
         state = states.get(str(container.get("name")), {})
         found = state.get("allocatedResources") or of(container, "resources", "requests")
-        return _amounts(found)
+        return amounts(found)
 
     def in_force(container: Object) -> Amounts:
         state = states.get(str(container.get("name")), {})
         found = of(state, "resources", "requests")
-        return _amounts(found) if found else allocated(container)
+        return amounts(found) if found else allocated(container)
 
     parts = [_summed(pod, allocated), _summed(pod, in_force)]
     if not _infeasible(pod):
-        parts.append(_summed(pod, lambda one: _amounts(of(one, "resources", "requests"))))
+        parts.append(_summed(pod, lambda one: amounts(of(one, "resources", "requests"))))
     return _whole(pod, "requests", _most(*parts))
 
 

@@ -15,7 +15,7 @@ def title(thing: Object) -> str:
 
 
 def moves(pod: Object) -> bool:
-    """Whether a drain evicts a pod, which the package decides in `failover_lab.kube.evict.stays`."""
+    """Whether a drain evicts a pod, which the package decides in `failover_lab.kube.client.evict.stays`."""
     owners = of(pod, "metadata", "ownerReferences", default=[])
     return _MIRROR not in of(pod, "metadata", "annotations", default={}) and not any(
         owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners
@@ -52,6 +52,12 @@ def allows(budget: Object, pod: Object) -> bool:
     return bool(of(budget, "status", "disruptionsAllowed", default=0) > 0)
 
 
+def never_allows(budget: Object) -> bool:
+    """Whether a budget lets no pod go though all are healthy: maxUnavailable 0, minAvailable 100%."""
+    wanted = of(budget, "status", "desiredHealthy", default=0)
+    return bool(wanted >= of(budget, "status", "expectedPods", default=wanted + 1))
+
+
 def why_not(budget: Object) -> str:
     """What a budget that allows nothing says of itself."""
     for condition in of(budget, "status", "conditions", default=[]):
@@ -60,4 +66,5 @@ def why_not(budget: Object) -> str:
     return (
         f"{of(budget, 'status', 'currentHealthy', default=0)} healthy of "
         f"{of(budget, 'status', 'desiredHealthy', default=0)} that must be"
+        + (", and no more of them are wanted" if never_allows(budget) else "")
     )

@@ -1,4 +1,4 @@
-"""Would a namespace's quotas let a replacement in? A pod on its way out counts for as long as it is there."""
+"""Would a namespace let a replacement in: by its limits, and by its quotas, which count a pod that goes?"""
 
 from __future__ import annotations
 
@@ -108,8 +108,32 @@ def _given(kind: str, resource: str, limit_ranges: list[Object]) -> bool:
     )
 
 
+def beyond(limit_range: Object, pod: Object) -> str:
+    """What a LimitRange does not allow of a pod, which was there before it; empty if nothing.
+
+    What a container does not say it is given, so that it fits.
+    """
+    parts = [(claims.requested(pod), claims.limits(pod), "Pod")]
+    for kind in ("containers", "initContainers"):
+        for container in of(pod, "spec", kind, default=[]):
+            wants = [claims.amounts(of(container, "resources", key)) for key in ("requests", "limits")]
+            parts.append((wants[0], wants[1], "Container"))
+    for item in of(limit_range, "spec", "limits", default=[]):
+        for wanted, limit, kind in parts:
+            if kind != item.get("type"):
+                continue
+            for name, bound in (item.get("max") or {}).items():
+                if max(wanted.get(name, 0), limit.get(name, 0)) > amount(bound):
+                    return f"at most {bound} of {name} for each {kind.lower()}"
+            for name, bound in (item.get("min") or {}).items():
+                said = [part[name] for part in (wanted, limit) if name in part]
+                if said and min(said) < amount(bound):
+                    return f"at least {bound} of {name} for each {kind.lower()}"
+    return ""
+
+
 def objection(quotas: list[Object], limit_ranges: list[Object], pod: Object, count: int) -> str | None:
-    """Why a replacement of this pod would be refused, with the quota's name; None if it would not."""
+    """Why a replacement of this pod would be refused, with the name of what does; None if it would not."""
     for quota in quotas:
         title = f"{quota['metadata'].get('namespace', '')}/{name_of(quota)}"
         if missing := unsaid(quota, pod, limit_ranges):
@@ -123,5 +147,13 @@ def objection(quotas: list[Object], limit_ranges: list[Object], pod: Object, cou
             return (
                 f"The ResourceQuota {title} has no room for {whom} ({'; '.join(short)}): while the old pod "
                 "is there, a new one is refused. Raise the quota, or lower site_replicas or site_resources."
+            )
+    for limit_range in limit_ranges:
+        if wanted := beyond(limit_range, pod):
+            title = f"{limit_range['metadata'].get('namespace', '')}/{name_of(limit_range)}"
+            return (
+                f"The LimitRange {title} wants {wanted}, and {name_of(pod)} is of before: its replacement "
+                "would be refused. Change the LimitRange; or site_resources, and run `ansible-playbook "
+                "setup.yml`."
             )
     return None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from failover_lab.faults import evictions, quota
 from failover_lab.faults.capacity import ENDED, name_of, without_room
+from failover_lab.faults.placement import meant
 from failover_lab.kube.cluster import Object, is_ready, is_schedulable, of
 from failover_lab.kube.reach import may_announce
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
-    from failover_lab.nodes import reported
+    from failover_lab.nodes.state import reported
 
 # Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
 CORDONED_BY = "failover-lab/cordoned-by"
@@ -67,6 +68,7 @@ class Snapshot:
         engine: what it says of each node, as `reported.by_name` gives it; empty where it was not asked.
         quotas: in the Deployment's namespace.
         limit_ranges: the same.
+        volumes: those that the Deployment's pods claim.
         site_pods: the Deployment's own, those on their way out left aside, by name.
     """
 
@@ -78,6 +80,7 @@ class Snapshot:
     engine: dict[str, reported.Seen] = field(default_factory=dict)
     quotas: list[Object] = field(default_factory=list)
     limit_ranges: list[Object] = field(default_factory=list)
+    volumes: list[Object] = field(default_factory=list)
     site_pods: list[Object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -378,7 +381,9 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
         f"{', '.join(pods)} in the namespace {budget['metadata']['namespace']} would stay on {node}"
         for budget, pods in held.values()
     )
-    return f"The {told}: wait until {whole} whole, loosen it, or choose a node without such a pod."
+    never = all(evictions.never_allows(budget) for budget, _ in held.values())
+    wait = "" if never else f"wait until {whole} whole, "
+    return f"The {told}: {wait}loosen it, or choose a node without such a pod."
 
 
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
@@ -389,6 +394,23 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     # A drain evicts one after the other, as the budget lets it.
     count = 1 if wanted.kind == "drain" else len(struck)
     return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
+
+
+def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why no replacement could start elsewhere: what its volume is on is the node itself."""
+    if wanted.kind == "pod":
+        return None
+    others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
+    for volume in snapshot.volumes:
+        required = of(volume, "spec", "nodeAffinity", "required")
+        if required is not None and not any(meant(required, item) for item in others):
+            claim = of(volume, "spec", "claimRef", "name", default="")
+            return (
+                f"The site's pods use the volume {name_of(volume)} (claim {claim}), which none of the nodes "
+                "that would be left can reach: no replacement could start. Choose fault_kind=pod, another "
+                "node, or a volume that more than one node can reach."
+            )
+    return None
 
 
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
@@ -450,6 +472,7 @@ _TASTE: tuple[Rule, ...] = (
     too_few_nodes,
     budget_forbids,
     quota_forbids,
+    volume_stays,
     no_room,
     evictions_would_stop,
     nobody_else_announces,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _REQUEST_TIMEOUT_S = 10.0
+_COME_BACK_S = 2
 _WIDTH = 200
 
 
@@ -33,6 +34,11 @@ class RefusedError(Exception):
         """The status, and the API server's own words."""
         super().__init__(message)
         self.status = status
+
+    @property
+    def passing(self) -> bool:
+        """Whether it may be over in a moment: a silence, or a server that starts or has too much to do."""
+        return self.status in {0, 429, 502, 503, 504}
 
 
 def _usual() -> str | None:
@@ -53,9 +59,10 @@ def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
     """
     import yaml  # noqa: PLC0415
     from kubernetes import config  # noqa: PLC0415  only those commands that need a cluster pay for it
+    from urllib3 import Retry  # noqa: PLC0415
 
     try:
-        return config.new_client_from_config(
+        client: ApiClient = config.new_client_from_config(
             config_file=_usual() if kubeconfig is None else str(kubeconfig), context=context
         )
     except (config.ConfigException, OSError) as error:
@@ -67,6 +74,11 @@ def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
             f"no access to the cluster: the kubeconfig is damaged ({why}); mend it, or give another with "
             "--kubeconfig"
         ) from error
+    # A server that says "not now" (429, 503) may say as well when to come back, be it hours.
+    retries = Retry(3, raise_on_status=False)
+    retries.retry_after_max = _COME_BACK_S
+    client.rest_client.pool_manager.connection_pool_kw["retries"] = retries
+    return client
 
 
 class Api:
@@ -125,12 +137,12 @@ class Api:
                 serialize=False,
                 _request_timeout=self._timeout_s,
             )
+            # Read here, and it may break off.
+            found: Object = json.loads(answer.data)
         except ApiException as error:
             raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error
         except HTTPError as error:
             raise RefusedError(0, _silence(error)) from error
-        try:
-            found: Object = json.loads(answer.data)
         except ValueError as error:
             raise RefusedError(0, "what answers is no API server") from error
         return found

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.kube import reaching
+from failover_lab.kube.client import reaching
 from failover_lab.kube.selectors import query
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ except ImportError:
     MISSING = traceback.format_exc()
 
 REQUEST_TIMEOUT_S = 10
+_NO_VERSION = "it has no version of Kubernetes"
 _POLL_S = 0.25
 _CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 
@@ -86,7 +87,7 @@ class Cluster:
 
     ``kubernetes.client.ApiException``: the API server said no.
     ``urllib3.exceptions.HTTPError``: it did not answer.
-    ``json.JSONDecodeError``: something else answered.
+    ``json.JSONDecodeError``, ``UnicodeDecodeError``, ``reaching.StrangerError``: something else did.
     """
 
     def __init__(self, context: str, kubeconfig: str | None) -> None:
@@ -109,8 +110,18 @@ class Cluster:
             serialize=False,
             _request_timeout=REQUEST_TIMEOUT_S,
         )
-        plain: Object = json.loads(answer.data)
+        plain: Any = json.loads(answer.data)
+        if not isinstance(plain, dict):
+            raise reaching.StrangerError(_NO_VERSION if path == "/version" else f"{path} is no object")
         return plain
+
+    def _items(self, path: str, **query: str) -> list[Object]:
+        """What is in the list at a path; Go writes an empty one as null, now and then."""
+        answer = self._get(path, **query)
+        if "items" not in answer:
+            raise reaching.StrangerError(f"{path} is no list")
+        items: list[Object] = answer["items"] or []
+        return items
 
     def _found(self, path: str) -> Object | None:
         """The same, or None where the API server knows no such thing."""
@@ -155,6 +166,26 @@ class Cluster:
         """What a namespace gives to containers that do not say; nothing where this user may not ask."""
         return self._items_if_allowed(f"/api/v1/namespaces/{namespace}/limitranges")
 
+    def volumes(self, namespace: str, pods: list[Object]) -> list[Object]:
+        """What is behind the claims of pods of a namespace; nothing where this user may not ask."""
+        claimed = {
+            of(volume, "persistentVolumeClaim", "claimName")
+            for pod in pods
+            for volume in of(pod, "spec", "volumes", default=[])
+        } - {None}
+        if not claimed:
+            return []
+        names = {
+            of(claim, "spec", "volumeName")
+            for claim in self._items_if_allowed(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
+            if claim["metadata"]["name"] in claimed
+        }
+        return [
+            volume
+            for volume in self._items_if_allowed("/api/v1/persistentvolumes")
+            if volume["metadata"]["name"] in names
+        ]
+
     def _items_if_allowed(self, path: str) -> list[Object]:
         try:
             items: list[Object] = (self._found(path) or {}).get("items") or []
@@ -166,8 +197,7 @@ class Cluster:
 
     def nodes(self) -> list[Object]:
         """All nodes, by name."""
-        items = self._get("/api/v1/nodes")["items"]
-        return sorted(items, key=lambda node: str(node["metadata"]["name"]))
+        return sorted(self._items("/api/v1/nodes"), key=lambda node: str(node["metadata"]["name"]))
 
     def nodes_if_allowed(self) -> list[Object]:
         """All nodes, by name; none where this user may not list nodes."""
@@ -180,20 +210,19 @@ class Cluster:
 
     def pods(self) -> list[Object]:
         """Every pod of every namespace."""
-        items: list[Object] = self._get("/api/v1/pods")["items"]
-        return items
+        return self._items("/api/v1/pods")
 
     def pods_of(self, deployment: Object) -> list[Object]:
         """The pods that a Deployment selects, by name; those that are about to go as well."""
         labels = query(deployment["spec"]["selector"])
         namespace = str(deployment["metadata"]["namespace"])
-        answer = self._get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=labels)
-        return sorted(answer["items"], key=lambda pod: str(pod["metadata"]["name"]))
+        found = self._items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=labels)
+        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
     def warnings(self, namespace: str) -> list[Object]:
         """The warnings among a namespace's events, oldest first."""
-        answer = self._get(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
-        return sorted(answer["items"], key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+        found = self._items(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
+        return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
     def config_map(self, name: str, key: str) -> str:
         """One text of a ConfigMap of kube-system; empty if there is none."""
@@ -211,8 +240,7 @@ class Cluster:
 
     def budgets(self) -> list[Object]:
         """Every disruption budget of every namespace."""
-        items: list[Object] = self._get("/apis/policy/v1/poddisruptionbudgets")["items"]
-        return items
+        return self._items("/apis/policy/v1/poddisruptionbudgets")
 
     def lease(self, node: str) -> Object | None:
         """The Lease by which a node says that it is alive, if there is one."""
@@ -221,18 +249,18 @@ class Cluster:
     def answers(self) -> str:
         """The version, asked for once: a silence is known after one time-out and not after four."""
         pools = self._api.rest_client.pool_manager.connection_pool_kw
-        pools["retries"] = 0
+        patience, pools["retries"] = pools["retries"], 0
         try:
             return self.version()
         finally:
-            del pools["retries"]
+            pools["retries"] = patience
 
     def version(self) -> str:
         """The API server's version."""
         try:
             return str(self._get("/version")["gitVersion"])
-        except (KeyError, TypeError) as error:
-            raise reaching.StrangerError("it has no version of Kubernetes") from error
+        except KeyError as error:
+            raise reaching.StrangerError(_NO_VERSION) from error
 
     def announcers(self, namespace: str, service: str) -> list[str]:
         """The nodes that announce the Service, MetalLB says; of nodes that are gone, some stay."""
@@ -260,6 +288,11 @@ def guarded(module: AnsibleModule, context: str, work: Callable[[], Object]) -> 
         module.fail_json(msg=str(error))
     except kubernetes.client.ApiException as error:
         module.fail_json(msg=reaching.refusal(context, provider, error))
-    except (urllib3.exceptions.HTTPError, json.JSONDecodeError, reaching.StrangerError) as error:
+    except (
+        urllib3.exceptions.HTTPError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        reaching.StrangerError,
+    ) as error:
         module.fail_json(msg=reaching.silence(context, provider, error))
     return {}

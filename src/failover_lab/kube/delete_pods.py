@@ -60,7 +60,7 @@ def kill(api: Api, namespace: str, target: Pod) -> None:
 
 
 def is_gone(api: Api, namespace: str, target: Pod) -> bool:
-    """Whether no pod has this UID any more; a silence is no answer.
+    """Whether no pod has this UID any more; a silence is no answer, and no more is "not now".
 
     Raises:
         UserError: the API server said no.
@@ -70,7 +70,7 @@ def is_gone(api: Api, namespace: str, target: Pod) -> bool:
     except RefusedError as refusal:
         if refusal.status == 404:
             return True
-        if refusal.status == 0:
+        if refusal.passing:
             return False
         raise UserError(f"the cluster refused: {refusal}") from refusal
     return bool(found["metadata"]["uid"] != target.uid)

@@ -68,7 +68,7 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
             left = drain.look()
         except RefusedError as refusal:
             # A moment's silence is no reason to leave a node half empty.
-            if refusal.status != 0:
+            if not refusal.passing:
                 raise UserError(f"the cluster refused: {refusal}") from refusal
             silence = refusal
             left = [row for row in drain.evictions.values() if row.gone_s is None]

@@ -170,7 +170,7 @@ class Drain:
                 return
             if refusal.status in {404, 409}:
                 return  # gone meanwhile: the next look sees it
-            if refusal.status == 0:
+            if refusal.passing:
                 raise
             raise RefusedError(refusal.status, f"the eviction of {eviction.title}: {refusal}") from refusal
         eviction.granted_s = self._now_s()
@@ -188,7 +188,13 @@ def progress(evictions: Iterable[Eviction]) -> str:
     ]:
         parts.append(f"ending: {', '.join(ending)}")
     if waiting := [row for row in rows if row.granted_s is None and row.gone_s is None and row.refusals]:
-        parts.append(f"held back by a disruption budget: {', '.join(row.title for row in waiting)}")
+        # A webhook of somebody's, or an API server that has too much to do, says 429 as well.
+        budget = [row for row in waiting if "disruption budget" in row.refused_by.lower()]
+        others = [f"{row.title} ({row.refused_by})" for row in waiting if row not in budget]
+        if budget:
+            parts.append(f"held back by a disruption budget: {', '.join(row.title for row in budget)}")
+        if others:
+            parts.append(f"refused for now: {', '.join(others)}")
     return "; ".join(parts)
 
 

@@ -8,6 +8,7 @@ import logging
 import signal
 import ssl
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 # A kubeconfig may name a program that fetches the credentials, and that waits for whatever it likes.
 OPEN_TIMEOUT_S = 30.0
+# A server that says "not now" (429, 503) may say as well when to come back, be it hours.
+COME_BACK_S = 2
 _WIDTH = 200
 
 
@@ -107,7 +110,15 @@ def client_of(context: str, kubeconfig: str | None) -> Any:  # noqa: ANN401 - th
             f"The credential plugin of the context {context} failed ({_short(said.words[-1])}): log in as "
             f"that cluster wants it. {_by_hand(context)}"
         )
+    client.rest_client.pool_manager.connection_pool_kw["retries"] = patience()
     return client
+
+
+def patience() -> Any:  # noqa: ANN401 - the client has no types
+    """How often a request is made again, and how long it waits where the server says for how long."""
+    retries = urllib3.Retry(3, raise_on_status=False)
+    retries.retry_after_max = COME_BACK_S
+    return retries
 
 
 def _short(words: object) -> str:
@@ -157,12 +168,15 @@ def refusal(context: str, provider: str, error: Any) -> str:  # noqa: ANN401 - t
             f"The cluster {context} refused: {told}. The user of the context {context} may not do that: have "
             "its administrator allow it, or use another context."
         )
+    if error.status in (429, 503):
+        return f"The cluster {context} refused: {told}. It is starting, or has too much to do: try it again."
     return f"The cluster {context} refused: {told}."
 
 
 def silence(context: str, provider: str, error: Exception) -> str:
     """What to do about an API server that did not answer, or whose answer cannot be trusted."""
-    reason = getattr(error, "reason", None) or error
+    # Text that is none has a reason too: a word.
+    reason = error if isinstance(error, ValueError) else getattr(error, "reason", None) or error
     host = getattr(getattr(error, "pool", None), "host", "") or "its host"
     if proxy := getattr(getattr(error, "pool", None), "proxy", None):
         return (
@@ -170,6 +184,13 @@ def silence(context: str, provider: str, error: Exception) -> str:
             f"machine can reach {host}, add its network to NO_PROXY and no_proxy, then this again."
         )
     if isinstance(reason, ssl.SSLError | urllib3.exceptions.SSLError):
+        if "has expired" in str(reason) or "not yet valid" in str(reason):
+            now = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())
+            return (
+                f"The certificate of the cluster {context} at {host} is not valid now "
+                f"(TLS: {_short(reason)}). This machine's clock says {now}: if that is wrong, set it right. "
+                f"{_renewed(context, provider, 'Else: ')}"
+            )
         return (
             f"Who answers for the cluster {context} at {host} is not trusted (TLS: {_short(reason)}): its "
             "certificate is not of the authority, for the address or of the time that the kubeconfig says. "
@@ -200,11 +221,11 @@ def silence(context: str, provider: str, error: Exception) -> str:
     )
 
 
-def _renewed(context: str, provider: str) -> str:
+def _renewed(context: str, provider: str, begin: str = "") -> str:
     """Where good credentials and certificates come from."""
     if provider == "existing":
-        return f"Get them anew as that cluster wants it: {_by_hand(context)}"
+        return f"{begin}Get them anew as that cluster wants it: {_by_hand(context)}"
     return (
-        "Another cluster has the lab's address or its place in the kubeconfig: run `ansible-playbook "
+        f"{begin}Another cluster has the lab's address or its place in the kubeconfig: run `ansible-playbook "
         f"teardown.yml -e lab_profile={context}`, then setup.yml."
     )

@@ -243,3 +243,68 @@ def test_a_spread_over_zones() -> None:
     zones = rule(topologyKey="zone")
     assert spread_over(nodes, [], 3, zones) == []
     assert spread_over(nodes, [], 4, zones) == ["p3"]
+
+
+def test_with_fewer_domains_than_are_wanted_the_emptiest_counts_as_empty() -> None:
+    nodes = [node("n1"), node("n2")]
+    assert spread_over(nodes, [], 4, rule(minDomains=2)) == []
+    assert spread_over(nodes, [], 4, rule(minDomains=3)) == ["p2", "p3"]
+
+
+def test_a_node_without_the_label_of_a_spread_is_no_place() -> None:
+    zones = rule(topologyKey="zone", maxSkew=9)
+    assert spread_over([node("n1")], [], 1, zones) == ["p0"]
+    assert spread_over([node("n1"), node("n2", zone="a")], [], 2, zones) == []
+
+
+def test_nodes_that_a_pod_does_not_want_are_no_domains_of_its_spread() -> None:
+    nodes = [node("n1", zone="a"), node("n2", zone="a"), node("n3", zone="b")]
+
+    def homeless(policy: Object) -> list[str]:
+        spec = {"topologySpreadConstraints": [rule(**policy)], "nodeSelector": {"zone": "a"}}
+        return room.without_room([pod(f"p{i}", "gone", spec=spec) for i in range(4)], nodes, [])
+
+    assert homeless({}) == []
+    assert homeless({"nodeAffinityPolicy": "Ignore"}) == ["p2", "p3"]
+
+
+def hosts(*names: str) -> list[Object]:
+    nodes = [node(name) for name in names]
+    for item in nodes:
+        item["metadata"]["labels"][room.HOSTNAME] = item["metadata"]["name"]
+    return nodes
+
+
+def affine(kind: str, labels: dict[str, str], **more: Any) -> Object:
+    term = {"topologyKey": room.HOSTNAME, "labelSelector": {"matchLabels": labels}} | more
+    return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "shut"),
+    [({}, False), ({"namespaces": ["site"]}, True), ({"namespaceSelector": {}}, True)],
+)
+def test_others_may_not_want_a_pod_beside_them(more: Object, *, shut: bool) -> None:
+    other = pod("db", "n1", metadata={"namespace": "db"}, spec=affine("podAntiAffinity", LABELS, **more))
+    assert placed({}, *hosts("n1"), staying=[other]) is not shut
+    assert placed({}, *hosts("n1", "n2"), staying=[other])
+
+
+def test_pods_that_must_be_beside_another() -> None:
+    cache = pod("cache", "n1", metadata={"labels": {"app": "cache"}})
+    wish = affine("podAffinity", {"app": "cache"})
+    assert placed(wish, *hosts("n1", "n2"), staying=[cache])
+    assert not placed(wish, *hosts("n2"), staying=[cache])
+    assert not placed(wish, *hosts("n1"))
+    # Those that want to be beside their own kind begin somewhere.
+    assert placed(affine("podAffinity", {"app": "site"}), *hosts("n1"))
+
+
+def test_a_port_of_one_address_is_not_that_of_another() -> None:
+    def spec(address: str) -> Object:
+        port = {"containerPort": 80, "hostPort": 80, "hostIP": address}
+        return {"containers": [{"ports": [port]}]}
+
+    assert placed(spec("127.0.0.1"), node("n1"), staying=[pod("b", "n1", spec=spec("192.0.2.1"))])
+    assert not placed(spec("127.0.0.1"), node("n1"), staying=[pod("b", "n1", spec=spec("0.0.0.0"))])
+    assert not placed(spec(""), node("n1"), staying=[pod("b", "n1", spec=spec("192.0.2.1"))])

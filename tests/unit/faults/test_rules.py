@@ -7,7 +7,7 @@ import pytest
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
 from failover_lab.kube.reach import EXCLUDE
-from failover_lab.nodes import reported
+from failover_lab.nodes.state import reported
 
 Object = dict[str, Any]
 
@@ -304,6 +304,26 @@ def test_what_a_quota_counts_has_to_be_said() -> None:
     assert judge(with_quota(given, gives)) == "m02"
 
 
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"type": "Container", "max": {"memory": "16Mi"}}, "at most 16Mi of memory for each container"),
+        ({"type": "Container", "min": {"cpu": "0.1"}}, "at least 0.1 of cpu for each container"),
+        ({"type": "Pod", "max": {"cpu": "20m"}}, "at most 20m of cpu for each pod"),
+        ({"type": "Container", "max": {"memory": "24Mi", "nvidia.com/gpu": "0"}, "min": {"cpu": "25m"}}, ""),
+        ({"type": "PersistentVolumeClaim", "max": {"storage": "1"}}, ""),
+    ],
+    ids=str,
+)
+def test_limits_that_came_after_the_pods(item: Object, said: str) -> None:
+    limits = {"metadata": {"name": "later", "namespace": "site"}, "spec": {"limits": [item]}}
+    given = with_quota(quota({}, {}), limits)
+    if said:
+        assert refusal(given).startswith(f"The LimitRange site/later wants {said}, and a is of before")
+    else:
+        assert judge(given) == "m02"
+
+
 def test_refuses_where_only_the_control_plane_carries_the_site() -> None:
     said = refusal(snapshot(pods=[pod("a", "main"), pod("b", "main")]))
     assert "No schedulable worker carries a pod of the site" in said
@@ -350,6 +370,15 @@ def test_refuses_where_the_budget_allows_nothing() -> None:
         "namespace site would stay on m02: wait until the site is whole, loosen it, or choose a "
         "node without such a pod."
     )
+
+
+def test_a_budget_that_never_allows_an_eviction_is_not_waited_for() -> None:
+    """MaxUnavailable 0, "0%", minAvailable "100%": all are healthy, and all must be."""
+    given = budget(0, maxUnavailable=0)
+    given["status"]["expectedPods"] = 3
+    said = refusal(snapshot(budgets=[given]))
+    assert "(3 healthy of 3 that must be, and no more of them are wanted)" in said
+    assert said.endswith("would stay on m02: loosen it, or choose a node without such a pod.")
 
 
 def test_a_budget_without_a_status_allows_nothing_yet() -> None:
@@ -495,6 +524,30 @@ def test_the_site_s_pods_by_expressions_alone() -> None:
     deployment = given.deployment | {"spec": {"selector": {"matchExpressions": [rule]}}}
     seen = rules.Snapshot(NODES, PODS, deployment, [])
     assert [name_of(item) for item in seen.site_pods] == ["a", "b", "c", "d"]
+
+
+def test_a_volume_that_only_the_node_reaches_is_seen() -> None:
+    def reached_from(*names: str) -> rules.Snapshot:
+        rule = {"key": "metadata.name", "operator": "In", "values": [*names]}
+        given = snapshot()
+        given.volumes = [
+            {
+                "metadata": {"name": "pv-7"},
+                "spec": {
+                    "claimRef": {"name": "data"},
+                    "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchFields": [rule]}]}},
+                },
+            },
+            {"metadata": {"name": "anywhere"}, "spec": {}},
+        ]
+        return given
+
+    for kind in ("drain", "kill"):
+        said = refusal(reached_from("m02"), "m02", kind)
+        assert said.startswith("The site's pods use the volume pv-7 (claim data), which none of the nodes")
+        assert "fault_kind=pod" in said
+    assert judge(reached_from("m02", "m03"), "m02") == "m02"
+    assert judge(reached_from("m02"), "m02", "pod") == "m02"
 
 
 def test_refuses_without_room() -> None:

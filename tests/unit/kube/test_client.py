@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests import api_server as api
 from tests.proxy import proxy_before
 
+from failover_lab.kube import client
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, RefusedError
 
@@ -135,6 +137,26 @@ def test_a_server_of_another_kind(tmp_path: Path) -> None:
     with api.api_server(tmp_path / "tls", "web") as server:
         path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))
         with pytest.raises(RefusedError, match="what answers is no API server"):
+            Api("lab", path).request("get", "/version")
+
+
+def test_a_server_that_says_to_come_back_in_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for: urllib3 by itself would sleep that hour."""
+    monkeypatch.setattr(kube, "_COME_BACK_S", 0.01)
+    with api.api_server(tmp_path / "tls", "refuses") as server:
+        server.status, server.headers = 503, {"Retry-After": "3600"}
+        path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))
+        begun = time.monotonic()
+        with pytest.raises(RefusedError, match="said 503") as refused:
+            Api("lab", path).request("get", "/version")
+        assert time.monotonic() - begun < 10
+    assert refused.value.status == 503
+
+
+def test_a_server_that_breaks_off(tmp_path: Path) -> None:
+    with api.api_server(tmp_path / "tls", "breaks off") as server:
+        path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))
+        with pytest.raises(RefusedError, match=r"no answer .*IncompleteRead"):
             Api("lab", path).request("get", "/version")
 
 

@@ -15,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
 from tests.proxy import proxy_before
 
-from failover_lab.kube import cluster, reaching
+from failover_lab.kube.client import cluster, reaching
 
 Object = dict[str, Any]
 Run = Callable[..., Object]
@@ -218,6 +218,19 @@ def test_what_a_namespace_has_as_far_as_one_may_ask(server: Server, lab: cluster
     server.known = {scalers: 500}
     with pytest.raises(kubernetes.client.ApiException):
         lab.autoscalers("ns", "site")
+
+
+def test_volumes_are_asked_for_where_a_pod_claims_one(server: Server, lab: cluster.Cluster) -> None:
+    claimed = {"spec": {"volumes": [{"emptyDir": {}}, {"persistentVolumeClaim": {"claimName": "data"}}]}}
+    claims = [{"metadata": {"name": n}, "spec": {"volumeName": f"pv-{n}"}} for n in ("data", "other")]
+    volumes = [{"metadata": {"name": f"pv-{n}"}} for n in ("data", "other")]
+    paths = (f"{NS}/persistentvolumeclaims", "/api/v1/persistentvolumes")
+    server.known = {path: {"items": items} for path, items in zip(paths, (claims, volumes), strict=True)}
+    assert lab.volumes("ns", [POD]) == []
+    assert server.asked == []
+    assert lab.volumes("ns", [POD, claimed]) == volumes[:1]
+    server.known = dict.fromkeys(paths, 403)
+    assert lab.volumes("ns", [claimed]) == []
 
 
 def test_warnings_come_oldest_first(server: Server, lab: cluster.Cluster) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.kube import drain, evict
+from failover_lab.kube.client import drain, evict
 from failover_lab.kube.client import RefusedError
 
 Object = dict[str, Any]
@@ -101,6 +101,24 @@ def test_a_disruption_budget_is_waited_out(capsys: pytest.CaptureFixture[str]) -
     assert why == ""
     assert drain.evictions["uid-a"].refusals == 3
     assert "0 of 1 pods gone; held back by a disruption budget: site/a" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", [0, 502, 503, 504])
+def test_an_api_server_that_is_away_for_a_moment_is_waited_for(status: int) -> None:
+    """Its certificate is renewed, or etcd elects a leader: that is no reason to end a drain."""
+    played = Played(pod("a"), refusals=3, status=status)
+    assert drained(played)[0] == ""
+    assert len(played.evicted) == 1
+
+
+def test_a_webhook_that_says_not_now_is_no_budget(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(globals(), "BUDGET", "admission webhook guard.example denied the request: not now")
+    assert drained(Played(pod("a"), refusals=3))[0] == ""
+    told = capsys.readouterr().out
+    assert "refused for now: site/a (admission webhook guard.example denied the request: not now)" in told
+    assert "budget" not in told
 
 
 def test_a_budget_that_never_allows_is_named_at_the_end() -> None:

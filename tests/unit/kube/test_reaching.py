@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import cluster_answers
 from tests import api_server as api
 
-from failover_lab.kube import cluster, reaching
+from failover_lab.kube.client import cluster, reaching
 
 Object = dict[str, Any]
 Ask = Callable[..., Object]
@@ -50,6 +51,8 @@ def test_one_that_answers(ask: Ask, tmp_path: Path) -> None:
         ("silent", "takes the connection and says nothing"),
         ("closes", "ends the connection without an answer"),
         ("web", "is no API server"),
+        ("binary", "is no API server"),
+        ("breaks off", "ends the connection without an answer"),
     ],
 )
 @pytest.mark.parametrize("provider", ["existing", "minikube"])
@@ -93,9 +96,10 @@ def test_a_name_that_nobody_knows(ask: Ask, tmp_path: Path) -> None:
 def test_a_certificate_that_does_not_fit(ask: Ask, tmp_path: Path, how: Object, words: str) -> None:
     with api.api_server(tmp_path / "tls", **how) as server:
         said = ask(api.kubeconfig(tmp_path / "config", "office", server.url, server.ca))["msg"]
-    assert "is not trusted (TLS: " in said
+    assert "(TLS: " in said
     assert words in said
     assert "setup.yml" not in said, "it is not the lab's"
+    assert ("if that is wrong, set it right" in said) is bool(how.get("expired"))
 
 
 def test_a_certificate_of_another_authority(ask: Ask, tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_a_certificate_of_another_authority(ask: Ask, tmp_path: Path) -> None:
     [
         (401, "does not know who asks (401 Unauthorized: said 401): the credentials"),
         (403, "refused: 403 Forbidden: said 403. The user of the context office may not do that"),
-        (503, "refused: 503 "),
+        (503, "refused: 503 Service Unavailable: said 503. It is starting, or has too much to do"),
     ],
 )
 def test_a_refusal(ask: Ask, tmp_path: Path, status: int, words: str) -> None:
@@ -120,6 +124,37 @@ def test_a_refusal(ask: Ask, tmp_path: Path, status: int, words: str) -> None:
         said = ask(api.kubeconfig(tmp_path / "config", "office", server.url, server.ca))["msg"]
     assert words in said
     assert "starts it again" not in said
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_one_that_says_to_come_back_in_an_hour(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    """It is not waited for: urllib3 by itself would sleep that hour, three times."""
+    with api.api_server(tmp_path / "tls", "refuses") as server:
+        server.status, server.headers = status, {"Retry-After": "3600"}
+        monkeypatch.setattr(reaching, "COME_BACK_S", 0.01)
+        lab = cluster.Cluster("office", api.kubeconfig(tmp_path / "config", "office", server.url, server.ca))
+        begun = time.monotonic()
+        with pytest.raises(kubernetes.client.ApiException) as refusal:
+            lab.nodes()
+        assert time.monotonic() - begun < 10
+    assert refusal.value.status == status
+    assert len(server.asked) == 4, "it may be over in a moment"
+
+
+@pytest.mark.parametrize("content", [{"message": "Hello"}, [], "Hello"])
+def test_a_list_of_something_else(tmp_path: Path, content: object) -> None:
+    with api.api_server(tmp_path / "tls", answers={"/api/v1/nodes": content}) as server:
+        path = api.kubeconfig(tmp_path / "config", "office", server.url, server.ca)
+        with pytest.raises(reaching.StrangerError, match="/api/v1/nodes is no"):
+            cluster.Cluster("office", path).nodes()
+
+
+def test_a_list_that_is_null(tmp_path: Path) -> None:
+    with api.api_server(tmp_path / "tls", answers={"/api/v1/pods": {"items": None}}) as server:
+        path = api.kubeconfig(tmp_path / "config", "office", server.url, server.ca)
+        assert cluster.Cluster("office", path).pods() == []
 
 
 @pytest.mark.parametrize(

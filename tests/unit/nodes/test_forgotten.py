@@ -9,7 +9,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.kube.client import RefusedError
-from failover_lab.nodes import forgotten
+from failover_lab.nodes.state import forgotten
 from failover_lab.nodes.docker import EngineError, Listed
 
 JOINED = "/etc/kubernetes/kubelet.conf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab import cli
-from failover_lab.nodes import incomplete
+from failover_lab.nodes.state import incomplete
 from failover_lab.nodes.docker import EngineError, Listed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.nodes import start_nodes
+from failover_lab.nodes.state import start_nodes
 from failover_lab.nodes.docker import EngineError, Inspected, Listed
 from failover_lab.watchdog.sights import Container
 

@@ -57,15 +57,17 @@ RECOVER = """
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The lab's own callbacks and configuration, around plays of a few lines."""
-    shutil.copy(REPO / "ansible.cfg", tmp_path)
+    folder = tmp_path / "with blank é"
+    folder.mkdir()
+    shutil.copy(REPO / "ansible.cfg", folder)
     for name in ("collections", "inventory"):
-        shutil.copytree(REPO / name, tmp_path / name)
-    (tmp_path / "src").symlink_to(REPO / "src")
-    (tmp_path / "roles").mkdir()
-    shutil.copytree(REPO / "playbooks" / "callback_plugins", tmp_path / "playbooks" / "callback_plugins")
+        shutil.copytree(REPO / name, folder / name)
+    (folder / "src").symlink_to(REPO / "src")
+    (folder / "roles").mkdir()
+    shutil.copytree(REPO / "playbooks" / "callback_plugins", folder / "playbooks" / "callback_plugins")
     for name, tasks in (("failover", RUN), ("recover", RECOVER)):
-        (tmp_path / "playbooks" / f"{name}.yml").write_text(HEAD + tasks)
-    return tmp_path
+        (folder / "playbooks" / f"{name}.yml").write_text(HEAD + tasks)
+    return folder
 
 
 def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> None:
@@ -139,6 +141,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"skip_tags": ["all"]}, "--skip-tags all"),
         ({"skip_tags": ["x", "untagged"]}, "--skip-tags untagged,x"),
         ({"start_at_task": "Summary"}, "--start-at-task"),
+        ({"step": True}, "--step"),
         ({}, ""),
         ({"tags": ["all", "x"]}, ""),
         ({"tags": ["untagged"]}, ""),
@@ -241,3 +244,24 @@ def test_roles_of_somebody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert module.foreign_code() == f"the role fault would be that of {tmp_path}"
     monkeypatch.setattr(constants, "DEFAULT_ROLES_PATH", [str(tmp_path / "none")])
     assert module.foreign_code() == "the role cluster would not be found"
+
+
+def test_a_task_that_ends_in_no_way_was_never_started() -> None:
+    """Each way of ending counts; of none at all, the next task or the end of the play tells."""
+    module = lab_callback()
+    said: list[str] = []
+    module.display = SimpleNamespace(display=lambda sentence, **_: said.append(sentence))
+    callback = module.CallbackModule()
+    callback._is_ours = True
+    task = SimpleNamespace(_uuid="1", get_name=lambda: "Fault")
+    for way in ("ok", "failed", "skipped", "unreachable"):
+        callback.v2_playbook_on_task_start(task, is_conditional=False)
+        getattr(callback, f"v2_runner_on_{way}")(SimpleNamespace())
+    callback.v2_playbook_on_handler_task_start(task)
+    assert said == []
+    with pytest.raises(SystemExit):
+        callback.v2_playbook_on_task_start(task, is_conditional=False)
+    with pytest.raises(SystemExit):
+        callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
+    assert all("The task 'Fault' could not be started" in sentence for sentence in said)
+    assert len(said) == 2

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.failover_lab.lab.plugins.modules import lab_status
 
 from failover_lab.faults import rules
-from failover_lab.kube import reach
+from failover_lab.kube.client import reach
 from failover_lab.run import journal
 
 Object = dict[str, Any]

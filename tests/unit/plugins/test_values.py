@@ -46,7 +46,7 @@ def test_a_secret_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", ".", "..", "../..", "a/b", "/", "~", "Team", "a", "team_", "-x", "x" * 41]
+    "value", ["", ".", "..", "../..", "a/b", "/", "~", "Team", "a", "team_", "-x", "x" * 41, "team\n"]
 )
 def test_a_name_that_would_be_somebody_elses_folder(value: str) -> None:
     sentence = values.unfit_name("lab_profile", value, PATTERN, existing=False)

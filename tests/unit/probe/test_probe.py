@@ -551,7 +551,7 @@ def answered(out: Path) -> bool:
 
 
 def test_a_signal_ends_the_run_in_good_order(serve: Callable[..., Server], tmp_path: Path) -> None:
-    out = tmp_path / "run"
+    out = tmp_path / "run é 1"
     process = probe_process(
         serve(lambda _n: (GOOD, "keep")).port, out, "--duration", "60", "--progress", "0.2"
     )

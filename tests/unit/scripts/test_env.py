@@ -55,29 +55,36 @@ def digest(text: str) -> str:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """The script and two small locks: a uv that hands on to the real one, and a package."""
-    (tmp_path / "src" / "failover_lab").mkdir(parents=True)
-    (tmp_path / "scripts").mkdir()
-    for name in ("scripts/env.sh", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
-        shutil.copy(REPO / name, tmp_path / name)
-    (tmp_path / "packages").mkdir()
-    handing_on = f'#!/bin/sh\nexec {UV} "$@"\n'
-    (tmp_path / "requirements-bootstrap.lock").write_text(wheel(tmp_path / "packages", "uv", handing_on))
-    (tmp_path / "requirements.lock").write_text(wheel(tmp_path / "packages", "ansible-core"))
-    return tmp_path
+def packages(tmp_path: Path) -> Path:
+    """Where they are; pip takes a list of such folders, with blanks between them."""
+    path = tmp_path / "packages"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture
-def script(checkout: Path) -> Script:
+def checkout(tmp_path: Path, packages: Path) -> Path:
+    """The script and two small locks: a uv that hands on to the real one, and a package."""
+    folder = tmp_path / "with blank é"
+    (folder / "src" / "failover_lab" / "host").mkdir(parents=True)
+    (folder / "scripts").mkdir()
+    for name in ("scripts/env.sh", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
+        shutil.copy(REPO / name, folder / name)
+    handing_on = f'#!/bin/sh\nexec {UV} "$@"\n'
+    (folder / "requirements-bootstrap.lock").write_text(wheel(packages, "uv", handing_on))
+    (folder / "requirements.lock").write_text(wheel(packages, "ansible-core"))
+    return folder
+
+
+@pytest.fixture
+def script(checkout: Path, packages: Path) -> Script:
     """Run it, with these additions to the environment."""
 
     def run(
         *, name: str = str(checkout / "scripts" / "env.sh"), cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        packages = str(checkout / "packages")
-        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": packages, "PIP_CONFIG_FILE": os.devnull}
-        offline |= {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": packages}
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": os.devnull}
+        offline |= {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(packages)}
         offline |= {"UV_CACHE_DIR": str(checkout / "cache"), "PYTHON": sys.executable}
         return subprocess.run(
             [name],
@@ -194,7 +201,7 @@ def test_it_is_made_once_and_takes_no_package_by_another_hash(checkout: Path, sc
     assert everything(checkout) == made
 
     with (checkout / "requirements.lock").open("a") as lock:
-        lock.write(with_another_hash(wheel(checkout / "packages", "damaged")))
+        lock.write(with_another_hash(wheel(checkout.parent / "packages", "damaged")))
     refused = script()
     assert refused.returncode == 1
     assert "Hash mismatch" in refused.stderr
@@ -213,10 +220,20 @@ def test_uv_itself_is_not_taken_by_another_hash(checkout: Path, script: Script) 
     assert not (checkout / ".venv" / "bin" / "uv").exists()
 
 
+@pytest.mark.parametrize("setting", ["target = {elsewhere}", "dry-run = true"])
+def test_a_file_of_pips_that_leads_elsewhere(checkout: Path, script: Script, setting: str) -> None:
+    file = checkout / "pip.conf"
+    file.write_text("[install]\n" + setting.format(elsewhere=checkout / "elsewhere") + "\n")
+    done = script(PIP_CONFIG_FILE=str(file))
+    assert done.returncode == 1
+    assert "pip put uv elsewhere than into .venv" in done.stderr
+    assert "uv could not install" not in done.stderr
+
+
 def test_an_index_that_only_a_proxy_can_reach(checkout: Path, script: Script) -> None:
     """pip and uv both ask it; the proxy alone knows the name of the index."""
     index = checkout / "index"
-    for package in (checkout / "packages").iterdir():
+    for package in (checkout.parent / "packages").iterdir():
         folder = index / "simple" / package.name.partition("-")[0].replace("_", "-")
         folder.mkdir(parents=True)
         shutil.move(package, folder)

@@ -28,16 +28,17 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The script, and an ansible-playbook that plays nothing."""
-    (tmp_path / "src" / "failover_lab").mkdir(parents=True)
-    (tmp_path / "scripts").mkdir()
+    folder = tmp_path / "with blank é"
+    (folder / "src" / "failover_lab" / "host").mkdir(parents=True)
+    (folder / "scripts").mkdir()
     for name in ("scripts/lab.sh", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
-        shutil.copy(REPO / name, tmp_path / name)
-    (tmp_path / "bin").mkdir()
-    fake = tmp_path / "bin" / "ansible-playbook"
+        shutil.copy(REPO / name, folder / name)
+    (folder / "bin").mkdir()
+    fake = folder / "bin" / "ansible-playbook"
     fake.write_text(FAKE)
     fake.chmod(0o755)
-    (tmp_path / "will-report").touch()
-    return tmp_path
+    (folder / "will-report").touch()
+    return folder
 
 
 @pytest.fixture
@@ -93,6 +94,14 @@ def test_the_summary_of_an_older_run_is_not_shown(checkout: Path, script: Script
     done = script()
     assert done.returncode == 2
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("word", ["--list-tasks", "--list-hosts", "--syntax-check", "--version", "-h"])
+def test_what_plays_nothing_is_no_run(checkout: Path, script: Script, word: str) -> None:
+    done = script("-v", word)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert not (checkout / "calls").exists()
 
 
 def test_nothing_of_its_own_is_left(checkout: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

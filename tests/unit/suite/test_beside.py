@@ -134,3 +134,9 @@ parts.FOLDER = Path("said")
     assert ended.parseoutcomes().get("passed") == passed
     if status:
         ended.stdout.fnmatch_lines(["*what ran beside these tests has failed: quick*"])
+
+
+def test_more_options_reach_pytest_through_make_as_well() -> None:
+    """Not by PYTEST_ADDOPTS: with another's there, `make test` would end well with nothing tested."""
+    assert beside.PARTS["browser"].given("-x", "--y=a b")[-3:] == ("-x", "--y=a b", "tests/browser")
+    assert beside.PARTS["quick"].given("-x", "--y=a b")[-1] == "ARGS=--cov --cov-report= -x '--y=a b'"

@@ -19,7 +19,7 @@ from tests.unit.watchdog.fakes import ApiServer
 from failover_lab import cli
 from failover_lab.errors import UserError
 from failover_lab.kube.out_of_service import OWNER
-from failover_lab.nodes import docker
+from failover_lab.nodes.state import docker
 from failover_lab.run import files, lifetime, stop
 from failover_lab.watchdog import cluster, command
 from failover_lab.watchdog.cluster import ApiError, connect

@@ -15,8 +15,8 @@ description:
   - Never broken is the only control plane, a node that is faulted already, one without pods of the site, and
     whatever carries the last ready replica. Never drained is a node with a pod that nothing would bring back,
     or that two disruption budgets select. Too few nodes, a disruption budget of any pod on the node, a quota
-    that lets no replacement in, no room elsewhere, and so many lost nodes that Kubernetes would stop
-    replacing their pods, are refused unless O(force).
+    that lets no replacement in, a volume that only this node reaches, no room elsewhere, and so many lost
+    nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
   - An address at which nobody takes a connection is refused as well.
 extends_documentation_fragment: failover_lab.lab.reaching
 options:
@@ -168,11 +168,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
-from failover_lab.kube import reaching, timings
+from failover_lab.kube.client import reaching, timings
 from failover_lab.kube.announcer import announcer, internal_address
 from failover_lab.kube.cluster import Cluster, Object, address_of, guarded, is_schedulable, of, url_of
 from failover_lab.kube.reach import answers, hindrances
-from failover_lab.nodes import reported
+from failover_lab.nodes.state import reported
 
 # What minikube puts on each node.
 MINIKUBE = "minikube.k8s.io/version"
@@ -232,6 +232,7 @@ def look(asked: Object) -> Object:
         quotas=cluster.quotas(namespace),
         limit_ranges=cluster.limit_ranges(namespace),
     )
+    snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
     wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
     node, overridden = rules.judge(snapshot, wanted)
     if not answers(service, ANSWER_S):

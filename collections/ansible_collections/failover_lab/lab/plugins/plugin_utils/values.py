@@ -69,7 +69,7 @@ def unfit_name(name: str, value: str, pattern: str, *, existing: bool) -> str:
         if {"", ".", ".."}.isdisjoint(value.split("/")):
             return ""
         return f"{name} is '{value}': give the name of a context, one of `kubectl config get-contexts`."
-    if re.match(pattern, value):
+    if re.fullmatch(pattern, value):
         return ""
     return (
         f"{name} is '{value}', and names containers, nodes and folders: give 2 to 40 small letters, digits "
