@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Played:
 
 
 def ansible_playbook(
-    *arguments: str, timeout_s: float = 60, **environment: str
+    arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run it in the repository; what a task says is JSON."""
     return subprocess.run(
@@ -59,7 +59,7 @@ def message(said: str) -> str:
 
 def run_playbook(*arguments: str, **environment: str) -> Played:
     """Run ansible-playbook, and see how it ended."""
-    done = ansible_playbook(*arguments, **environment)
+    done = ansible_playbook(arguments, environment)
     changed = re.findall(r"changed=(\d+)", done.stdout)
     return Played(done.returncode, message(done.stdout), sum(map(int, changed)), done.stdout + done.stderr)
 
@@ -94,7 +94,7 @@ def run_side_by_side(
         json.dumps([{"gather_facts": False} | play | {"hosts": "cases"}]), encoding="utf-8"
     )
     arguments = ("-i", str(folder / "cases.json"), str(folder / "play.yml"), *options)
-    done = ansible_playbook(*arguments, timeout_s=60 + 10 * len(hosts), **environment)
+    done = ansible_playbook(arguments, environment, timeout_s=60 + 10 * len(hosts))
     said = each_said(done.stdout)
     ended: dict[str, Played] = {}
     for host in hosts:
