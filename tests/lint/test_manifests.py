@@ -19,6 +19,7 @@ import kubernetes_validate.utils
 import pytest
 import yaml
 from tests import role_variables
+from tests.documents import load
 
 pytestmark = pytest.mark.usefixtures("lookups")
 
@@ -39,10 +40,6 @@ GIVEN = {
     "site_pull_username": "lab",
     "site_pull_password": "secret",
 }
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 VERSION = load(REPO / "roles/cluster/defaults/main.yml")["cluster_kubernetes_version"].lstrip("v")
