@@ -47,7 +47,7 @@ def ansible_playbook(
         text=True,
         check=False,
         timeout=timeout_s,
-        env=os.environ | {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"} | environment,
+        env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1", **environment},
     )
 
 
