@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from tests.documents import load
 
 ROLES = Path(__file__).parents[1] / "roles"
 
@@ -26,7 +26,7 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in ("defaults", "vars"):
         for path in sorted((ROLES / role / part).glob("*.yml")):
-            found |= trusted(yaml.safe_load(path.read_text(encoding="utf-8")))
+            found |= trusted(load(path))
     return found | {"role_path": str(ROLES / role)} | settings
 
 

@@ -5,6 +5,7 @@ Where a broken role would install or start an engine, check mode keeps it from d
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bad_input.conftest import make_docker
+from tests.plays import Played, including, run_side_by_side
 
 Fake = Callable[..., str]
 Role = Callable[..., Any]
@@ -29,12 +32,175 @@ GOOD = {
     "SecurityOptions": ["name=seccomp,profile=builtin"],
     "ClientInfo": CLIENT,
 }
+NONE = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
+MEMORY_GIB = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+TOO_SMALL = f"This machine has {os.cpu_count()} processors and {MEMORY_GIB:.1f} GiB"
 
 
-def test_the_good_one_is_taken(run_role: Role, fake_docker: Fake) -> None:
-    played = run_role("engine", {"engine_min_free_gib": 0}, PATH=fake_docker(GOOD))
-    assert played.returncode == 0, played.output
-    assert played.changed == 0
+def without_docker(folder: Path) -> str:
+    """A PATH on which everything is, but for the docker command."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for directory in ("/bin", "/usr/bin", "/sbin", "/usr/sbin"):
+        for program in Path(directory).iterdir():
+            link = programs / program.name
+            if program.name != "docker" and not link.is_symlink():
+                link.symlink_to(program)
+    return f"{Path(sys.executable).parent}{os.pathsep}{programs}"
+
+
+def saying(info: dict[str, Any] | None, *, stderr: str = "", status: int = 0) -> Callable[[Path], str]:
+    """A PATH on which the docker command says this."""
+    return functools.partial(make_docker, info=info, stderr=stderr, status=status)
+
+
+# What there is of docker, with which settings, and the words of the refusal, or none.
+Cases = dict[str, tuple[Callable[[Path], str], dict[str, Any], list[str]]]
+
+CHECKED: Cases = {
+    "the chosen context does not answer": (
+        saying({"ServerErrors": ["Cannot connect"], "ClientInfo": CLIENT | {"Context": "office"}}, status=1),
+        {},
+        ["The docker context office", "docker context use default"],
+    ),
+    "the chosen context is unknown": (
+        saying(None, stderr='Failed to initialize: context "x": context not found', status=1),
+        {},
+        ["context not found", "DOCKER_CONTEXT"],
+    ),
+    "no permission on the socket": (
+        saying(
+            {
+                "ServerErrors": ["permission denied while trying to connect to the Docker daemon socket"],
+                "ClientInfo": CLIENT,
+            },
+            status=1,
+        ),
+        {},
+        ["may not use it", "usermod -aG docker"],
+    ),
+    "podman under the name docker": (
+        saying({"host": {"buildahVersion": "1.28.2"}}, stderr="Emulate Docker CLI using podman."),
+        {},
+        ["podman", "podman-docker"],
+    ),
+    "too old and in use": (
+        saying(GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}),
+        {},
+        ["Docker 20.10.24+dfsg1 is too old", "23.0 or newer"],
+    ),
+    "missing and not to be installed": (
+        saying(NONE, status=1),
+        {"engine_install": False},
+        ["engine_install is false", "Install Docker 23.0 or newer"],
+    ),
+    "no docker command at all": (
+        without_docker,
+        {"engine_install": False},
+        ["engine_install is false", "Install Docker 23.0 or newer"],
+    ),
+    "too few processors for an engine": (
+        saying(NONE, status=1),
+        {"engine_min_cpus": 10**6},
+        [TOO_SMALL, "engine_min_cpus"],
+    ),
+    "too little memory for an engine": (
+        saying(NONE, status=1),
+        {"engine_min_memory_gib": MEMORY_GIB + 1},
+        [TOO_SMALL, "engine_min_memory_gib"],
+    ),
+}
+PLAYED: Cases = {
+    "a good one": (saying(GOOD), {"engine_min_free_gib": 0}, []),
+    "the chosen context is known to the docker command alone": (
+        saying(GOOD | {"ClientInfo": CLIENT | {"Context": "office"}}),
+        {},
+        ["its context office", "docker context inspect office --format '{{.Endpoints.docker.Host}}'"],
+    ),
+    "rootless": (
+        saying(GOOD | {"SecurityOptions": ["name=seccomp", "name=rootless"]}),
+        {},
+        ["rootless", "runs as root"],
+    ),
+    "for Windows": (saying(GOOD | {"OSType": "windows"}), {}, ["for windows", "Linux containers"]),
+    "one processor": (saying(GOOD | {"NCPU": 1}), {}, ["1 processors", "engine_min_cpus"]),
+    "1 GiB": (saying(GOOD | {"MemTotal": 2**30}), {}, ["1.0 GiB of memory", "engine_min_memory_gib"]),
+    "a full disk": (saying(GOOD), {"engine_min_free_gib": 10**6}, ["/var", "GiB free", "make room"]),
+    "a setting of the wrong type": (
+        saying(GOOD),
+        {"engine_min_cpus": "many"},
+        ["engine_min_cpus", "int"],
+    ),
+}
+
+
+def machine(system: str, distribution: str) -> dict[str, Any]:
+    """What Ansible would have found on another machine."""
+    kind = {"system": system, "os_family": distribution, "distribution": distribution}
+    return {"the_facts": kind | {"distribution_release": "", "user_id": "root", "user_uid": 0}}
+
+
+ELSEWHERE: Cases = {
+    "Fedora": (
+        saying(NONE, status=1),
+        machine("Linux", "Fedora"),
+        ["this role installs one only on Debian and Ubuntu", "Install Docker"],
+    ),
+    "MacOSX": (
+        saying(NONE, status=1),
+        machine("Darwin", "MacOSX"),
+        ["on MacOSX this role neither installs nor starts one", "Run the lab in a Linux machine"],
+    ),
+}
+
+
+def ends(root: Path, cases: Cases, *options: str, **keywords: Any) -> dict[str, Played]:
+    """How the role ends in each case."""
+    hosts = {}
+    for number, (path, settings, _) in enumerate(cases.values()):
+        folder = root / f"case-{number}"
+        folder.mkdir()
+        hosts[folder.name] = settings | {"the_path": path(folder)}
+    play = {"tasks": [including("engine")], "environment": {"PATH": "{{ the_path }}"}} | keywords
+    played = run_side_by_side(root, play, hosts, *options, DOCKER_HOST="")
+    return dict(zip(cases, played.values(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    return ends(tmp_path_factory.mktemp("checked"), CHECKED, "--check")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    return ends(tmp_path_factory.mktemp("played"), PLAYED)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    facts = {"ansible_facts": "{{ the_facts }}"}
+    return ends(tmp_path_factory.mktemp("elsewhere"), ELSEWHERE, "--check", vars=facts)
+
+
+@pytest.mark.parametrize("case", CHECKED)
+def test_refused_in_check_mode(checked: dict[str, Played], case: str) -> None:
+    checked[case].refused(*CHECKED[case][2])
+
+
+@pytest.mark.parametrize("system", ELSEWHERE)
+def test_missing_where_none_is_installed(elsewhere: dict[str, Played], system: str) -> None:
+    elsewhere[system].refused(*ELSEWHERE[system][2])
+
+
+@pytest.mark.parametrize("case", [case for case, (_, _, words) in PLAYED.items() if words])
+def test_refused(played: dict[str, Played], case: str) -> None:
+    played[case].refused(*PLAYED[case][2])
+
+
+def test_the_good_one_is_taken(played: dict[str, Played]) -> None:
+    good = played["a good one"]
+    assert good.returncode == 0, good.output
+    assert good.changed == 0
 
 
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "unix:///nonexistent/docker.sock"])
@@ -47,11 +213,10 @@ def test_docker_host_does_not_answer(run_role: Role, host: str) -> None:
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", ""])
 def test_teardown_without_an_engine(play: Role, fake_docker: Fake, host: str) -> None:
     """It neither installs nor starts one."""
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
     played = play(
         "teardown.yml",
         *("-e", "lab_profile=never-made"),
-        PATH=fake_docker(info, status=1),
+        PATH=fake_docker(NONE, status=1),
         DOCKER_HOST=host,
     )
     played.refused("Cannot connect", "tart", *([f"DOCKER_HOST={host}", "unset DOCKER_HOST"] if host else []))
@@ -62,124 +227,7 @@ def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> No
     played.refused("DOCKER_HOST=ssh://user@192.0.2.1", "another machine", "Unset DOCKER_HOST")
 
 
-def test_the_chosen_context_does_not_answer(run_role: Role, fake_docker: Fake) -> None:
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": CLIENT | {"Context": "office"}}
-    played = run_role("engine", {}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST="")
-    played.refused("The docker context office", "docker context use default")
-
-
-def test_the_chosen_context_is_known_to_the_docker_command_alone(run_role: Role, fake_docker: Fake) -> None:
-    path = fake_docker(GOOD | {"ClientInfo": CLIENT | {"Context": "office"}})
-    played = run_role("engine", {}, PATH=path, DOCKER_HOST="")
-    played.refused(
-        "its context office", "docker context inspect office --format '{{.Endpoints.docker.Host}}'"
-    )
-
-
-def test_the_chosen_context_is_unknown(run_role: Role, fake_docker: Fake) -> None:
-    path = fake_docker(None, stderr='Failed to initialize: context "x": context not found', status=1)
-    run_role("engine", {}, "--check", PATH=path, DOCKER_HOST="").refused(
-        "context not found", "DOCKER_CONTEXT"
-    )
-
-
-def test_no_permission_on_the_socket(run_role: Role, fake_docker: Fake) -> None:
-    info = {
-        "ServerErrors": ["permission denied while trying to connect to the Docker daemon socket"],
-        "ClientInfo": CLIENT,
-    }
-    played = run_role("engine", {}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST="")
-    played.refused("may not use it", "usermod -aG docker")
-
-
-def test_podman_under_the_name_docker(run_role: Role, fake_docker: Fake) -> None:
-    path = fake_docker({"host": {"buildahVersion": "1.28.2"}}, stderr="Emulate Docker CLI using podman.")
-    run_role("engine", {}, "--check", PATH=path, DOCKER_HOST="").refused("podman", "podman-docker")
-
-
-def test_too_old_and_in_use(run_role: Role, fake_docker: Fake) -> None:
-    info = GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}
-    played = run_role("engine", {}, "--check", PATH=fake_docker(info), DOCKER_HOST="")
-    played.refused("Docker 20.10.24+dfsg1 is too old", "23.0 or newer")
-
-
-def test_missing_and_not_to_be_installed(run_role: Role, fake_docker: Fake) -> None:
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
-    played = run_role(
-        "engine", {"engine_install": False}, "--check", PATH=fake_docker(info, status=1), DOCKER_HOST=""
-    )
-    played.refused("engine_install is false", "Install Docker 23.0 or newer")
-
-
 def test_a_switch_given_on_the_command_line_is_a_string(run_role: Role, fake_docker: Fake) -> None:
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
     options = ("--check", "-e", "engine_install=false")
-    played = run_role("engine", {}, *options, PATH=fake_docker(info, status=1), DOCKER_HOST="")
+    played = run_role("engine", {}, *options, PATH=fake_docker(NONE, status=1), DOCKER_HOST="")
     played.refused("engine_install is false")
-
-
-def test_no_docker_command_at_all(run_role: Role, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for directory in ("/bin", "/usr/bin", "/sbin", "/usr/sbin"):
-        for program in Path(directory).iterdir():
-            link = programs / program.name
-            if program.name != "docker" and not link.is_symlink():
-                link.symlink_to(program)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{programs}"
-    played = run_role("engine", {"engine_install": False}, "--check", PATH=path, DOCKER_HOST="")
-    played.refused("engine_install is false", "Install Docker 23.0 or newer")
-
-
-@pytest.mark.parametrize(
-    ("system", "distribution", "words"),
-    [
-        ("Linux", "Fedora", ["this role installs one only on Debian and Ubuntu", "Install Docker"]),
-        (
-            "Darwin",
-            "MacOSX",
-            ["on MacOSX this role neither installs nor starts one", "Run the lab in a Linux machine"],
-        ),
-    ],
-)
-def test_missing_where_none_is_installed(
-    run_role: Role, fake_docker: Fake, system: str, distribution: str, words: list[str]
-) -> None:
-    machine = {"system": system, "os_family": distribution, "distribution": distribution}
-    facts = machine | {"distribution_release": "", "user_id": "root", "user_uid": 0}
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
-    path = fake_docker(info, status=1)
-    run_role("engine", {"ansible_facts": facts}, "--check", PATH=path, DOCKER_HOST="").refused(*words)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"SecurityOptions": ["name=seccomp", "name=rootless"]}, ["rootless", "runs as root"]),
-        ({"OSType": "windows"}, ["for windows", "Linux containers"]),
-        ({"NCPU": 1}, ["1 processors", "engine_min_cpus"]),
-        ({"MemTotal": 2**30}, ["1.0 GiB of memory", "engine_min_memory_gib"]),
-    ],
-)
-def test_an_engine_of_the_wrong_kind(
-    run_role: Role, fake_docker: Fake, change: dict[str, Any], words: list[str]
-) -> None:
-    run_role("engine", {}, PATH=fake_docker(GOOD | change), DOCKER_HOST="").refused(*words)
-
-
-def test_the_machine_is_too_small_for_an_engine(run_role: Role, fake_docker: Fake) -> None:
-    info = {"ServerErrors": ["Cannot connect"], "ClientInfo": {"Context": "default", "Plugins": []}}
-    path = fake_docker(info, status=1)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    for setting in ({"engine_min_cpus": 10**6}, {"engine_min_memory_gib": memory + 1}):
-        played = run_role("engine", setting, "--check", PATH=path, DOCKER_HOST="")
-        played.refused(f"This machine has {os.cpu_count()} processors and {memory:.1f} GiB", *setting)
-
-
-def test_the_disk_is_full(run_role: Role, fake_docker: Fake) -> None:
-    played = run_role("engine", {"engine_min_free_gib": 10**6}, PATH=fake_docker(GOOD), DOCKER_HOST="")
-    played.refused("/var", "GiB free", "make room")
-
-
-def test_a_setting_of_the_wrong_type(run_role: Role, tmp_path: Path) -> None:
-    run_role("engine", {"engine_min_cpus": "many"}).refused("engine_min_cpus", "int")

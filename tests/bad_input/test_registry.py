@@ -10,12 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plays import Played, including, run_side_by_side
 
-Runner = Callable[..., Any]
 Engine = Callable[[int, dict[str, str]], str]
 
+# What the engine answers to a login, and the words of the refusal.
+REFUSED: dict[str, tuple[tuple[int, dict[str, str]], list[str]]] = {
+    "wrong password": (
+        (401, {"message": "unauthorized: incorrect username or password"}),
+        ["refused the login of 'me'", "registry_password"],
+    ),
+    "no access": (
+        (500, {"message": "denied: requested access to the resource is denied"}),
+        ["refused the login of 'me'", "registry_password"],
+    ),
+    "401 in a port": (
+        (500, {"message": "dial tcp 192.0.2.1:40123: connect: permission denied"}),
+        ["does not answer", "registry_url"],
+    ),
+    "silent": (
+        (500, {"message": "dial tcp: no route for secret-word"}),
+        ["does not answer", "registry_url", "***"],
+    ),
+    "of an unknown authority": (
+        (500, {"message": "tls: failed to verify certificate: x509: signed by unknown authority"}),
+        ["does not trust the certificate", "/etc/docker/certs.d/registry.example.org/ca.crt"],
+    ),
+}
+TAKEN = (200, {"Status": "Login Succeeded"})
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """Make an engine that gives one answer to every login; returns what DOCKER_HOST has to be."""
     servers = []
@@ -51,66 +76,41 @@ def engine() -> Iterator[Engine]:
         server.server_close()
 
 
-@pytest.fixture
-def check(play: Runner, tmp_path: Path) -> Runner:
-    """Ask whether a registry would do, with a given engine."""
-
-    def run(host: str) -> Any:
-        path = tmp_path / "play.yml"
-        settings = {
-            "lab_state_dir": str(tmp_path / "state"),
+@pytest.fixture(scope="module")
+def asked(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Played, Path]]:
+    """How the question ends whether a registry would do, for each answer, and the state's folder."""
+    root = tmp_path_factory.mktemp("asked")
+    answers = {name: answer for name, (answer, _) in REFUSED.items()} | {"taken": TAKEN}
+    hosts = {
+        f"case-{number}": {"lab_state_dir": str(root / f"state-{number}"), "the_engine": engine(*answer)}
+        for number, answer in enumerate(answers.values())
+    }
+    play = {
+        "vars": {
             "registry_url": "registry.example.org",
             "registry_username": "me",
             "registry_password": "secret-word",
-        }
-        role = {"name": "registry", "tasks_from": "check"}
-        tasks = [{"name": "Ask", "ansible.builtin.include_role": role}]
-        path.write_text(
-            json.dumps([{"hosts": "localhost", "gather_facts": False, "vars": settings, "tasks": tasks}]),
-            encoding="utf-8",
-        )
-        return play(str(path), DOCKER_HOST=host, DOCKER_CONFIG=str(tmp_path))
+        },
+        "environment": {"DOCKER_HOST": "{{ the_engine }}"},
+        "tasks": [including("registry", tasks_from="check")],
+    }
+    played = run_side_by_side(root, play, hosts, DOCKER_CONFIG=str(root))
+    return {
+        name: (played[host], Path(variables["lab_state_dir"]))
+        for name, (host, variables) in zip(answers, hosts.items(), strict=True)
+    }
 
-    return run
 
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (
-            (401, {"message": "unauthorized: incorrect username or password"}),
-            ["refused the login of 'me'", "registry_password"],
-        ),
-        (
-            (500, {"message": "denied: requested access to the resource is denied"}),
-            ["refused the login of 'me'", "registry_password"],
-        ),
-        (
-            (500, {"message": "dial tcp 192.0.2.1:40123: connect: permission denied"}),
-            ["does not answer", "registry_url"],
-        ),
-        (
-            (500, {"message": "dial tcp: no route for secret-word"}),
-            ["does not answer", "registry_url", "***"],
-        ),
-        (
-            (500, {"message": "tls: failed to verify certificate: x509: signed by unknown authority"}),
-            ["does not trust the certificate", "/etc/docker/certs.d/registry.example.org/ca.crt"],
-        ),
-    ],
-    ids=["wrong password", "no access", "401 in a port", "silent", "of an unknown authority"],
-)
-def test_refused(
-    check: Runner, engine: Engine, tmp_path: Path, answer: tuple[int, dict[str, str]], words: list[str]
-) -> None:
-    played = check(engine(*answer))
-    played.refused("registry.example.org", *words)
+@pytest.mark.parametrize("answer", REFUSED)
+def test_refused(asked: dict[str, tuple[Played, Path]], answer: str) -> None:
+    played, state = asked[answer]
+    played.refused("registry.example.org", *REFUSED[answer][1])
     assert "secret-word" not in played.output
-    assert not (tmp_path / "state").exists()
+    assert not state.exists()
 
 
-def test_taken_and_nothing_kept(check: Runner, engine: Engine, tmp_path: Path) -> None:
-    played = check(engine(200, {"Status": "Login Succeeded"}))
+def test_taken_and_nothing_kept(asked: dict[str, tuple[Played, Path]]) -> None:
+    played, state = asked["taken"]
     assert played.returncode == 0, played.output
     assert played.changed == 0
-    assert not (tmp_path / "state").exists()
+    assert not state.exists()

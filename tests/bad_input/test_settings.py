@@ -8,101 +8,146 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.documents import load
+from tests.plays import Played, including, run_side_by_side
+
+REPO = Path(__file__).resolve().parents[2]
 
 Runner = Callable[..., Any]
+Ends = list[tuple[Played, Path]]
+
+# Of a role.
+REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("cluster", {"cluster_nodes": "foo"}, ["a whole number from 2 to 8", "'foo'"]),
+    ("cluster", {"cluster_nodes": 1}, ["a whole number from 2 to 8", "'1'"]),
+    ("cluster", {"cluster_nodes": 3.5}, ["a whole number from 2 to 8", "'3.5'"]),
+    ("cluster", {"cluster_profile": "Not A Name"}, ["lab_profile", "'Not A Name'"]),
+    ("cluster", {"cluster_failure_detection": "eager"}, ["cluster_failure_detection", "default, fast"]),
+    ("cluster", {"cluster_timeout_s": "long"}, ["cluster_timeout_s", "int"]),
+    ("registry", {"registry_port": "foo"}, ["registry_port must be from 1024 to 65535", "foo"]),
+    ("registry", {"registry_url": "reg.example"}, ["registry_username and registry_password"]),
+    ("toolchain", {"toolchain_source": "guess"}, ["toolchain_source", "auto, release, modules"]),
+    ("load_balancer", {"load_balancer_provider": "magic"}, ["load_balancer_provider", "metallb, none"]),
+    ("fault", {"fault_kind": "explode"}, ["fault_kind", "explode", "drain, kill"]),
+    ("fault", {"fault_timeout_s": "long"}, ["fault_timeout_s", "int"]),
+    ("fault", {"fault_timeout_s": 0}, ["fault_timeout_s is 0", "1 second or more"]),
+    ("fault", {"fault_operator_timeout_s": 0}, ["fault_operator_timeout_s is 0", "1 second or more"]),
+    ("fault", {"fault_recovery": "prayer"}, ["fault_recovery", "prayer", "automatic, watchdog, manual"]),
+    ("fault", {"fault_node_return": "never"}, ["fault_node_return", "never", "restart, replace, leave"]),
+    (
+        "fault",
+        {"fault_kind": "partition", "fault_partition_direction": "up"},
+        ["fault_partition_direction", "both, incoming, outgoing"],
+    ),
+    ("fault", {"fault_kind": "pod", "fault_pods": "few"}, ["fault_pods", "few", "one, all"]),
+    ("fault", {"fault_node": ""}, ["fault_node is empty", "auto, announcer or other"]),
+    ("fault", {"fault_recovery": "watchdog"}, ["fault_kind=drain, after which", "fault_kind=kill"]),
+    (
+        "fault",
+        {"fault_kind": "pod", "fault_recovery": "manual"},
+        ["fault_recovery=manual does not go with fault_kind=pod", "leave it out"],
+    ),
+    (
+        "fault",
+        {"fault_kind": "kubelet", "fault_recovery": "watchdog"},
+        ["fault_recovery=watchdog does not go with fault_kind=kubelet", "fault_recovery=manual"],
+    ),
+    ("fault", {"fault_node_return": "leave"}, ["leave does not go with fault_kind=drain", "kill,"]),
+    (
+        "fault",
+        {"fault_kind": "pod", "fault_node_return": "replace"},
+        ["fault_node_return=replace does not go with fault_kind=pod", "leave it out"],
+    ),
+    (
+        "fault",
+        {"fault_kind": "kubelet", "fault_node_return": "leave"},
+        ["fault_node_return=leave does not go with fault_kind=kubelet", "whose node lives on"],
+    ),
+    (
+        "fault",
+        {"fault_kind": "freeze", "fault_partition_direction": "incoming"},
+        ["incoming does not go with fault_kind=freeze", "fault_kind=partition"],
+    ),
+    (
+        "fault",
+        {"fault_kind": "kill", "fault_pods": "all"},
+        ["fault_pods=all does not go with fault_kind=kill", "fault_kind=pod"],
+    ),
+]
+# By the witness, in a play that breaks a node.
+NOT_MEASURED = [
+    (["witness_rate=0"], ["witness_rate is 0", "0.1 to 20000"]),
+    (["witness_rate=20001"], ["witness_rate is 20001", "0.1 to 20000"]),
+    (["witness_rate=nan"], ["witness_rate is nan", "0.1 to 20000"]),
+    (["witness_rate=fast"], ["witness_rate", "float"]),
+    (["witness_connections=old"], ["witness_connections", "new, reused, both"]),
+    (["witness_duration=4000"], ["witness_duration is 4000", "0.1 to 3600", "witness_max_duration_s"]),
+    (["witness_duration=-5"], ["witness_duration is -5", "0.1 to 3600"]),
+    (["witness_duration=0.05"], ["witness_duration is 0.05", "0.1 to 3600"]),
+    (["witness_max_duration_s=0"], ["witness_max_duration_s is 0", "1 to 604800"]),
+    (["witness_steady_s=0"], ["witness_steady_s is 0", "0.1 seconds or more"]),
+    (["witness_steady_s=60"], ["witness_steady_timeout_s is 60", "more than the 60 seconds"]),
+    (["witness_steady_timeout_s=1e6"], ["witness_steady_timeout_s is", "86400 at most"]),
+    (["witness_max_lost=-1"], ["witness_max_lost is -1", "0 requests or more"]),
+    (["witness_max_slowest_ms=-1"], ["witness_max_slowest_ms is -1", "0 (any time will do)"]),
+    (["fault_kind=kill", "witness_steady_s=0.01"], ["witness_steady_s is 0.01"]),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    """How each of them ends, and the folder that was its own."""
+    root = tmp_path_factory.mktemp("refused")
+    folders = [root / f"case-{number}" for number in range(len(REFUSED))]
+    hosts = {
+        folder.name: settings
+        | {"the_role": role, "lab_state_dir": str(folder / "state"), "lab_cache_dir": str(folder / "cache")}
+        for folder, (role, settings, _) in zip(folders, REFUSED, strict=True)
+    }
+    played = run_side_by_side(root, {"tasks": [including("{{ the_role }}")]}, hosts, "--check")
+    return [(played[folder.name], folder) for folder in folders]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=lambda number: f"{REFUSED[number][:2]}")
+def test_refused(refused: Ends, number: int) -> None:
+    played, folder = refused[number]
+    played.refused(*REFUSED[number][2])
+    assert not (folder / "state").exists()
+    assert not (folder / "cache").exists()
+
+
+@pytest.fixture(scope="module")
+def not_measured(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    """How the tasks of failover.yml end for each of them, and the folder that was its own."""
+    root = tmp_path_factory.mktemp("not-measured")
+    folders = [root / f"case-{number}" for number in range(len(NOT_MEASURED))]
+    hosts = {
+        folder.name: dict(setting.split("=") for setting in settings)
+        | {
+            "lab_profile": "never-made",
+            "lab_state_dir": str(folder / "state"),
+            "lab_reports_dir": str(folder),
+        }
+        for folder, (settings, _) in zip(folders, NOT_MEASURED, strict=True)
+    }
+    for folder in folders:
+        folder.mkdir()
+    (play,) = load(REPO / "playbooks" / "failover.yml")
+    played = run_side_by_side(root, play, hosts)
+    return [(played[folder.name], folder) for folder in folders]
 
 
 @pytest.mark.parametrize(
-    ("role", "settings", "words"),
-    [
-        ("cluster", {"cluster_nodes": "foo"}, ["a whole number from 2 to 8", "'foo'"]),
-        ("cluster", {"cluster_nodes": 1}, ["a whole number from 2 to 8", "'1'"]),
-        ("cluster", {"cluster_nodes": 3.5}, ["a whole number from 2 to 8", "'3.5'"]),
-        ("cluster", {"cluster_profile": "Not A Name"}, ["lab_profile", "'Not A Name'"]),
-        ("cluster", {"cluster_failure_detection": "eager"}, ["cluster_failure_detection", "default, fast"]),
-        ("cluster", {"cluster_timeout_s": "long"}, ["cluster_timeout_s", "int"]),
-        ("registry", {"registry_port": "foo"}, ["registry_port must be from 1024 to 65535", "foo"]),
-        ("registry", {"registry_url": "reg.example"}, ["registry_username and registry_password"]),
-        ("toolchain", {"toolchain_source": "guess"}, ["toolchain_source", "auto, release, modules"]),
-        ("load_balancer", {"load_balancer_provider": "magic"}, ["load_balancer_provider", "metallb, none"]),
-        ("fault", {"fault_kind": "explode"}, ["fault_kind", "explode", "drain, kill"]),
-        ("fault", {"fault_timeout_s": "long"}, ["fault_timeout_s", "int"]),
-        ("fault", {"fault_timeout_s": 0}, ["fault_timeout_s is 0", "1 second or more"]),
-        ("fault", {"fault_operator_timeout_s": 0}, ["fault_operator_timeout_s is 0", "1 second or more"]),
-        ("fault", {"fault_recovery": "prayer"}, ["fault_recovery", "prayer", "automatic, watchdog, manual"]),
-        ("fault", {"fault_node_return": "never"}, ["fault_node_return", "never", "restart, replace, leave"]),
-        (
-            "fault",
-            {"fault_kind": "partition", "fault_partition_direction": "up"},
-            ["fault_partition_direction", "both, incoming, outgoing"],
-        ),
-        ("fault", {"fault_kind": "pod", "fault_pods": "few"}, ["fault_pods", "few", "one, all"]),
-        ("fault", {"fault_node": ""}, ["fault_node is empty", "auto, announcer or other"]),
-        ("fault", {"fault_recovery": "watchdog"}, ["fault_kind=drain, after which", "fault_kind=kill"]),
-        (
-            "fault",
-            {"fault_kind": "pod", "fault_recovery": "manual"},
-            ["fault_recovery=manual does not go with fault_kind=pod", "leave it out"],
-        ),
-        (
-            "fault",
-            {"fault_kind": "kubelet", "fault_recovery": "watchdog"},
-            ["fault_recovery=watchdog does not go with fault_kind=kubelet", "fault_recovery=manual"],
-        ),
-        ("fault", {"fault_node_return": "leave"}, ["leave does not go with fault_kind=drain", "kill,"]),
-        (
-            "fault",
-            {"fault_kind": "pod", "fault_node_return": "replace"},
-            ["fault_node_return=replace does not go with fault_kind=pod", "leave it out"],
-        ),
-        (
-            "fault",
-            {"fault_kind": "kubelet", "fault_node_return": "leave"},
-            ["fault_node_return=leave does not go with fault_kind=kubelet", "whose node lives on"],
-        ),
-        (
-            "fault",
-            {"fault_kind": "freeze", "fault_partition_direction": "incoming"},
-            ["incoming does not go with fault_kind=freeze", "fault_kind=partition"],
-        ),
-        (
-            "fault",
-            {"fault_kind": "kill", "fault_pods": "all"},
-            ["fault_pods=all does not go with fault_kind=kill", "fault_kind=pod"],
-        ),
-    ],
+    "number", range(len(NOT_MEASURED)), ids=lambda number: " ".join(NOT_MEASURED[number][0])
 )
-def test_refused(
-    run_role: Runner, tmp_path: Path, role: str, settings: dict[str, Any], words: list[str]
-) -> None:
-    places = {"lab_state_dir": str(tmp_path / "state"), "lab_cache_dir": str(tmp_path / "cache")}
-    run_role(role, settings | places, "--check").refused(*words)
-    assert not (tmp_path / "state").exists()
-    assert not (tmp_path / "cache").exists()
+def test_the_witness_refuses_before_the_fault_is_looked_at(not_measured: Ends, number: int) -> None:
+    played, folder = not_measured[number]
+    played.refused(*NOT_MEASURED[number][1])
+    assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["witness_rate=0"], ["witness_rate is 0", "0.1 to 20000"]),
-        (["witness_rate=20001"], ["witness_rate is 20001", "0.1 to 20000"]),
-        (["witness_rate=nan"], ["witness_rate is nan", "0.1 to 20000"]),
-        (["witness_rate=fast"], ["witness_rate", "float"]),
-        (["witness_connections=old"], ["witness_connections", "new, reused, both"]),
-        (["witness_duration=4000"], ["witness_duration is 4000", "0.1 to 3600", "witness_max_duration_s"]),
-        (["witness_duration=-5"], ["witness_duration is -5", "0.1 to 3600"]),
-        (["witness_duration=0.05"], ["witness_duration is 0.05", "0.1 to 3600"]),
-        (["witness_max_duration_s=0"], ["witness_max_duration_s is 0", "1 to 604800"]),
-        (["witness_steady_s=0"], ["witness_steady_s is 0", "0.1 seconds or more"]),
-        (["witness_steady_s=60"], ["witness_steady_timeout_s is 60", "more than the 60 seconds"]),
-        (["witness_steady_timeout_s=1e6"], ["witness_steady_timeout_s is", "86400 at most"]),
-        (["witness_max_lost=-1"], ["witness_max_lost is -1", "0 requests or more"]),
-        (["witness_max_slowest_ms=-1"], ["witness_max_slowest_ms is -1", "0 (any time will do)"]),
-        (["fault_kind=kill", "witness_steady_s=0.01"], ["witness_steady_s is 0.01"]),
-    ],
-    ids=" ".join,
-)
-def test_the_witness_refuses_before_the_fault_is_looked_at(
+@pytest.mark.parametrize(("settings", "words"), NOT_MEASURED[:1] + NOT_MEASURED[-1:], ids=" ".join)
+def test_so_does_the_playbook_itself(
     play: Runner, tmp_path: Path, settings: list[str], words: list[str]
 ) -> None:
     places = ["lab_profile=never-made", f"lab_state_dir={tmp_path / 'state'}", f"lab_reports_dir={tmp_path}"]

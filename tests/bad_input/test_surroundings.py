@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from tests.documents import load
+from tests.plays import REPO, Played, run_side_by_side
 from tests.proxy import proxy
 
 from failover_lab.watchdog.only_one import only_one
@@ -112,11 +115,140 @@ def kubeconfig(path: Path, server: str) -> str:
     return str(path)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def a_cluster(folder: Path) -> Iterator[str]:
     """The kubeconfig of a cluster that answers, and finds itself well."""
     with serving(CLUSTER) as port:
-        yield kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}")
+        yield kubeconfig(folder / "kubeconfig", f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    with a_cluster(tmp_path) as path:
+        yield path
+
+
+@contextmanager
+def nothing(_state: Path) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def a_watchdog(state: Path, **about: str) -> Iterator[None]:
+    """One that is kept on, which is this test's own process."""
+    with only_one(state, PROFILE, **about):
+        assert json.loads((state / "watchdog.lock").read_text())["pid"] == os.getpid()
+        yield
+
+
+@contextmanager
+def a_watchdog_that_has_ended(state: Path) -> Iterator[None]:
+    with only_one(state, PROFILE):
+        pass
+    yield
+
+
+@contextmanager
+def a_run(state: Path) -> Iterator[None]:
+    """The account of a run of this test's own process."""
+    state.mkdir()
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    account = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
+    (state / "run.json").write_text(json.dumps(account | {"awaits": "operator"}))
+    yield
+
+
+sites_watchdog = functools.partial(a_watchdog, namespace="site")
+SILENT = f"The engine at DOCKER_HOST={NOBODY} does not answer"
+GOING_ON = [
+    f"Another run is going on: kill of {NODES[0]}, process {os.getpid()}.",
+    "Wait until it ends, or end that process and run `ansible-playbook recover.yml`.",
+]
+
+
+class Case(NamedTuple):
+    """What there is, what somebody wants all the same, and what is said."""
+
+    there: Callable[[Path], AbstractContextManager[None]]
+    settings: str
+    words: list[str]
+
+
+CASES: dict[str, dict[str, Case]] = {
+    "failover": {
+        "a watchdog is kept on": Case(
+            sites_watchdog,
+            "fault_kind=kill",
+            [f"process {os.getpid()}", f"kill {os.getpid()}", "fault_recovery=watchdog relies on it"],
+        ),
+        "a watchdog is kept on, and not wanted": Case(
+            sites_watchdog,
+            "fault_kind=partition fault_recovery=manual",
+            [f"process {os.getpid()}", f"kill {os.getpid()}", "fault_recovery=watchdog relies on it"],
+        ),
+        "a watchdog is kept on, of something else": Case(
+            sites_watchdog,
+            "fault_kind=freeze fault_recovery=watchdog fault_namespace=shop",
+            [f"process {os.getpid()}", f"kill {os.getpid()}", "what is in shop"],
+        ),
+        "a watchdog is relied on": Case(sites_watchdog, "fault_kind=kill fault_recovery=watchdog", [SILENT]),
+        "a watchdog has ended": Case(
+            a_watchdog_that_has_ended, "fault_kind=kill", [NOBODY, "does not answer"]
+        ),
+        "breaking a container without an engine": Case(
+            nothing, "fault_kind=kill", [SILENT, "unset DOCKER_HOST"]
+        ),
+        "a drain needs no engine": Case(nothing, "fault_node=nobody", ["There is no node nobody"]),
+    },
+    "teardown": {
+        "a run is going on, elsewhere": Case(a_run, "cluster_provider=existing", GOING_ON),
+        "a watchdog is kept on": Case(
+            a_watchdog, "", ["Nothing was removed", f"process {os.getpid()}", f"kill {os.getpid()}"]
+        ),
+        "a watchdog has ended": Case(a_watchdog_that_has_ended, "", [NOBODY, "does not answer"]),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Played]]:
+    """How the tasks of a playbook end in each case; nothing is changed by that."""
+
+    @functools.cache
+    def play(playbook: str) -> dict[str, Played]:
+        root = tmp_path_factory.mktemp(playbook)
+        cases = CASES[playbook]
+        hosts = {
+            f"case-{number}": dict(setting.split("=") for setting in case.settings.split())
+            | {
+                "lab_profile": PROFILE,
+                "lab_state_dir": str(root / f"state-{number}"),
+                "lab_reports_dir": str(root),
+            }
+            for number, case in enumerate(cases.values())
+        }
+        with a_cluster(root) as config, ExitStack() as there:
+            for case, variables in zip(cases.values(), hosts.values(), strict=True):
+                there.enter_context(case.there(Path(variables["lab_state_dir"])))
+            before = contents(root)
+            (plays,) = load(REPO / "playbooks" / f"{playbook}.yml")
+            played = run_side_by_side(root, plays, hosts, KUBECONFIG=config, DOCKER_HOST=NOBODY)
+            assert {path: text for path, text in contents(root).items() if path in before} == before
+        return dict(zip(cases, played.values(), strict=True))
+
+    return play
+
+
+def contents(root: Path) -> dict[Path, str]:
+    """What a kubeconfig, an account or a lock has in it."""
+    return {path: path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("playbook", "case"), [(playbook, case) for playbook, cases in CASES.items() for case in cases]
+)
+def test_refused(ended: Callable[[str], dict[str, Played]], playbook: str, case: str) -> None:
+    ended(playbook)[case].refused(*CASES[playbook][case].words)
 
 
 @pytest.fixture
@@ -131,46 +263,10 @@ def run(play: Runner, tmp_path: Path) -> Runner:
     return start
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (["fault_kind=kill"], "fault_recovery=watchdog relies on it"),
-        (["fault_kind=partition", "fault_recovery=manual"], "fault_recovery=watchdog relies on it"),
-        (["fault_kind=freeze", "fault_recovery=watchdog", "fault_namespace=shop"], "what is in shop"),
-    ],
-    ids=str,
-)
-def test_a_watchdog_that_is_kept_on(run: Runner, tmp_path: Path, settings: list[str], words: str) -> None:
-    with only_one(tmp_path / "state", PROFILE, namespace="site"):
-        pid = json.loads((tmp_path / "state" / "watchdog.lock").read_text())["pid"]
-        played = run("failover", *settings, DOCKER_HOST=NOBODY)
-    played.refused(f"process {pid}", f"kill {pid}", words)
-
-
-def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
-    with only_one(tmp_path / "state", PROFILE, namespace="site"):
-        played = run("failover", "fault_kind=kill", "fault_recovery=watchdog", DOCKER_HOST=NOBODY)
-    played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer")
-
-
-def going_on(state: Path, **content: str) -> int:
-    """Write the account of a run of this test's own process."""
-    state.mkdir()
-    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    account = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
-    (state / "run.json").write_text(json.dumps(account | content))
-    return os.getpid()
-
-
-@pytest.mark.parametrize("words", ["setup", "failover", "teardown", "teardown cluster_provider=existing"])
-def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, words: str) -> None:
-    pid = going_on(tmp_path / "state", awaits="operator")
-    playbook, *settings = words.split()
-    played = run(playbook, *settings, DOCKER_HOST=NOBODY)
-    played.refused(
-        f"Another run is going on: kill of {NODES[0]}, process {pid}.",
-        "Wait until it ends, or end that process and run `ansible-playbook recover.yml`.",
-    )
+@pytest.mark.parametrize("playbook", ["setup", "failover", "teardown"])
+def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, playbook: str) -> None:
+    with a_run(tmp_path / "state"):
+        run(playbook, DOCKER_HOST=NOBODY).refused(*GOING_ON)
     assert (tmp_path / "state" / "run.json").exists()
 
 
@@ -180,32 +276,6 @@ def test_a_context_of_the_users_that_is_called_like_the_lab(run: Runner, cluster
         f"The context {PROFILE} in {cluster} is not the lab's", "choose another lab_profile"
     )
     assert Path(cluster).read_text() == content
-
-
-def test_tearing_down_under_a_watchdog(run: Runner, tmp_path: Path) -> None:
-    with only_one(tmp_path / "state", PROFILE):
-        lock = tmp_path / "state" / "watchdog.lock"
-        pid = json.loads(lock.read_text())["pid"]
-        run("teardown", DOCKER_HOST=NOBODY).refused("Nothing was removed", f"process {pid}", f"kill {pid}")
-        assert lock.exists()
-
-
-@pytest.mark.parametrize("words", ["failover -e fault_kind=kill", "teardown"])
-def test_a_watchdog_that_has_ended(run: Runner, tmp_path: Path, words: str) -> None:
-    with only_one(tmp_path / "state", PROFILE):
-        pass
-    playbook, *settings = words.split(" -e ")
-    run(playbook, *settings, DOCKER_HOST=NOBODY).refused(NOBODY, "does not answer")
-
-
-def test_breaking_a_container_without_an_engine(run: Runner) -> None:
-    played = run("failover", "fault_kind=kill", DOCKER_HOST=NOBODY)
-    played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer", "unset DOCKER_HOST")
-
-
-def test_a_drain_needs_no_engine(run: Runner, cluster: str) -> None:
-    played = run("failover", "fault_node=nobody", KUBECONFIG=cluster, DOCKER_HOST=NOBODY)
-    played.refused("There is no node nobody")
 
 
 def test_recovering_without_an_engine(run: Runner, cluster: str) -> None:

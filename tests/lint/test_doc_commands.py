@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.documents import load
 from tests.pages import PAGES, blocks, commands_of, spans, typed
 
 from failover_lab import cli
@@ -58,7 +59,7 @@ def settings() -> dict[str, dict[str, Any]]:
     """Every setting of a role or a play, with how its argument spec describes it."""
     found: dict[str, dict[str, Any]] = {}
     for path in REPO.glob("roles/*/meta/argument_specs.yml"):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values():
+        for entry in load(path)["argument_specs"].values():
             found |= entry.get("options") or {}
     for name in whole_labs():
         found.setdefault(name, {})

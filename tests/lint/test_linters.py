@@ -15,6 +15,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 PLUGINS = "collections/ansible_collections/failover_lab/lab/plugins"
+YAML = {".yaml", ".yml"}
 SHELL = re.compile(rb"#!\s*(\S*/)?(env\s+)?(ba|da|k)?sh\b")
 
 
@@ -53,6 +54,11 @@ def dockerfiles() -> list[str]:
             if path.name.split(".")[0] in {"Dockerfile", "Containerfile"} or path.suffix == ".Dockerfile"
         ]
     )
+
+
+def yaml_files() -> list[str]:
+    """Every file that is YAML by its name."""
+    return relative([path for path in files() if path.suffix in YAML or path.name == ".yamllint"])
 
 
 def workflows() -> list[str]:
@@ -95,8 +101,9 @@ class Linter:
 # that run at a time, one waits for the other.
 LINTERS = {
     "yamllint": Linter(
+        # By itself it would look through the thousands of files in .venv, none of which it is to judge.
         lambda: ["yamllint", "--strict"],
-        lambda: ["."],
+        yaml_files,
         ("slip.yml", "---\nmode: 0644\n", "forbidden implicit octal"),
     ),
     "ruff-check": Linter(
@@ -174,4 +181,5 @@ def test_nothing_is_left_out() -> None:
     assert "roles/toolchain/files/images/node/entrypoint" in scripts()
     assert "site/Dockerfile" in dockerfiles()
     assert ".github/workflows/ci.yml" in workflows()
+    assert {"playbooks/setup.yml", "inventory/lab/hosts.yml", ".yamllint"} <= set(yaml_files())
     assert {"src", "tests"} <= set(python())

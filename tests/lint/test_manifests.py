@@ -19,6 +19,7 @@ import kubernetes_validate.utils
 import pytest
 import yaml
 from tests import role_variables
+from tests.documents import load
 from tests.pinned import PINS
 
 pytestmark = pytest.mark.usefixtures("lookups")
@@ -40,10 +41,6 @@ GIVEN = {
     "site_pull_username": "lab",
     "site_pull_password": "secret",
 }
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 VERSION = PINS["kubernetes"].number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import jinja2
 import pytest
-import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.block import Block
@@ -20,15 +18,14 @@ from ansible.playbook.task import Task
 from ansible.plugins.loader import action_loader, module_loader
 from ansible.template import Templar
 from jinja2 import nodes
+from tests.documents import load
 from tests.role_variables import trusted
 
 REPO = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in REPO.glob("roles/*/tasks"))
 NAMES = [role.name for role in ROLES]
 ENTRIES = [
-    (role, entry)
-    for role in ROLES
-    for entry in yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    (role, entry) for role in ROLES for entry in load(role / "meta" / "argument_specs.yml")["argument_specs"]
 ]
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 each_entry = pytest.mark.parametrize(
@@ -59,11 +56,6 @@ GIVEN_BY_A_PLAY = {
     "witness_facts": "what the run has found",
     "witness_run_dir": "of a run to come, which has no name yet",
 }
-
-
-@functools.cache
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def specs(role: Path) -> dict[str, Any]:

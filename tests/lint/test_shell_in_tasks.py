@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from tests.documents import load
 
 REPO = Path(__file__).resolve().parents[2]
 SHELLS = {"sh", "bash"}
 # Severity style is for scripts of our own making; what is filled in here is a constant to shellcheck.
 PROGRAM = ["shellcheck", "--severity=warning", "--shell=sh", "-"]
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def shell_in(value: Any) -> Iterator[str]:
@@ -62,7 +58,7 @@ def filled(path: Path, text: str) -> str:
     variables = {
         name: trust_as_template(value) if isinstance(value, str) else value
         for part in (
-            load(REPO / "roles" / role / "defaults" / "main.yml"),
+            load(REPO / "roles" / role / "defaults" / "main.yml") or {},
             *map(load, (REPO / "roles" / role / "vars").glob("*.yml")),
             variables_in(load(path)),
         )

@@ -68,13 +68,11 @@ def write(directory: Path) -> tuple[list[str], bool]:
         UserError: the directory is no run's, or the report cannot be written.
     """
     # A fifth of a second of imports, for which the other commands need not wait for.
-    import jsonschema  # noqa: PLC0415
-
     from failover_lab.report import html, junit, load, summary  # noqa: PLC0415
     from failover_lab.report.build import build  # noqa: PLC0415
 
     report = build(load.load(directory))
-    jsonschema.validate(report.content, load.schema("report"), cls=jsonschema.Draft202012Validator)
+    load.validator("report").validate(report.content)
     lines = summary.lines(report.content, directory)
     try:
         # The figures first: whatever may be wrong with the pictures, the verdict is there.

@@ -86,6 +86,12 @@ def schema(name: str) -> dict[str, Any]:
     return content
 
 
+@functools.cache
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    """What sees whether something is as one of them has it. That they are schemas is the tests' to see."""
+    return jsonschema.Draft202012Validator(schema(name))
+
+
 def _play(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
@@ -93,9 +99,7 @@ def _play(path: Path) -> dict[str, Any] | None:
     version = content.get("schema_version")
     if version != 1:
         raise UserError(f"{path} is of version {version}, and this is version 1; report it with that version")
-    error = next(
-        iter(sorted(jsonschema.Draft202012Validator(schema("run")).iter_errors(content), key=str)), None
-    )
+    error = next(iter(sorted(validator("run").iter_errors(content), key=str)), None)
     if error is not None:
         raise UserError(f"{path} is not as run.schema.json wants it: {error.json_path}: {error.message}")
     return content

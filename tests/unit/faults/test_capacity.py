@@ -262,7 +262,7 @@ def test_nodes_that_a_pod_does_not_want_are_no_domains_of_its_spread() -> None:
 
     def homeless(policy: Object) -> list[str]:
         spec = {"topologySpreadConstraints": [rule(**policy)], "nodeSelector": {"zone": "a"}}
-        return room.without_room([pod(f"p{i}", "gone", spec=spec) for i in range(4)], nodes, [])
+        return capacity.without_room([pod(f"p{i}", "gone", spec=spec) for i in range(4)], nodes, [])
 
     assert homeless({}) == []
     assert homeless({"nodeAffinityPolicy": "Ignore"}) == ["p2", "p3"]
@@ -271,12 +271,12 @@ def test_nodes_that_a_pod_does_not_want_are_no_domains_of_its_spread() -> None:
 def hosts(*names: str) -> list[Object]:
     nodes = [node(name) for name in names]
     for item in nodes:
-        item["metadata"]["labels"][room.HOSTNAME] = item["metadata"]["name"]
+        item["metadata"]["labels"][capacity.HOSTNAME] = item["metadata"]["name"]
     return nodes
 
 
 def affine(kind: str, labels: dict[str, str], **more: Any) -> Object:
-    term = {"topologyKey": room.HOSTNAME, "labelSelector": {"matchLabels": labels}} | more
+    term = {"topologyKey": capacity.HOSTNAME, "labelSelector": {"matchLabels": labels}} | more
     return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
 

@@ -14,8 +14,8 @@ import pytest
 from tests import api_server as api
 from tests.proxy import proxy_before
 
-from failover_lab.kube import client
 from failover_lab.errors import UserError
+from failover_lab.kube import client
 from failover_lab.kube.client import Api, RefusedError
 
 
@@ -142,7 +142,7 @@ def test_a_server_of_another_kind(tmp_path: Path) -> None:
 
 def test_a_server_that_says_to_come_back_in_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for: urllib3 by itself would sleep that hour."""
-    monkeypatch.setattr(kube, "_COME_BACK_S", 0.01)
+    monkeypatch.setattr(client, "_COME_BACK_S", 0.01)
     with api.api_server(tmp_path / "tls", "refuses") as server:
         server.status, server.headers = 503, {"Retry-After": "3600"}
         path = Path(api.kubeconfig(tmp_path / "config", "lab", server.url, server.ca))

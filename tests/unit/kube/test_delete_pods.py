@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from failover_lab import cli
-from failover_lab.kube.client import delete_pods
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.client import RefusedError, delete_pods
 
 Object = dict[str, Any]
 

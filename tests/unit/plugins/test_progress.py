@@ -9,97 +9,154 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.failover_lab.lab.plugins.action import progress
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import running
+from tests.documents import load
 
 REPO = Path(__file__).resolve().parents[3]
 
 
-def playbook(tmp_path: Path, arguments: dict[str, Any], **keywords: object) -> list[str]:
-    task: dict[str, Any] = {
-        "name": "Run it",
-        "failover_lab.lab.progress": arguments,
-        "register": "run",
-        **keywords,
-    }
-    show = {"ansible.builtin.copy": {"content": "{{ run | to_json }}", "dest": str(tmp_path / "result.json")}}
-    rescue = {"name": "Keep the failure", "check_mode": False, **show}
-    play = [
-        {
-            "hosts": "localhost",
-            "gather_facts": False,
-            "tasks": [{"block": [task], "always": [rescue]}],
-        }
-    ]
-    path = tmp_path / "play.yml"
+Task = dict[str, Any]
+
+
+def task(arguments: dict[str, Any], **keywords: object) -> Task:
+    return {"failover_lab.lab.progress": arguments, **keywords}
+
+
+def playbook(folder: Path, **tasks: Task) -> list[str]:
+    """A play of tasks by these names, which keeps what they have come to, but for what is secret."""
+    named = [{"name": name, "register": name, **one} for name, one in tasks.items()]
+    told = ", ".join(f"'{one['name']}': {one['name']}" for one in named if "no_log" not in one)
+    results = {"content": f"{{{{ {{{told}}} | to_json }}}}", "dest": str(folder / "results.json")}
+    keep = {"name": "Keep them", "check_mode": False, "ansible.builtin.copy": results}
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"block": named, "always": [keep]}]}]
+    path = folder / "play.yml"
     path.write_text(json.dumps(play), encoding="utf-8")
     return ["ansible-playbook", str(path)]
 
 
-def run(
-    tmp_path: Path, arguments: dict[str, Any], *options: str, **keywords: object
-) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+@dataclass
+class Played:
+    """What a play said and came to, by the names of its tasks."""
+
+    folder: Path
+    returncode: int
+    output: str
+    said: dict[str, str]
+    results: dict[str, dict[str, Any]]
+
+    def lines(self, name: str) -> list[str]:
+        """What was shown while the task ran."""
+        return re.findall(r"^  … (.*)$", self.said[name], re.MULTILINE)
+
+
+def run(folder: Path, *options: str, **tasks: Task) -> Played:
     done = subprocess.run(
-        [*playbook(tmp_path, arguments, **keywords), *options],
+        [*playbook(folder, **tasks), *options],
         cwd=REPO,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=90,
     )
-    result: dict[str, Any] = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    return done, result
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    _, *parts = re.split(r"^TASK \[(.*)\] \*+$", done.stdout, flags=re.MULTILINE)
+    said = dict(zip(parts[::2], parts[1::2], strict=True))
+    return Played(folder, done.returncode, done.stdout + done.stderr, said, results)
 
 
-def test_it_shows_the_time_and_returns_the_output(tmp_path: Path) -> None:
-    done, result = run(
-        tmp_path,
-        {
-            "argv": ["sh", "-c", "echo $GREETING; pwd; sleep 2.5"],
-            "chdir": str(tmp_path),
-            "label": "thing (2 of 3)",
-            "interval_s": 1.0,
-            "expected_s": 100,
-            "log": str(tmp_path / "logs" / "thing.log"),
-        },
-        environment={"GREETING": "hello"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = re.findall(r"^  … (.*)$", done.stdout, re.MULTILINE)
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """One play for all that need none of their own: each of its tasks is a test's."""
+    folder = tmp_path_factory.mktemp("played")
+    for name in ("there", "absent"):
+        (folder / name).mkdir()
+    (folder / "there" / "made").touch()
+    tasks = {
+        "shows": task(
+            {
+                "argv": ["sh", "-c", "echo $GREETING; pwd; sleep 2.5"],
+                "chdir": str(folder),
+                "label": "thing (2 of 3)",
+                "interval_s": 1.0,
+                "expected_s": 100,
+                "log": str(folder / "logs" / "thing.log"),
+            },
+            environment={"GREETING": "hello"},
+        ),
+        "relays": task(
+            {
+                "argv": ["sh", "-c", "echo first; sleep 2.5; echo second; sleep 1"],
+                "relay": "lines",
+                "interval_s": 1.0,
+            },
+        ),
+        "times_out": task({"argv": ["sleep", "30"], "timeout_s": 0.5}),
+        "misses": task({"argv": ["no-such-command"], "label": "the build"}),
+        "there": creating(folder / "there"),
+        "absent": creating(folder / "absent"),
+        "judges": task(
+            {"argv": ["sh", "-c", "exit 2"]}, failed_when="judges.rc not in [0, 2]", changed_when=False
+        ),
+        "hides": task(
+            {
+                "argv": ["sh", "-c", "echo hush; sleep 1; echo hush >&2; exit 1"],
+                "relay": "lines",
+                "interval_s": 0.3,
+                "log": str(folder / "log"),
+            },
+            no_log=True,
+        ),
+        "refuses": task({"argv": ["true"], "relay": "smoke"}),
+    }
+    return run(folder, **{name: {"ignore_errors": True, **one} for name, one in tasks.items()})
+
+
+def creating(folder: Path) -> Task:
+    return task({"argv": ["touch", "made", "ran"], "chdir": str(folder), "creates": "made"})
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """A play in check mode."""
+    folder = tmp_path_factory.mktemp("checked")
+    for name in ("there", "absent"):
+        (folder / name).mkdir()
+    (folder / "there" / "made").touch()
+    return run(folder, "--check", there=creating(folder / "there"), absent=creating(folder / "absent"))
+
+
+def test_it_shows_the_time_and_returns_the_output(played: Played) -> None:
+    result = played.results["shows"]
+    assert result["failed"] is False, played.output
+    shown = played.lines("shows")
     assert len(shown) == 2
     assert all(re.fullmatch(r"thing \(2 of 3\), [12]s, about 1m40s left", line) for line in shown)
     assert result["changed"] is True
     assert result["rc"] == 0
-    assert result["stdout_lines"] == ["hello", str(tmp_path)]
+    assert result["stdout_lines"] == ["hello", str(played.folder)]
     assert 2.5 <= result["elapsed_s"] < 10
-    log = (tmp_path / "logs" / "thing.log").read_text(encoding="utf-8").splitlines()
+    log = (played.folder / "logs" / "thing.log").read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(r"# \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ sh -c .*", log[0])
-    assert log[1:] == ["hello", str(tmp_path)]
+    assert log[1:] == ["hello", str(played.folder)]
 
 
-def test_it_relays_lines(tmp_path: Path) -> None:
-    done, _ = run(
-        tmp_path,
-        {
-            "argv": ["sh", "-c", "echo first; sleep 2.5; echo second; sleep 1"],
-            "relay": "lines",
-            "interval_s": 1.0,
-        },
-    )
-    shown = re.findall(r"^  … (.*)$", done.stdout, re.MULTILINE)
-    assert shown[:3] == ["first", "first (2s)", "second"]
+def test_it_relays_lines(played: Played) -> None:
+    assert played.lines("relays")[:3] == ["first", "first (2s)", "second"]
 
 
 def test_a_failure_says_what_was_said_last_and_where_the_rest_is(tmp_path: Path) -> None:
+    """And it is the play's failure."""
     log = tmp_path / "build.log"
     script = "for i in $(seq 40); do echo complaint $i >&2; done; exit 3"
-    done, result = run(tmp_path, {"argv": ["sh", "-c", script], "label": "the build", "log": str(log)})
+    done = run(tmp_path, fails=task({"argv": ["sh", "-c", script], "label": "the build", "log": str(log)}))
     assert done.returncode != 0
+    result = done.results["fails"]
     assert result["failed"] is True
     assert result["rc"] == 3
     first, *rest = result["msg"].splitlines()
@@ -108,51 +165,41 @@ def test_a_failure_says_what_was_said_last_and_where_the_rest_is(tmp_path: Path)
     assert log.read_text(encoding="utf-8").count("complaint") == 40 + 1
 
 
-def test_a_time_out_says_so(tmp_path: Path) -> None:
-    _, result = run(tmp_path, {"argv": ["sleep", "30"], "timeout_s": 0.5})
-    assert result["msg"] == "sleep did not end within 0s and was stopped; it said nothing"
+def test_a_time_out_says_so(played: Played) -> None:
+    message = "sleep did not end within 0s and was stopped; it said nothing"
+    assert played.results["times_out"]["msg"] == message
 
 
-def test_a_missing_command_is_one_sentence(tmp_path: Path) -> None:
-    _, result = run(tmp_path, {"argv": ["no-such-command"], "label": "the build"})
-    assert result["msg"].startswith("the build could not be run: [Errno 2] No such file or directory")
+def test_a_missing_command_is_one_sentence(played: Played) -> None:
+    message = played.results["misses"]["msg"]
+    assert message.startswith("the build could not be run: [Errno 2] No such file or directory")
 
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("check", [True, False])
-def test_creates_and_check_mode(tmp_path: Path, *, there: bool, check: bool) -> None:
-    if there:
-        (tmp_path / "made").touch()
-    arguments = {"argv": ["touch", "made", "ran"], "chdir": str(tmp_path), "creates": "made"}
-    done, result = run(tmp_path, arguments, *(["--check"] if check else []))
-    assert done.returncode == 0
-    assert result["changed"] is not there
-    assert (tmp_path / "ran").exists() is (not there and not check)
+def test_creates_and_check_mode(request: pytest.FixtureRequest, *, there: bool, check: bool) -> None:
+    done: Played = request.getfixturevalue("checked" if check else "played")
+    assert done.returncode == 0, done.output
+    name = "there" if there else "absent"
+    assert done.results[name]["failed"] is False
+    assert done.results[name]["changed"] is not there
+    assert (done.folder / name / "ran").exists() is (not there and not check)
 
 
-def test_changed_when_and_failed_when_are_the_tasks(tmp_path: Path) -> None:
-    done, result = run(
-        tmp_path, {"argv": ["sh", "-c", "exit 2"]}, failed_when="run.rc not in [0, 2]", changed_when=False
-    )
-    assert done.returncode == 0, done.stdout
+def test_changed_when_and_failed_when_are_the_tasks(played: Played) -> None:
+    result = played.results["judges"]
+    assert result["failed"] is False, played.output
     assert result["changed"] is False
 
 
-def test_a_secret_is_neither_shown_nor_kept(tmp_path: Path) -> None:
-    arguments = {
-        "argv": ["sh", "-c", "echo hush; sleep 1; echo hush >&2; exit 1"],
-        "relay": "lines",
-        "interval_s": 0.3,
-        "log": str(tmp_path / "log"),
-    }
-    done, _ = run(tmp_path, arguments, no_log=True)
-    assert "hush" not in done.stdout + done.stderr
-    assert not (tmp_path / "log").exists()
+def test_a_secret_is_neither_shown_nor_kept(played: Played) -> None:
+    assert "hides" in played.said
+    assert "hush" not in played.output
+    assert not (played.folder / "log").exists()
 
 
-def test_bad_arguments_are_refused(tmp_path: Path) -> None:
-    _, result = run(tmp_path, {"argv": ["true"], "relay": "smoke"})
-    assert "value of relay must be one of: timer, lines" in result["msg"]
+def test_bad_arguments_are_refused(played: Played) -> None:
+    assert "value of relay must be one of: timer, lines" in played.results["refuses"]["msg"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -160,7 +207,7 @@ def test_an_interrupted_play_leaves_nothing_running(tmp_path: Path, signum: sign
     script = f"sleep 300 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/command; wait"
     with (tmp_path / "out").open("wb") as out:
         play = subprocess.Popen(
-            playbook(tmp_path, {"argv": ["sh", "-c", script]}), cwd=REPO, stdout=out, stderr=out
+            playbook(tmp_path, waits=task({"argv": ["sh", "-c", script]})), cwd=REPO, stdout=out, stderr=out
         )
     pids = []
     for name in ("child", "command"):
@@ -201,7 +248,7 @@ def intervals(value: Any) -> list[float]:
 
 def test_nobody_waits_for_more_than_15_s_without_a_line() -> None:
     tasks = [*REPO.glob("roles/*/tasks/**/*.yml"), *REPO.glob("playbooks/**/*.yml")]
-    found = [interval for path in tasks for interval in intervals(yaml.safe_load(path.read_text()))]
+    found = [interval for path in tasks for interval in intervals(load(path))]
     assert found, "the search finds them"
     by_default = [
         progress.ARGUMENTS["interval_s"]["default"],

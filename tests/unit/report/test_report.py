@@ -110,6 +110,11 @@ def test_outages_and_merging() -> None:
 # Verdicts
 
 
+@pytest.mark.parametrize("name", ["run", "report"])
+def test_what_a_report_is_checked_against_is_a_schema(name: str) -> None:
+    load.validator(name).check_schema(load.schema(name))
+
+
 def test_a_good_drain_passes(made_up: Any) -> None:
     made_up.observed_drain()
     found = content(made_up)

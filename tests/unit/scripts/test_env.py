@@ -54,6 +54,21 @@ def digest(text: str) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
+@pytest.fixture(scope="session")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This interpreter, but that the environments which it makes are copies of one, which took its time."""
+    folder = tmp_path_factory.mktemp("python")
+    subprocess.run([sys.executable, "-m", "venv", folder / "made"], check=True)
+    python = folder / "python3"
+    python.write_text(
+        "#!/bin/sh\n"
+        f'[ "$*" != "-m venv --clear .venv" ] || {{ rm -rf .venv; exec cp -a {folder}/made .venv; }}\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    return python
+
+
 @pytest.fixture
 def packages(tmp_path: Path) -> Path:
     """Where they are; pip takes a list of such folders, with blanks between them."""
@@ -77,7 +92,7 @@ def checkout(tmp_path: Path, packages: Path) -> Path:
 
 
 @pytest.fixture
-def script(checkout: Path, packages: Path) -> Script:
+def script(checkout: Path, packages: Path, quick_python: Path) -> Script:
     """Run it, with these additions to the environment."""
 
     def run(
@@ -85,7 +100,7 @@ def script(checkout: Path, packages: Path) -> Script:
     ) -> subprocess.CompletedProcess[str]:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": os.devnull}
         offline |= {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(packages)}
-        offline |= {"UV_CACHE_DIR": str(checkout / "cache"), "PYTHON": sys.executable}
+        offline |= {"UV_CACHE_DIR": str(checkout / "cache"), "PYTHON": str(quick_python)}
         return subprocess.run(
             [name],
             cwd=cwd,
@@ -149,7 +164,7 @@ def test_without_any_python_it_says_what_to_install(checkout: Path, script: Scri
     ("arguments", "taken"), [("--enable-optimizations", "own"), ("--prefix=/opt", "system")]
 )
 def test_a_python_that_was_not_optimized_yields_to_the_systems(
-    checkout: Path, script: Script, arguments: str, taken: str
+    checkout: Path, script: Script, quick_python: Path, arguments: str, taken: str
 ) -> None:
     """Both are this interpreter, and note that they were taken; the one on the path says how it was built."""
     for name, answer in (
@@ -162,7 +177,7 @@ def test_a_python_that_was_not_optimized_yields_to_the_systems(
             "#!/bin/sh\n"
             f'[ "$1 $2" != "-m venv" ] || echo {name} >>{checkout}/taken\n'
             f'[ "$1" != -c ] || {{ code=$2; shift 2; set -- -c "import sysconfig; {answer}\n$code" "$@"; }}\n'
-            f'exec {sys.executable} "$@"\n'
+            f'exec {quick_python} "$@"\n'
         )
         python.chmod(0o755)
     env_sh = checkout / "scripts" / "env.sh"
@@ -192,17 +207,19 @@ def with_another_hash(line: str) -> str:
 
 
 def test_it_is_made_once_and_takes_no_package_by_another_hash(checkout: Path, script: Script) -> None:
-    first = script()
+    # Made from nothing, as a user has it made.
+    own = {"PYTHON": sys.executable}
+    first = script(**own)
     assert first.returncode == 0, first.stderr
     assert ".venv is ready" in first.stdout
     made = everything(checkout)
-    again = script()
+    again = script(**own)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert everything(checkout) == made
 
     with (checkout / "requirements.lock").open("a") as lock:
         lock.write(with_another_hash(wheel(checkout.parent / "packages", "damaged")))
-    refused = script()
+    refused = script(**own)
     assert refused.returncode == 1
     assert "Hash mismatch" in refused.stderr
     assert "make env: uv could not install requirements.lock" in refused.stderr

@@ -73,8 +73,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
-from failover_lab.kube.client import reaching
 from failover_lab.kube.announcer import announcer
+from failover_lab.kube.client import reaching
 from failover_lab.kube.cluster import Cluster, Object, guarded, is_ready, of, url_of
 from failover_lab.kube.reach import answers, hindrances, may_announce
 from failover_lab.nodes.state import reported
