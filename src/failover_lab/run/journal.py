@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from failover_lab.run import lifetime
+
 #: What the module and the action plugin run_journal take.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
@@ -22,23 +24,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a mishap
     """One sentence: why not, and what to do."""
-
-
-def started(pid: int) -> str | None:
-    """When a process was started, in ticks since boot: a number that is used again is another process."""
-    try:
-        # The command, in parentheses, may hold anything; the fields after it are plain.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
-
-
-def parent(pid: int) -> int:
-    """The process that started this one; 0 if unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def is_play(pid: int) -> bool:
@@ -57,9 +42,9 @@ def controller() -> int:
     """The process of the whole play: the farthest ancestor in an unbroken line that is ansible-playbook."""
     pid = os.getppid()
     while pid > 1 and not is_play(pid):
-        pid = parent(pid)
-    while is_play(parent(pid)):
-        pid = parent(pid)
+        pid = lifetime.parent(pid)
+    while is_play(lifetime.parent(pid)):
+        pid = lifetime.parent(pid)
     return pid if pid > 1 else os.getppid()
 
 
@@ -76,9 +61,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def is_alive(found: dict[str, Any]) -> bool:
     """Whether the process that wrote an account still runs."""
-    pid = found.get("pid")
-    since = started(pid) if isinstance(pid, int) and pid > 0 else None
-    return since is not None and since == found.get("started")
+    return lifetime.still_runs(found.get("pid"), found.get("started"))
 
 
 @contextlib.contextmanager
@@ -133,7 +116,7 @@ def keep(
         changed = state == "open" or (state in ("noted", "closed") and bool(found))
         if changed and not check_mode:
             if state == "open":
-                _write(path, content | {"pid": pid, "started": started(pid)})
+                _write(path, content | {"pid": pid, "started": lifetime.started(pid)})
             elif state == "noted":
                 _write(path, _continued(found, content, step))
             else:

@@ -10,7 +10,7 @@ from ansible_collections.failover_lab.lab.plugins.modules import lab_status
 
 from failover_lab.faults import rules
 from failover_lab.kube import reach
-from failover_lab.run import journal
+from failover_lab.run import lifetime
 
 Object = dict[str, Any]
 
@@ -110,7 +110,7 @@ def look(account: Path, engine: list[Object] | None = None) -> Object:
 
 
 def of_a_run(account: Path, *, alive: bool, **more: Any) -> None:
-    started = journal.started(os.getpid()) if alive else "1"
+    started = lifetime.started(os.getpid()) if alive else "1"
     content = {"kind": "drain", "node": "lab-m02", "since": "noon", "pid": os.getpid(), "started": started}
     content |= more
     account.write_text(json.dumps(content), encoding="utf-8")

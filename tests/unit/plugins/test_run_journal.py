@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import run_journal
 
-from failover_lab.run import journal
+from failover_lab.run import journal, lifetime
 
 Object = dict[str, Any]
 Module = Callable[..., Object]
@@ -44,7 +44,7 @@ def other() -> Iterator[int]:
 def ended() -> Object:
     """The account of a process that has ended."""
     with process() as child:
-        return ABOUT | {"pid": child.pid, "started": journal.started(child.pid)}
+        return ABOUT | {"pid": child.pid, "started": lifetime.started(child.pid)}
 
 
 @pytest.fixture
@@ -73,18 +73,34 @@ def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def test_a_process_is_known_by_its_number_and_its_start(other: int) -> None:
-    assert journal.started(other) != journal.started(1)
-    assert journal.is_alive({"pid": other, "started": journal.started(other)})
-    assert journal.parent(other) == os.getpid()
+    assert lifetime.started(other) != lifetime.started(1)
+    assert journal.is_alive({"pid": other, "started": lifetime.started(other)})
+    assert lifetime.parent(other) == os.getpid()
 
 
 def test_a_command_with_odd_characters_hides_nothing(tmp_path: Path) -> None:
     odd = tmp_path / "a) b (c"
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([str(odd), "30"]) as child:
-        assert int(journal.started(child.pid) or 0) >= int(journal.started(os.getpid()) or 0) > 0
-        assert journal.parent(child.pid) == os.getpid()
+        assert int(lifetime.started(child.pid) or 0) >= int(lifetime.started(os.getpid()) or 0) > 0
+        assert lifetime.parent(child.pid) == os.getpid()
         child.kill()
+
+
+def test_a_play_that_nobody_has_waited_for_is_over(path: Path, module: Module) -> None:
+    """In a container without an init an ansible-playbook that has ended stays a zombie."""
+    with process("ansible-playbook") as child:
+        found = ABOUT | {"pid": child.pid, "started": lifetime.started(child.pid)}
+        assert journal.is_alive(found)
+        child.kill()
+        # It has ended, and is not waited for yet.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{child.pid}/stat").exists()
+        assert not journal.is_alive(found)
+        write(path, found)
+        assert not module("read")["alive"]
+        assert "was interrupted" in module("open")["msg"]
+        assert module("closed")["changed"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +110,7 @@ def test_a_command_with_odd_characters_hides_nothing(tmp_path: Path) -> None:
         {"damaged": True},
         {"pid": 0, "started": None},
         {"pid": -1, "started": None},
-        {"pid": "1", "started": journal.started(1)},
+        {"pid": "1", "started": lifetime.started(1)},
         {"pid": 2**22 + 1, "started": None},
         {"pid": os.getpid()},
         {"pid": os.getpid(), "started": "1"},
@@ -106,8 +122,8 @@ def test_what_does_not_live(found: Object) -> None:
 
 def test_no_such_process() -> None:
     gone = 2**22 + 1  # more than the kernel gives out
-    assert journal.started(gone) is None
-    assert journal.parent(gone) == 0
+    assert lifetime.started(gone) is None
+    assert lifetime.parent(gone) == 0
     assert not journal.is_play(gone)
 
 
@@ -142,7 +158,7 @@ def test_the_play_is_the_farthest_in_an_unbroken_line(
 ) -> None:
     line = {60: 50, 50: 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0, 0: 0}
     monkeypatch.setattr(os, "getppid", lambda: 60)
-    monkeypatch.setattr(journal, "parent", lambda pid: line[pid])
+    monkeypatch.setattr(lifetime, "parent", lambda pid: line[pid])
     monkeypatch.setattr(journal, "is_play", lambda pid: pid in plays)
     assert journal.controller() == controls
 
@@ -171,7 +187,7 @@ def test_no_account(path: Path, module: Module) -> None:
 def test_opened_read_and_closed(path: Path, module: Module) -> None:
     assert module("open")["changed"]
     written = json.loads(path.read_text(encoding="utf-8"))
-    assert written == ABOUT | {"pid": os.getpid(), "started": journal.started(os.getpid())}
+    assert written == ABOUT | {"pid": os.getpid(), "started": lifetime.started(os.getpid())}
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert list(path.parent.iterdir()) == [path]
 
@@ -191,7 +207,7 @@ def test_one_s_own_account_may_be_opened_again(path: Path, module: Module) -> No
 
 
 def test_another_run_is_alive(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    account = ABOUT | {"pid": other, "started": lifetime.started(other)}
     write(path, account)
     assert module("read")["alive"]
     answer = module("open")
@@ -247,7 +263,7 @@ def test_check_mode_writes_and_removes_nothing(path: Path, module: Module) -> No
 
 
 def test_check_mode_refuses_as_well(path: Path, module: Module, other: int) -> None:
-    write(path, ABOUT | {"pid": other, "started": journal.started(other)})
+    write(path, ABOUT | {"pid": other, "started": lifetime.started(other)})
     assert module("open", check=True)["failed"]
 
 
@@ -259,7 +275,7 @@ def test_steps_are_added_one_by_one(path: Path, module: Module) -> None:
     found = journal.read(path)
     assert found | {"steps": []} == ABOUT | {
         "pid": os.getpid(),
-        "started": journal.started(os.getpid()),
+        "started": lifetime.started(os.getpid()),
         "awaits": "",
         "more": 1,
         "steps": [],
@@ -269,7 +285,7 @@ def test_steps_are_added_one_by_one(path: Path, module: Module) -> None:
 
 
 def test_nothing_is_added_to_another_run_that_lives(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    account = ABOUT | {"pid": other, "started": lifetime.started(other)}
     write(path, account)
     assert "no account of this run" in module("noted", content={}, step="x")["msg"]
     assert module("noted", check=True, content={}, step="x")["failed"]
@@ -277,7 +293,7 @@ def test_nothing_is_added_to_another_run_that_lives(path: Path, module: Module, 
 
 
 def test_another_run_that_lives_is_not_closed(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
+    account = ABOUT | {"pid": other, "started": lifetime.started(other)}
     write(path, account)
     answer = module("closed")
     assert answer["failed"]
@@ -290,7 +306,7 @@ def test_whose_an_account_is(path: Path, module: Module, other: int, ended: Obje
     assert not module("read")["mine"]
     module("open")
     assert module("read")["mine"]
-    for account in (ABOUT | {"pid": other, "started": journal.started(other)}, ended):
+    for account in (ABOUT | {"pid": other, "started": lifetime.started(other)}, ended):
         write(path, account)
         assert not module("read")["mine"]
 
