@@ -154,11 +154,11 @@ def test_a_watchdog_that_is_relied_on(run: Runner, tmp_path: Path) -> None:
 
 
 def going_on(state: Path, **content: str) -> int:
-    """Write the account of a run of this test's own process."""
+    """Write the journal of a run of this test's own process."""
     state.mkdir()
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    account = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
-    (state / "run.json").write_text(json.dumps(account | content))
+    journal = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
+    (state / "journal.json").write_text(json.dumps(journal | content))
     return os.getpid()
 
 
@@ -171,7 +171,7 @@ def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, words: str) -> Non
         f"Another run is going on: kill of {NODES[0]}, process {pid}.",
         "Wait until it ends, or end that process and run `ansible-playbook recover.yml`.",
     )
-    assert (tmp_path / "state" / "run.json").exists()
+    assert (tmp_path / "state" / "journal.json").exists()
 
 
 def test_a_context_of_the_users_that_is_called_like_the_lab(run: Runner, cluster: str) -> None:

@@ -138,7 +138,7 @@ class MadeUpRun:
             gzip.compress(("\n".join(self.rows[i : i + 500]) + "\n").encode(), compresslevel=1, mtime=0)
             for i in range(0, len(self.rows), 500)
         ]  # fmt: skip
-        (self.directory / records.FILE).write_bytes(b"".join(pieces))
+        (self.directory / "requests.csv.gz").write_bytes(b"".join(pieces))
         about = {
             "format": records.FORMAT, "version": "0.1.0", "pid": 1, "url": "http://192.168.49.100/whoami",
             "new_rate": self.rate, "reused_rate": self.reused_rate, "reused_connections": 10,
