@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -155,10 +156,10 @@ class AnswerWatch:
 
     def look(self) -> Look:
         """Read what is new in the record."""
-        for probe, file in self._probes:
-            for record in file.records() if probe.records.exists() else ():
-                if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
-                    self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
+        begun = [file for probe, file in self._probes if probe.records.exists()]
+        for record in itertools.chain.from_iterable(file.records() for file in begun):
+            if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
+                self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
         silent = [pod for pod in self._pods if pod not in self.first]
         if not silent:
             return Look([], "")
