@@ -9,9 +9,9 @@ from failover_lab import __version__, arguments
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
 from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
-from failover_lab.kube.client import delete_pods
-from failover_lab.kube.client import drain as drain_command
-from failover_lab.nodes.state import forgotten, incomplete, proxy_rules, start_nodes, state
+from failover_lab.kube import delete_pods
+from failover_lab.kube import drain as drain_command
+from failover_lab.nodes import forgotten, incomplete, proxy_rules, start_nodes, state
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import ready, spread, wait

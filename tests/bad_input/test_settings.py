@@ -179,11 +179,11 @@ def test_every_play_looks_at_every_value(
     play: Runner, tmp_path: Path, playbook: str, setting: str, words: str
 ) -> None:
     (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "run.json").write_text("{}")
+    (tmp_path / "state" / "journal.json").write_text("{}")
     places = [f"lab_state_dir={tmp_path / 'state'}", f"lab_reports_dir={tmp_path}", "lab_profile=never-made"]
     options = [part for one in (*places, setting) for part in ("-e", one)]
     play(f"{playbook}.yml", *options, DOCKER_HOST="tcp://127.0.0.1:1").refused(words)
-    assert (tmp_path / "state" / "run.json").exists()
+    assert (tmp_path / "state" / "journal.json").exists()
 
 
 def test_a_state_in_a_folder_that_has_other_things(play: Runner, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def a_run(state: Path) -> Iterator[None]:
     state.mkdir()
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     account = {"pid": os.getpid(), "started": started, "kind": "kill", "node": NODES[0]}
-    (state / "run.json").write_text(json.dumps(account | {"awaits": "operator"}))
+    (state / "journal.json").write_text(json.dumps(account | {"awaits": "operator"}))
     yield
 
 
@@ -267,7 +267,7 @@ def run(play: Runner, tmp_path: Path) -> Runner:
 def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, playbook: str) -> None:
     with a_run(tmp_path / "state"):
         run(playbook, DOCKER_HOST=NOBODY).refused(*GOING_ON)
-    assert (tmp_path / "state" / "run.json").exists()
+    assert (tmp_path / "state" / "journal.json").exists()
 
 
 def test_a_context_of_the_users_that_is_called_like_the_lab(run: Runner, cluster: str) -> None:

@@ -30,7 +30,8 @@ from tests.bench.limits import judged
 from tests.declared import added, declared_dead
 
 from failover_lab.run import instants
-from failover_lab.run.records import FILE, NEW, NOT_SEEN_BY_USERS, RecordFile
+from failover_lab.run.layout import Probe
+from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, RecordFile
 
 PROFILE = "failover-lab-frontier"
 RATE = 200
@@ -73,7 +74,7 @@ def lost(folder: Path, fault_at: float) -> dict[str, int]:
     """How many of the users' requests in the minute after the fault failed; of none, if it was cut short."""
     seen = [
         record
-        for record in RecordFile(folder / FILE).records()
+        for record in RecordFile(Probe(folder).records).records()
         if record.kind == NEW and record.outcome not in NOT_SEEN_BY_USERS and record.due >= fault_at
     ]
     if max((record.due for record in seen), default=0.0) < fault_at + WINDOW_S - 1:

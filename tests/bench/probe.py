@@ -26,7 +26,8 @@ from pathlib import Path
 from tests.bench.limits import judged
 
 from failover_lab.report.stats import percentile
-from failover_lab.run.records import FILE, RecordFile
+from failover_lab.run.layout import Probe
+from failover_lab.run.records import RecordFile
 
 ROOT = Path(__file__).parents[2]
 INSTRUMENT = ROOT / "tests" / "instrument"
@@ -67,7 +68,7 @@ def probe(url: str, rate: int, seconds: int, folder: Path) -> Measured:
     out = folder / "probe"
     command = [sys.executable, "-m", "failover_lab", "probe", "--url", url, "--connections", "new"]
     used_s = timed([*command, "--rate", str(rate), "--duration", str(seconds), "--out", out])
-    records = list(RecordFile(out / FILE).records())
+    records = list(RecordFile(Probe(out).records).records())
     late = sorted(record.late_ms for record in records)
     return Measured(used_s / seconds, sum(record.failed for record in records), late)
 

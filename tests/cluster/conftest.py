@@ -188,10 +188,10 @@ class Lab:
             if node["spec"].get("unschedulable", False)
         ]
 
-    def account(self) -> dict[str, Any]:
-        """What the run that is going on has noted; nothing where there is none."""
+    def journal(self) -> dict[str, Any]:
+        """What the run that is going on has written down; nothing where there is none."""
         try:
-            content: dict[str, Any] = json.loads((self.state / "run.json").read_text())
+            content: dict[str, Any] = json.loads((self.state / "journal.json").read_text())
         except FileNotFoundError:
             return {}
         return content

@@ -96,7 +96,7 @@ def nothing_is_left(lab: Lab) -> None:
         assert ready == ["True"], f"{name} is not ready"
         assert not is_faulted(name), f"{name} is still faulted"
         assert not is_nameless(name), f"{name} does not know where the control plane is"
-    assert not (lab.state / "run.json").exists()
+    assert not (lab.state / "journal.json").exists()
     running = [command_line(process) for process in Path("/proc").iterdir() if process.name.isdigit()]
     asking = [line for line in running if str(lab.reports) in line]
     assert asking == [], "still running"
@@ -188,7 +188,7 @@ def of_any(node_is: Callable[[str], bool]) -> Callable[[], bool]:
 
 def marks_of(lab: Lab) -> list[str]:
     """What the run that is going on has marked so far."""
-    path = Path(lab.account().get("run_dir", "/nonexistent")) / "marks.jsonl"
+    path = Path(lab.journal().get("run_dir", "/nonexistent")) / "marks.jsonl"
     return re.findall(r'"event": "(\w+)"', path.read_text()) if path.exists() else []
 
 
@@ -198,10 +198,10 @@ def is_tainted(lab: Lab) -> bool:
 
 
 def awaits_operator(lab: Lab) -> bool:
-    return lab.account().get("awaits") == "operator"
+    return lab.journal().get("awaits") == "operator"
 
 
 def is_steady_before(lab: Lab) -> bool:
     """The run asks, and nothing has been done yet."""
-    account = lab.account()
-    return bool(account) and (Path(account["run_dir"]) / "status.json").exists() and not account["begun"]
+    journal = lab.journal()
+    return bool(journal) and (Path(journal["run_dir"]) / "status.json").exists() and not journal["begun"]

@@ -51,7 +51,7 @@ def of_kind(bites: Callable[[str], bool]) -> Callable[[Lab], bool]:
 
 def joins(lab: Lab) -> bool:
     """A node's container is newer than the run: minikube has made it, and goes on."""
-    began = re.match(r"\d+T\d+Z", Path(lab.account().get("run_dir", "")).name)
+    began = re.match(r"\d+T\d+Z", Path(lab.journal().get("run_dir", "")).name)
     made = docker("ps", "--all", OF_WORKERS, "--format={{.CreatedAt}}").splitlines()
     # As 2026-11-27 03:17:49 +0000 UTC.
     return began is not None and any(
@@ -66,7 +66,7 @@ def spreads(lab: Lab) -> bool:
 
 def has_stopped_asking(lab: Lab) -> bool:
     """What is left to do is the report."""
-    return Path(lab.account().get("run_dir", "/nonexistent"), "probe.json").exists()
+    return Path(lab.journal().get("run_dir", "/nonexistent"), "probe.json").exists()
 
 
 MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
@@ -118,7 +118,7 @@ def is_reported_as_aborted(run: Path) -> None:
 def test_a_run_that_is_killed_is_put_right(lab: Lab, moment: str) -> None:
     settings, has_come, healer, breaks = MOMENTS[moment]
     at(lab, signal.SIGKILL, settings, has_come)
-    run = Path(lab.account()["run_dir"])
+    run = Path(lab.journal()["run_dir"])
     told = lab.play("status").output.partition("left     ")[2]
     if breaks:
         left = [node for node in workers() if is_faulted(node)]
@@ -136,7 +136,7 @@ INTERRUPTED: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
     "the steady state before": (["fault_kind=drain"], is_steady_before),
     "mid-drain": (["fault_kind=drain"], lambda lab: lab.cordoned() != []),
     "waiting for the operator": (["fault_kind=kill", "fault_recovery=manual"], awaits_operator),
-    "the steady state after": (["fault_kind=drain"], lambda lab: lab.account().get("healed") is True),
+    "the steady state after": (["fault_kind=drain"], lambda lab: lab.journal().get("healed") is True),
 }
 
 
@@ -154,8 +154,8 @@ def test_control_c_puts_right_and_reports_at_once(lab: Lab, moment: str) -> None
 
 
 def test_a_run_killed_in_the_steady_state_after_is_reported(lab: Lab) -> None:
-    at(lab, signal.SIGKILL, ["fault_kind=drain"], lambda lab: lab.account().get("healed") is True)
-    run = Path(lab.account()["run_dir"])
+    at(lab, signal.SIGKILL, ["fault_kind=drain"], lambda lab: lab.journal().get("healed") is True)
+    run = Path(lab.journal()["run_dir"])
     healed = lab.play("recover")
     assert healed.returncode == 0, healed.output[-6000:]
     nothing_is_left(lab)
@@ -167,7 +167,7 @@ def test_a_node_that_vanishes_before_the_fault_is_not_looked_for_elsewhere(lab: 
     with running(lab, "-e", "fault_kind=freeze") as process:
         comes(process, lambda: is_steady_before(lab), "no steady state was waited for in 120 s")
         # By its name the engine has it no more; to users it is still there, or none would be steady.
-        node = lab.account()["node"]
+        node = lab.journal()["node"]
         docker("rename", node, f"{PROFILE}-elsewhere")
         try:
             output = process.communicate(timeout=300)[0]
@@ -190,7 +190,7 @@ def test_an_engine_that_goes_away_in_mid_run(lab: Lab, tmp_path: Path) -> None:
             relay.close()
             output = process.communicate(timeout=300)[0]
     assert process.returncode != 0
-    run = Path(lab.account()["run_dir"])
+    run = Path(lab.journal()["run_dir"])
     report = json.loads((run / "report.json").read_text())
     silent = f"The engine at DOCKER_HOST={relay.host} does not answer"
     assert any(silent in reason for reason in report["verdict"]["reasons"]), output[-6000:]

@@ -153,7 +153,7 @@ def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab) -> None:
     healed = lab.play("recover")
     assert healed.returncode == 0, healed.output[-6000:]
     assert lab.cordoned() == []
-    assert not (lab.state / "run.json").exists()
+    assert not (lab.state / "journal.json").exists()
     assert "left " not in lab.play("status").output
 
 
@@ -163,7 +163,7 @@ def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
     first = lab.start("failover", *BUSY, "-e", "witness_steady_s=15")
     try:
         deadline = time.monotonic() + 120
-        while not (account := lab.account()):
+        while not (found := lab.journal()):
             assert first.poll() is None, first.communicate()[0][-4000:]
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -173,16 +173,16 @@ def test_a_second_run_is_refused_before_the_first_has_struck(lab: Lab) -> None:
         recovering = lab.play("recover")
         assert recovering.returncode != 0
         assert "A run is going on" in recovering.error
-        assert lab.account() == account, "the first has struck meanwhile, or its account is another one"
+        assert lab.journal() == found, "the first has struck meanwhile, or its journal is another one"
     finally:
         output = first.communicate(timeout=300)[0]
     assert first.returncode == 0, output[-4000:]
     assert lab.cordoned() == []
-    assert lab.account() == {}
+    assert lab.journal() == {}
     run = (lab.reports / "latest").resolve()
-    assert str(run) == account["run_dir"]
+    assert str(run) == found["run_dir"]
     report = json.loads((run / "report.json").read_text())
-    assert report["fault"]["node"] == account["node"]
+    assert report["fault"]["node"] == found["node"]
     assert report["verdict"]["passed"] is True
     # The second one has not even made a folder.
     assert max(lab.reports.glob("2*")) == run

@@ -70,7 +70,7 @@ def test_a_drain_that_fails_uncordons_and_says_why(lab: Lab, lone_afterwards: No
     marks = [item["metadata"]["annotations"] for item in lab.get("nodes")["items"]]
     assert not [key for found in marks for key in found if key.startswith("failover-lab/")]
     assert lab.pods() == before
-    assert not (lab.state / "run.json").exists()
+    assert not (lab.state / "journal.json").exists()
 
     run = runs.pop()
     seen = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]

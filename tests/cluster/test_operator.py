@@ -53,7 +53,7 @@ def test_an_operator_puts_it_right(lab: Lab) -> None:
 
 def test_an_operator_who_comes_too_late_is_sent_away(lab: Lab) -> None:
     def waits_no_more() -> bool:
-        steps = [step["step"] for step in lab.account().get("steps", [])]
+        steps = [step["step"] for step in lab.journal().get("steps", [])]
         return not awaits_operator(lab) and "wait for the replacements" in steps
 
     manual = ("-e", "fault_kind=kill", "-e", "fault_recovery=manual", "-e", "fault_operator_timeout_s=3")

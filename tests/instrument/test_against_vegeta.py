@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from failover_lab.run.records import FILE, RecordFile
+from failover_lab.run.records import RecordFile
 
 pytestmark = pytest.mark.nightly
 
@@ -117,7 +117,7 @@ def test_the_probe_and_vegeta_count_the_same_failures(vegeta: str, tmp_path: Pat
     did = json.loads(server.stdout.read())
     server.wait(timeout=10)
 
-    records = list(RecordFile(tmp_path / "run" / FILE).records())
+    records = list(RecordFile(tmp_path / "run" / "requests.csv.gz").records())
     outcomes = Counter(str(record.outcome) for record in records)
     failed = sum(record.failed for record in records)
     vegeta_failed = counted["requests"] - counted["status_codes"]["200"]

@@ -157,7 +157,7 @@ class MadeUpRun:
         self.rows, recorded = (
             _usual(self.begin, self.end, self.rate, self.reused_rate) if usual else self.record()
         )
-        (self.directory / records.FILE).write_bytes(recorded)
+        (self.directory / "requests.csv.gz").write_bytes(recorded)
         about = {
             "format": records.FORMAT, "version": "0.1.0", "pid": 1, "url": "http://192.168.49.100/whoami",
             "new_rate": self.rate, "reused_rate": self.reused_rate, "reused_connections": 10,

@@ -14,7 +14,7 @@ from failover_lab.kube.reach import may_announce
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
-    from failover_lab.nodes.state import reported
+    from failover_lab.nodes import reported
 
 # Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
 CORDONED_BY = "failover-lab/cordoned-by"

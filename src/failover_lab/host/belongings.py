@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
 from failover_lab.nodes.docker import MARK, Engine, EngineError, node_name, of_profile, unanswered
+from failover_lab.run.layout import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from failover_lab import arguments
 
-_RECORD = "belongings.json"
 _PROFILE_LABEL = "name.minikube.sigs.k8s.io"
 
 
@@ -44,7 +44,7 @@ def others(home: Path, profile: str) -> set[str]:
 def recorded(home: Path, profile: str, state_dir: Path) -> set[str]:
     """The machines of a profile, by minikube's account and by the lab's own."""
     try:
-        noted = json.loads((state_dir / _RECORD).read_text(encoding="utf-8"))
+        noted = json.loads(Lab(state_dir).nodes.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         noted = []
     return machines(home / "profiles" / profile) | {str(name) for name in noted if isinstance(name, str)}
@@ -56,7 +56,7 @@ def remember(names: Iterable[str], state_dir: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    target = state_dir / _RECORD
+    target = Lab(state_dir).nodes
     partial = target.with_suffix(".partial")
     try:
         partial.write_text(json.dumps(sorted(names)) + "\n", encoding="utf-8")

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.kube.client import reaching
+from failover_lab.kube import reaching
 from failover_lab.kube.selectors import query
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.kube.client import client_of
 from failover_lab.run import files, instants
+from failover_lab.run.layout import Run
 from failover_lab.run.lifetime import StopCondition
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from failover_lab.observe.resources import Resource
     from failover_lab.observe.watch import Watch
 
-STATUS_FILE = "observer.json"
 _LOOK_EVERY_S = 0.2
 _STATUS_EVERY_S = 0.5
 
@@ -166,9 +166,9 @@ def _write_status(
         "trouble": next((watch.trouble for watch in unsynced if watch.trouble), None),
     }
     try:
-        files.write_json(out / STATUS_FILE, status)
+        files.write_json(Run(out).observer, status)
     except OSError as error:
-        raise UserError(f"cannot write {out / STATUS_FILE}: {error.strerror}") from error
+        raise UserError(f"cannot write {Run(out).observer}: {error.strerror}") from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace) -> int:
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.
         with contextlib.suppress(OSError):
-            files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})
+            files.write_json(Run(options.out).observer, {"state": "ended", "trouble": str(error)})
         raise
     print(f"{written} changes written; stopped: {stop.reason()}")
     return 0

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import instants
+from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILE = "events.jsonl"
 
 
 class EventLog:
@@ -28,7 +27,7 @@ class EventLog:
         Raises:
             UserError: the directory may not be written to.
         """
-        self._path = directory / FILE
+        self._path = Run(directory).events
         self._clock = clock
         self._lock = threading.Lock()
         self._failure: OSError | None = None

@@ -19,8 +19,8 @@ from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.ports import TRACKED_S, Ports
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
-from failover_lab.probe.writer import STATUS_FILE, RunWriter
-from failover_lab.run import files, instants, marks, records
+from failover_lab.probe.writer import RunWriter
+from failover_lab.run import files, instants, layout, marks, records
 from failover_lab.run.lifetime import StopCondition
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from failover_lab.arguments import Target
     from failover_lab.probe.exchange import Address
 
-ABOUT_FILE = "probe.json"
 # Whoever waits for a steady state waits this much longer at most.
 _STATUS_EVERY_S = 0.2
 _SPARE_FILES = 64
@@ -207,13 +206,13 @@ class Run:
         self._family, self._address = resolve(settings.target)
         allow_open_files(settings)
         self._settings = settings
-        self._out = out
+        self._files = layout.Run(out).probe()
         self._stop = stop
         self._progress_s = progress_s
         self._clock = instants.shared_clock(out)
         # Both: a writer that has to wait for the processor keeps the interpreter's lock meanwhile.
         self._scheduling = hasten()
-        self._writer = RunWriter(out, lambda: priority.hasten(1))
+        self._writer = RunWriter(self._files, lambda: priority.hasten(1))
         self._tally = Tally()
         self._marks = marks.MarkFollower(out)
         self._began = self._clock.now()
@@ -286,7 +285,8 @@ class Run:
             outcomes = ", ".join(f"{n} {name}" for name, n in status["outcomes"].items())
             raise UserError(
                 f"{self._settings.target.url} answered none of {status['sent']} requests ({outcomes}); check "
-                f"the address, and that this machine has a way to it. The record is in {self._out}"
+                "the address, and that this machine has a way to it. "
+                f"The record is in {self._files.directory}"
             )
 
     def _status(self, state: str) -> dict[str, Any]:
@@ -332,9 +332,9 @@ class Run:
             "dropped": self._dropped.told(),
         }
         try:
-            files.write_json(self._out / ABOUT_FILE, content)
+            files.write_json(self._files.about, content)
         except OSError as error:
-            raise UserError(f"cannot write {self._out / ABOUT_FILE}: {error.strerror}") from error
+            raise UserError(f"cannot write {self._files.about}: {error.strerror}") from error
 
 
 def run(options: argparse.Namespace) -> int:
@@ -357,11 +357,12 @@ def run(options: argparse.Namespace) -> int:
         reason = probe.run()
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.
+        status = layout.Run(options.out).probe().status
         waited_for = options.stop_file is not None or options.out.exists()
-        if probe is not None or (waited_for and not (options.out / STATUS_FILE).exists()):
+        if probe is not None or (waited_for and not status.exists()):
             with contextlib.suppress(OSError):
                 options.out.mkdir(parents=True, exist_ok=True)
-                files.write_json(options.out / STATUS_FILE, {"state": "ended", "trouble": str(error)})
+                files.write_json(status, {"state": "ended", "trouble": str(error)})
         raise
     # Whoever says when to stop watches it meanwhile, and asks for a report in any case.
     if not told:

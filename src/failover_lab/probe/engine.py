@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from failover_lab.probe import http1
 from failover_lab.probe.exchange import Exchange
 from failover_lab.probe.schedule import Schedule
-from failover_lab.run import instants
-from failover_lab.run.records import NEW, REUSED, Outcome
+from failover_lab.run import records
+from failover_lab.run.records import NEW, REUSED, Outcome, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from failover_lab.probe.exchange import Address
     from failover_lab.probe.ports import Ports
     from failover_lab.probe.tally import Tally
+    from failover_lab.run import instants
 
 # After so many requests begun in a row, look what has come in: catching up must delay no answer's instant.
 _BURST = 32
@@ -262,15 +263,24 @@ class Engine:
         tally = self._tally
         latency_ms = (e.done - e.due) * 1000.0
         tally.add(e.outcome, done=done, latency_ms=latency_ms, late_ms=late_ms, pod=pod, node=node)
-        self._rows.append(
-            f"{tally.ended},{e.kind},{self._text(e.due)},{self._text(e.connected)},{self._text(e.sent)},"
-            f"{instants.text(done)},{e.outcome},{e.answer.status if e.answer else ''},{pod},{node},"
-            f"{e.local_port or ''},{e.prior},{late_ms:.3f},"
-            f"{'' if e.retransmits is None else e.retransmits},{e.detail}\n"
+        record = Record(
+            number=tally.ended,
+            kind=e.kind,
+            due=e.due + self._offset_s,
+            connected=e.connected + self._offset_s if e.connected else None,
+            sent=e.sent + self._offset_s if e.sent else None,
+            done=done,
+            outcome=e.outcome,
+            status=e.answer.status if e.answer else None,
+            pod=pod,
+            node=node,
+            local_port=e.local_port or None,
+            prior=e.prior,
+            late_ms=late_ms,
+            retransmits=e.retransmits,
+            detail=e.detail,
         )
-
-    def _text(self, at: float) -> str:
-        return instants.text(at + self._offset_s) if at else ""
+        self._rows.append(records.row(record))
 
     def _hand_over(self) -> str | None:
         rows = "".join(self._rows)

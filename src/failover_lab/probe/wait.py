@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -10,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.observe import command as observer
-from failover_lab.probe.command import ABOUT_FILE
-from failover_lab.probe.writer import STATUS_FILE
 from failover_lab.run import files, instants, marks
-from failover_lab.run.records import FILE, Outcome, RecordFile
+from failover_lab.run.layout import Probe, Run
+from failover_lab.run.records import Outcome, RecordFile
 
 if TYPE_CHECKING:
     import argparse
@@ -74,7 +73,7 @@ def _status(path: Path, who: str, now: float) -> dict[str, Any] | None:
 
 def _end_reason(out: Path) -> str:
     """Why the probe ended, if that is a setting's doing."""
-    about = out / ABOUT_FILE
+    about = Probe(out).about
     reason = str(files.read_json(about).get("end_reason") or "") if about.exists() else ""
     remedy = "a greater witness_max_duration_s (--max-duration) lasts longer"
     return f"{reason} is over; {remedy}" if reason.startswith("the hard bound") else ""
@@ -82,7 +81,7 @@ def _end_reason(out: Path) -> str:
 
 def _unlisted(out: Path, now: float) -> list[str]:
     """What the observer has yet to do before no change can escape it any more."""
-    status = _status(out / observer.STATUS_FILE, "observer", now)
+    status = _status(Run(out).observer, "observer", now)
     if status is None:
         return ["the observer's first status"]
     if status["state"] == "watching":
@@ -114,10 +113,16 @@ class SteadyState:
     def look(self, out: Path, clock: instants.Clock) -> Look:
         """Is it there by now?"""
         now = clock.now()
-        missing = _unlisted(out, now) if self.observed else []
-        status = _status(out / STATUS_FILE, "probe", now)
+        looks = [self._at(probe, now) for probe in Run(out).probes()]
+        missing = [what for look in looks for what in look.missing]
+        return Look(missing + (_unlisted(out, now) if self.observed else []), looks[0].progress)
+
+    def _at(self, probe: Probe, now: float) -> Look:
+        """Is it there as this probe sees it?"""
+        missing = []
+        status = _status(probe.status, "probe", now)
         if status is None:
-            return Look(["the probe's first status", *missing], "the probe is starting")
+            return Look(["the probe's first status"], "the probe is starting")
         # What the probe has not yet told of is no part of the window.
         updated = instants.parse(status["updated"])
         spans = [status["elapsed_s"], status["since_last_failure_s"]]
@@ -143,23 +148,24 @@ class AnswerWatch:
 
     def __init__(self, out: Path, clock: instants.Clock, pods: list[str], since: float) -> None:
         """Nothing is read yet."""
-        self._out = out
         self._clock = clock
         self._pods = pods
         self._since = since
-        self._file = RecordFile(out / FILE)
+        self._probes = [(probe, RecordFile(probe.records)) for probe in Run(out).probes()]
         self.first: dict[str, float] = {}
 
     def look(self) -> Look:
         """Read what is new in the record."""
-        if (self._out / FILE).exists():
-            for record in self._file.records():
-                if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
-                    self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
+        begun = [file for probe, file in self._probes if probe.records.exists()]
+        for record in itertools.chain.from_iterable(file.records() for file in begun):
+            if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
+                self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
         silent = [pod for pod in self._pods if pod not in self.first]
         if not silent:
             return Look([], "")
-        status = _status(self._out / STATUS_FILE, "probe", self._clock.now())
+        # One that has ended says so; the line of progress is that of the run's own.
+        now = self._clock.now()
+        status, *_ = [_status(probe.status, "probe", now) for probe, _ in self._probes]
         return Look(
             [f"a first answer of {', '.join(silent)}"],
             _progress(status) if status else "the probe is starting",

@@ -5,19 +5,20 @@ Compressing and waiting for the disk happen in a thread, so that a slow disk nev
 
 from __future__ import annotations
 
-import gzip
+import functools
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
-from failover_lab.run import files, records
+from failover_lab.run import files
+from failover_lab.run.records import RecordWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-STATUS_FILE = "status.json"
+    from failover_lab.run.layout import Probe
+
 # About a minute of 2,000 requests/s; a disk slower than that for longer cannot be waited out in memory.
 _MOST_WAITING_BYTES = 16 << 20
 
@@ -25,20 +26,20 @@ _MOST_WAITING_BYTES = 16 << 20
 class RunWriter:
     """Appends rows to the record and replaces the status, in the order given."""
 
-    def __init__(self, directory: Path, begin: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, probe: Probe, begin: Callable[[], object] = lambda: None) -> None:
         """Start the record.
 
         Args:
-            directory: where it goes.
+            probe: whose it is.
             begin: called first in the thread that writes.
 
         Raises:
             UserError: there is one already, or the directory may not be written to.
         """
-        self._status = directory / STATUS_FILE
-        self._path = directory / records.FILE
+        self._status = probe.status
+        self._path = probe.records
         try:
-            self._file = self._path.open("xb")
+            self._file = RecordWriter(self._path)
         except FileExistsError as error:
             raise UserError(f"{self._path} exists already; give --out a directory of its own") from error
         except OSError as error:
@@ -49,7 +50,6 @@ class RunWriter:
         self._begin = begin
         self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
         self._thread.start()
-        self.put(records.HEADER + "\n", None)
 
     def put(self, rows: str, status: dict[str, Any] | None) -> None:
         """Hand over whole rows and a status; either may be empty.
@@ -79,22 +79,22 @@ class RunWriter:
 
     def _run(self) -> None:
         self._begin()
+        self._try(self._file.begin)
         while (piece := self._work.get()) is not None:
             rows, status = piece
             if self._failure is None:
-                try:
-                    self._write(rows, status)
-                except OSError as error:
-                    self._failure = error
+                self._try(functools.partial(self._write, rows, status))
             self._waiting_bytes -= len(rows)
+        self._try(self._file.close)
+
+    def _try(self, work: Callable[[], None]) -> None:
         try:
-            self._file.close()
+            work()
         except OSError as error:
             self._failure = self._failure or error
 
     def _write(self, rows: str, status: dict[str, Any] | None) -> None:
         if rows:
-            self._file.write(gzip.compress(rows.encode("ascii"), compresslevel=4, mtime=0))
-            self._file.flush()
+            self._file.write(rows)
         if status is not None:
             files.write_json(self._status, status)

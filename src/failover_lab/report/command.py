@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import files
+from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
     from failover_lab.arguments import Parser
 
-_LATEST = "latest"
 _BEGAN = re.compile(r"\d{8}T\d{6}Z-")
 
 
@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--latest",
         action="store_true",
-        help=f"let the link `{_LATEST}` beside the directory lead to it, unless it leads to a newer run's",
+        help="let the link `latest` beside the directory lead to it, unless it leads to a newer run's",
     )
     parser.set_defaults(run=run)
     parser = commands.add_parser(
@@ -74,12 +74,13 @@ def write(directory: Path) -> tuple[list[str], bool]:
     report = build(load.load(directory))
     load.validator("report").validate(report.content)
     lines = summary.lines(report.content, directory)
+    folder = Run(directory)
     try:
         # The figures first: whatever may be wrong with the pictures, the verdict is there.
-        files.write_json(directory / "report.json", report.content)
-        files.write_atomic(directory / "junit.xml", junit.render(report.content))
-        files.write_atomic(directory / "summary.txt", "\n".join(lines) + "\n")
-        files.write_atomic(directory / "report.html", html.render(report))
+        files.write_json(folder.report, report.content)
+        files.write_atomic(folder.junit, junit.render(report.content))
+        files.write_atomic(folder.summary, "\n".join(lines) + "\n")
+        files.write_atomic(folder.page, html.render(report))
     except OSError as error:
         raise UserError(f"cannot write the report to {directory}: {error.strerror}") from error
     return lines, report.content["verdict"]["passed"]
@@ -88,9 +89,9 @@ def write(directory: Path) -> tuple[list[str], bool]:
 def _keep(directory: Path, content: dict[str, Any]) -> None:
     files.existing_directory(directory)
     try:
-        files.write_json(directory / "run.json", content)
+        files.write_json(Run(directory).facts, content)
     except OSError as error:
-        raise UserError(f"cannot write {directory / 'run.json'}: {error.strerror}") from error
+        raise UserError(f"cannot write {Run(directory).facts}: {error.strerror}") from error
 
 
 def may_point(directory: Path) -> None:
@@ -99,7 +100,7 @@ def may_point(directory: Path) -> None:
     Raises:
         UserError: something has.
     """
-    link = directory.with_name(_LATEST)
+    link = Run(directory).latest
     if os.path.lexists(link) and not link.is_symlink():
         raise UserError(f"{link} is no link; move it away: it is to lead to the newest run")
 
@@ -111,8 +112,8 @@ def point_to(directory: Path) -> None:
         UserError: something else has the link's name, or the link cannot be made.
     """
     target = directory.resolve()
-    link = target.with_name(_LATEST)
-    mine = target.with_name(f".{_LATEST}.{os.getpid()}")
+    link = Run(target).latest
+    mine = link.with_name(f".{link.name}.{os.getpid()}")
     may_point(target)
     present = link.resolve()
     # Runs bear the instant at which they began.
@@ -153,7 +154,7 @@ def run_facts(options: argparse.Namespace) -> int:
         raise UserError(f"cannot make {options.directory}: {error.strerror}") from error
     try:
         # Two runs that begin within one second would have one folder.
-        (options.directory / "run.json").touch(exist_ok=False)
+        Run(options.directory).facts.touch(exist_ok=False)
     except FileExistsError as error:
         raise UserError(f"{options.directory} is another run's; run this again") from error
     except OSError as error:

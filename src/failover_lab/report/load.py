@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from failover_lab.errors import UserError
-from failover_lab.observe import log as observer_log
-from failover_lab.probe.command import ABOUT_FILE
 from failover_lab.report import instrument
-from failover_lab.run import files, instants, marks
-from failover_lab.run.records import FILE, FORMAT, Record, RecordFile
+from failover_lab.run import files, instants, layout
+from failover_lab.run.records import FORMAT, Record, RecordFile
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -43,23 +39,51 @@ class Change:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class ProbeData:
+    """What one probe saw.
+
+    Attributes:
+        about: how it was set, and how it ended.
+        records: in the order of their due times; what the probe's own machine dropped is called its error.
+        whole: the record reaches to the end that the probe wrote down.
+        name: of its vantage point; empty for the run's own.
+    """
+
+    about: dict[str, Any]
+    records: list[Record]
+    whole: bool
+    name: str = ""
+
+
 @dataclass
 class RunData:
     """Everything that is known about a run.
 
     Attributes:
-        play: run.json, None where there is none.
-        about: probe.json.
-        records: in the order of their due times; what the probe's own machine dropped is called its error.
-        whole: the record reaches to the end that the probe wrote down.
+        play: what the play knew, None where it said nothing.
+        probes: what each probe saw, the run's own first. The report goes by that one.
     """
 
     play: dict[str, Any] | None
-    about: dict[str, Any]
-    records: list[Record]
-    whole: bool
+    probes: list[ProbeData]
     marks: list[Mark] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """How the run's own probe was set, and how it ended."""
+        return self.probes[0].about
+
+    @property
+    def records(self) -> list[Record]:
+        """The requests of the run's own probe."""
+        return self.probes[0].records
+
+    @property
+    def whole(self) -> bool:
+        """Whether the run's own probe has recorded all that it asked."""
+        return self.probes[0].whole
 
     def mark(self, event: str) -> float | None:
         """When this was first marked."""
@@ -139,22 +163,25 @@ def _changes(path: Path) -> list[Change]:
     return result
 
 
+def _probe(probe: layout.Probe) -> ProbeData:
+    about = _about(probe.about)
+    record_file = RecordFile(probe.records)
+    records = sorted(record_file.records(), key=lambda record: record.due)
+    records = instrument.apart(records, instrument.spells(about))
+    whole = not record_file.cut_off and about.get("recorded") == len(records)
+    return ProbeData(about, records, whole, probe.name)
+
+
 def load(directory: Path) -> RunData:
     """Read a run's directory.
 
     Raises:
         UserError: it is none, it is another version's, or one of its files is damaged.
     """
-    files.existing_directory(directory)
-    about = _about(directory / ABOUT_FILE)
-    record_file = RecordFile(directory / FILE)
-    records = sorted(record_file.records(), key=lambda record: record.due)
-    records = instrument.apart(records, instrument.spells(about))
+    run = layout.Run(files.existing_directory(directory))
     return RunData(
-        play=_play(directory / RUN_FILE),
-        about=about,
-        records=records,
-        whole=not record_file.cut_off and about.get("recorded") == len(records),
-        marks=_marks(directory / marks.FILE),
-        changes=_changes(directory / observer_log.FILE),
+        play=_play(run.facts),
+        probes=[_probe(probe) for probe in run.probes()],
+        marks=_marks(run.marks),
+        changes=_changes(run.events),
     )

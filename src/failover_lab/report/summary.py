@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
 from failover_lab.report.rules import SUDDEN
+from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,5 +58,5 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             f"tracked on the way for {TRACKED_S:.0f} s; at a lower rate they rest longer"
         )
     result += [f"Why not: {reason}" for reason in report["verdict"]["reasons"]]
-    result.append(f"Report: {directory / 'report.html'}")
+    result.append(f"Report: {Run(directory).page}")
     return result

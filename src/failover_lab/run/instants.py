@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failover_lab.errors import UserError
+from failover_lab.run.layout import Run
 
-ANCHOR_FILE = "clock.json"
 # What a file system without hard links says: FAT, some network and shared folders.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _WHOLE_S = 2.0
@@ -88,10 +88,10 @@ def shared_clock(directory: Path) -> Clock:
     Raises:
         UserError: the directory is not there or may not be written to.
     """
-    path = directory / ANCHOR_FILE
+    path = Run(directory).clock
     fresh = Clock(time.time() - time.monotonic())
     body = json.dumps({"offset_s": fresh.offset_s, "set": text(fresh.now()), "boot": _boot()})
-    mine = directory / f".{ANCHOR_FILE}.{os.getpid()}"
+    mine = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         mine.write_text(body + "\n", encoding="ascii")
         try:

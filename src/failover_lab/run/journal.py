@@ -1,4 +1,4 @@
-"""Whose run is going on: a file that names a process, and whether that process still lives."""
+"""The journal: which run is going on, what it is about to do, and whether its process still lives."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-#: What the module and the action plugin run_journal take.
+from failover_lab.run import files, lifetime
+from failover_lab.run.layout import Lab
+
+#: What the module and the action plugin ``journal`` take.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["open", "noted", "closed", "read"], "required": True},
+    "state": {"type": "str", "choices": ["open", "added", "closed", "read", "noted"], "required": True},
     "content": {"type": "dict", "default": {}},
     "step": {"type": "str", "default": ""},
 }
@@ -22,23 +25,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a mishap
     """One sentence: why not, and what to do."""
-
-
-def started(pid: int) -> str | None:
-    """When a process was started, in ticks since boot: a number that is used again is another process."""
-    try:
-        # The command, in parentheses, may hold anything; the fields after it are plain.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
-
-
-def parent(pid: int) -> int:
-    """The process that started this one; 0 if unknown."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def is_play(pid: int) -> bool:
@@ -57,16 +43,16 @@ def controller() -> int:
     """The process of the whole play: the farthest ancestor in an unbroken line that is ansible-playbook."""
     pid = os.getppid()
     while pid > 1 and not is_play(pid):
-        pid = parent(pid)
-    while is_play(parent(pid)):
-        pid = parent(pid)
+        pid = lifetime.parent(pid)
+    while is_play(lifetime.parent(pid)):
+        pid = lifetime.parent(pid)
     return pid if pid > 1 else os.getppid()
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The account in a file; one that cannot be understood is still an account."""
+    """What is in a journal; one that cannot be understood is still a journal."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_present(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:
@@ -74,16 +60,33 @@ def read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"damaged": True}
 
 
+def _old(path: Path) -> Path | None:
+    """Where the version before kept the journal; None beside a file of another name."""
+    lab = Lab(path.parent)
+    return lab.old_journal if path == lab.journal else None
+
+
+def _present(path: Path) -> Path:
+    """The file of a journal: the former one where the version before was interrupted."""
+    old = _old(path)
+    return old if old is not None and not path.exists() and old.exists() else path
+
+
+def _remove(path: Path) -> None:
+    """Remove the journal, under whatever name it is there."""
+    for file in (path, _old(path)):
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
 def is_alive(found: dict[str, Any]) -> bool:
-    """Whether the process that wrote an account still runs."""
-    pid = found.get("pid")
-    since = started(pid) if isinstance(pid, int) and pid > 0 else None
-    return since is not None and since == found.get("started")
+    """Whether the process that wrote a journal still runs."""
+    return lifetime.still_runs(found.get("pid"), found.get("started"))
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Between reading an account and writing it nobody else writes one."""
+    """Between reading a journal and writing it nobody else writes one."""
     number = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(number, fcntl.LOCK_EX)
@@ -93,14 +96,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Replace the account in one step."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Replace the journal in one step."""
+    files.write_json(path, content)
+    if (old := _old(path)) is not None:
+        old.unlink(missing_ok=True)
 
 
 def _continued(found: dict[str, Any], content: dict[str, Any], step: str) -> dict[str, Any]:
-    """An account with what is added to it."""
+    """A journal with what is added to it."""
     steps = list(found.get("steps") or [])
     if step:
         steps.append({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "step": step})
@@ -110,10 +113,10 @@ def _continued(found: dict[str, Any], content: dict[str, Any], step: str) -> dic
 def keep(
     path: Path, state: str, content: dict[str, Any], step: str, *, check_mode: bool = False
 ) -> dict[str, Any]:
-    """Open, continue, close or read an account; gives back what the module returns.
+    """Open, continue, close or read a journal; gives back what the module returns.
 
     Args:
-        path: The account.
+        path: The journal.
         state: Which of them, as in ``ARGUMENTS``.
         content: What to keep, or to add.
         step: What is about to be done.
@@ -122,6 +125,8 @@ def keep(
     Raises:
         Refusal: It is another run's.
     """
+    # The former word.
+    state = "added" if state == "noted" else state
     if state == "open" and not check_mode:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(path.parent) if path.parent.is_dir() else contextlib.nullcontext():
@@ -130,14 +135,14 @@ def keep(
         alive = is_alive(found)
         mine = alive and found["pid"] == pid
         _refuse(path, state, found, alive=alive, mine=mine)
-        changed = state == "open" or (state in ("noted", "closed") and bool(found))
+        changed = state == "open" or (state in ("added", "closed") and bool(found))
         if changed and not check_mode:
             if state == "open":
-                _write(path, content | {"pid": pid, "started": started(pid)})
-            elif state == "noted":
+                _write(path, content | {"pid": pid, "started": lifetime.started(pid)})
+            elif state == "added":
                 _write(path, _continued(found, content, step))
             else:
-                path.unlink(missing_ok=True)
+                _remove(path)
     return {"changed": changed, "found": found, "alive": alive and not mine, "mine": mine, "pid": pid}
 
 
@@ -152,10 +157,10 @@ def _refuse(path: Path, state: str, found: dict[str, Any], *, alive: bool, mine:
         )
     if state == "open":
         raise Refusal(
-            f"{path} tells of a run that was interrupted: run `ansible-playbook recover.yml` first."
+            f"{_present(path)} tells of a run that was interrupted: run `ansible-playbook recover.yml` first."
         )
     if alive:
         raise Refusal(
-            f"{path} is no account of this run any more: it is that of process {found['pid']}, "
+            f"{path} is no journal of this run any more: it is that of process {found['pid']}, "
             "which puts right itself what it did."
         )

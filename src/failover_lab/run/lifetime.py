@@ -1,4 +1,4 @@
-"""When a process that runs beside a play has to stop: told to, orphaned, or out of time."""
+"""Whether a process lives, and when one that runs beside a play has to stop: told to, orphaned, late."""
 
 from __future__ import annotations
 
@@ -11,17 +11,28 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def started(pid: int) -> str | None:
-    """What tells this process from a later one with the same number; None where it is gone or a zombie."""
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on; nothing where there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return _alive_without_proc(pid)
     except OSError:
-        return None
+        return []
     # The name in the second field may hold blanks and brackets of its own.
-    fields = stat.rpartition(")")[2].split()
+    return stat.rpartition(")")[2].split()
+
+
+def started(pid: int) -> str | None:
+    """What tells this process from a later one with the same number; None where it is gone or a zombie."""
+    fields = _stat(pid)
+    if not fields:
+        return _alive_without_proc(pid)
     return None if fields[0] in "ZX" else fields[19]
+
+
+def parent(pid: int) -> int:
+    """The process that started this one; 0 if unknown."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
 
 
 def still_runs(pid: object, since: object) -> bool:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.run import files, instants
+from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from failover_lab.arguments import Parser
 
-FILE = "marks.jsonl"
 # Marks that the report gives a meaning to; any other name is shown on the timeline as it is.
 STEADY_BEFORE = "steady_before"
 FAULT_BEGIN = "fault_begin"
@@ -55,12 +55,13 @@ def append(
         now -= time.time() - at
     text = instants.text(now)
     lines = "".join(json.dumps({"at": text, "event": event, **(details or {})}) + "\n" for event in events)
+    path = Run(directory).marks
     try:
         # One write to a file opened for appending: marks of several processes never mix.
-        with (directory / FILE).open("ab", buffering=0) as file:
+        with path.open("ab", buffering=0) as file:
             file.write(lines.encode())
     except OSError as error:
-        raise UserError(f"cannot write {directory / FILE}: {error.strerror}") from error
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
     return now
 
 
@@ -70,7 +71,7 @@ def instant_of(directory: Path, event: str) -> float:
     Raises:
         UserError: it was not, or the file is damaged.
     """
-    path = directory / FILE
+    path = Run(directory).marks
     entries = [entry for entry in files.read_lines(path) if entry.get("event") == event]
     if not entries:
         raise UserError(f"{path} has no mark {event}; mark it first, or give an instant")
@@ -85,7 +86,7 @@ class MarkFollower:
 
     def __init__(self, directory: Path) -> None:
         """Begin with the marks that are there already."""
-        self._path = directory / FILE
+        self._path = Run(directory).marks
         self._size = 0
 
     def newest(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The record of requests: its columns, and reading it back, whole or cut off.
+"""The record of requests: its columns, writing it, and reading it back, whole or cut off.
 
 ``requests.csv.gz`` is a row of complete gzip members, each with whole rows, written several times a second.
 Any gzip tool reads it, and a file cut off at any byte still gives every row before the cut.
@@ -7,19 +7,20 @@ Any gzip tool reads it, and a file cut off at any byte still gives every row bef
 from __future__ import annotations
 
 import enum
+import gzip
+import operator
 import sys
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import instants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FILE = "requests.csv.gz"
 # Raise it with every change of the columns or of the meaning of a file in a run's directory.
 FORMAT = 1
 
@@ -44,45 +45,26 @@ class Outcome(enum.StrEnum):
 NOT_SEEN_BY_USERS = frozenset({Outcome.UNFINISHED, Outcome.PROBE_ERROR})
 NEW, REUSED = "new", "reused"
 
-COLUMNS = (
-    "number",  # counts from 1 in the order in which requests ended
-    "connection_kind",  # new: a connection of its own; reused: one of the long-lived ones
-    "due",  # UTC; latency counts from here
-    "connected",  # UTC; empty where no connection was made for this request
-    "sent",  # UTC; empty where it was never sent
-    "done",  # UTC; the last byte of the answer, or the failure
-    "outcome",
-    "status",  # of HTTP
-    "pod",
-    "node",
-    "local_port",
-    "prior_requests",  # requests before this one on the same connection
-    "late_ms",  # by how much the probe itself missed the due time
-    "retransmits",  # TCP segments sent again, looked up for slow requests only, else empty
-    "detail",  # the system's name of the error, or what was wrong with the answer
-)
-HEADER = ",".join(COLUMNS)
-
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One request; instants in seconds UTC, None where it did not happen."""
 
-    number: int
-    kind: str
-    due: float
-    connected: float | None
-    sent: float | None
-    done: float
+    number: int  # counts from 1 in the order in which requests ended
+    kind: str  # new: a connection of its own; reused: one of the long-lived ones
+    due: float  # latency counts from here
+    connected: float | None  # None where no connection was made for this request
+    sent: float | None  # None where it was never sent
+    done: float  # the last byte of the answer, or the failure
     outcome: Outcome
-    status: int | None
+    status: int | None  # of HTTP
     pod: str
     node: str
     local_port: int | None
-    prior: int
-    late_ms: float
-    retransmits: int | None
-    detail: str
+    prior: int  # requests before this one on the same connection
+    late_ms: float  # by how much the probe itself missed the due time
+    retransmits: int | None  # TCP segments sent again, looked up for slow requests only
+    detail: str  # the system's name of the error, or what was wrong with the answer
 
     @property
     def latency_ms(self) -> float:
@@ -98,25 +80,84 @@ class Record:
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
 
+def _some(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "" if value is None else write(value)
+
+
+def _found(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: read(text) if text else None
+
+
+# Each field of a Record, in its order: the column's name, how it is written, and how it is read.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
+    "number": ("number", str, int),
+    "kind": ("connection_kind", str, sys.intern),
+    "due": ("due", instants.text, instants.parse),
+    "connected": ("connected", _some(instants.text), _found(instants.parse)),
+    "sent": ("sent", _some(instants.text), _found(instants.parse)),
+    "done": ("done", instants.text, instants.parse),
+    "outcome": ("outcome", str, _OUTCOMES.__getitem__),
+    "status": ("status", _some(str), _found(int)),
+    "pod": ("pod", str, sys.intern),
+    "node": ("node", str, sys.intern),
+    "local_port": ("local_port", _some(str), _found(int)),
+    "prior": ("prior_requests", str, int),
+    "late_ms": ("late_ms", "{:.3f}".format, float),
+    "retransmits": ("retransmits", _some(str), _found(int)),
+    "detail": ("detail", str, sys.intern),
+}
+COLUMNS = tuple(name for name, _, _ in _COLUMNS.values())
+HEADER = ",".join(COLUMNS)
+_WRITE = tuple(write for _, write, _ in _COLUMNS.values())
+_READ = tuple(read for _, _, read in _COLUMNS.values())
+_FIELDS = operator.attrgetter(*_COLUMNS)
+
+
+def row(record: Record) -> str:
+    """The line of a request, with its end."""
+    return ",".join([write(value) for write, value in zip(_WRITE, _FIELDS(record), strict=True)]) + "\n"
+
+
 def _record(line: str) -> Record:
-    f = line.split(",")
-    return Record(
-        number=int(f[0]),
-        kind=sys.intern(f[1]),
-        due=instants.parse(f[2]),
-        connected=instants.parse(f[3]) if f[3] else None,
-        sent=instants.parse(f[4]) if f[4] else None,
-        done=instants.parse(f[5]),
-        outcome=_OUTCOMES[f[6]],
-        status=int(f[7]) if f[7] else None,
-        pod=sys.intern(f[8]),
-        node=sys.intern(f[9]),
-        local_port=int(f[10]) if f[10] else None,
-        prior=int(f[11]),
-        late_ms=float(f[12]),
-        retransmits=int(f[13]) if f[13] else None,
-        detail=sys.intern(f[14]),
-    )
+    return Record(*[read(text) for read, text in zip(_READ, line.split(","), strict=True)])
+
+
+class RecordWriter:
+    """Writes a record from its beginning: ``RecordFile`` reads it, whole or while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file; nothing is written yet.
+
+        Raises:
+            FileExistsError: there is one already.
+            OSError: it cannot be written.
+        """
+        self._file = path.open("xb")
+
+    def begin(self) -> None:
+        """Write the names of the columns.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        self.write(HEADER + "\n")
+
+    def write(self, rows: str) -> None:
+        """Add whole rows, as ``row`` makes them: a reader sees all of them or none.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        self._file.write(gzip.compress(rows.encode("ascii"), compresslevel=4, mtime=0))
+        self._file.flush()
+
+    def close(self) -> None:
+        """End the file.
+
+        Raises:
+            OSError: its end cannot be written.
+        """
+        self._file.close()
 
 
 class RecordFile:

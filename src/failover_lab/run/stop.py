@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.run import files
+from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +27,8 @@ def processes_of(run: Path) -> list[int]:
     the run.
     """
     found = []
-    for name in ("probe.json", "observer.json", "watchdog.json"):
-        path = run / name
+    known = Run(run)
+    for path in (*(probe.about for probe in known.probes()), known.observer, known.watchdog):
         pid = files.read_json(path).get("pid") if path.exists() else None
         if isinstance(pid, int) and pid > 1 and _works_on(pid, run):
             found.append(pid)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
 
 from failover_lab.kube.out_of_service import marking
+from failover_lab.nodes import conntrack
 from failover_lab.nodes.docker import EngineError
-from failover_lab.nodes.state import conntrack
 from failover_lab.watchdog.cluster import ApiError
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.run import marks
+from failover_lab.run.layout import Lab
 from failover_lab.watchdog.cluster import ApiError, member
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Container
@@ -120,20 +121,19 @@ def run(options: argparse.Namespace) -> int:
     from failover_lab.nodes.docker import Engine, EngineError  # noqa: PLC0415
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
-    from failover_lab.watchdog.command import JOURNAL_FILE, state_dir  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
 
-    directory = options.state_dir or state_dir(options.profile)
+    lab = Lab(options.state_dir) if options.state_dir else Lab.of(options.profile)
     recorder = OperatorsRecorder(options.out)
     api = connect(options.kubeconfig, options.context or options.profile)
     engine = Engine(options.profile)
-    with only_one(directory, options.profile):
+    with only_one(lab.directory, options.profile):
         try:
             running = others(api, engine, options.node)
         except EngineError as error:
             raise UserError(f"the container engine does not answer: {error}") from error
-        journal = Journal(directory / JOURNAL_FILE)
+        journal = Journal(lab.watchdog_journal)
         try:
             outcome = asyncio.run(
                 give_away(

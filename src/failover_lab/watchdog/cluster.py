@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from failover_lab.kube.client import client
+from failover_lab.kube import client
 from failover_lab.kube.out_of_service import OWNER
 from failover_lab.watchdog.kubelet import PORT
 from failover_lab.watchdog.policy import Member

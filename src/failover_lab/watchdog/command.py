@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import concurrent.futures
 import dataclasses
-import os
 import re
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
+from failover_lab.run.layout import Lab, Run
 from failover_lab.run.lifetime import StopCondition
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Pace
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.journal import Journal
 
-JOURNAL_FILE = "watchdog.jsonl"
-# The play's, of the run that is going on.
-ACCOUNT_FILE = "run.json"
 # The questions under way at once: three that repeat, a deletion with its flows, a return, the status.
 _THREADS = 24
 _LOOK_EVERY_S = 0.5
@@ -40,12 +37,6 @@ def _profile(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise argparse.ArgumentTypeError(f"{value!r} is no name of a profile; use letters, digits, - and .")
     return value
-
-
-def state_dir(profile: str) -> Path:
-    """Where the lab keeps what must outlive a run of this profile."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "failover-lab" / profile
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -74,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--state-dir", type=Path, metavar="DIR", help="lock and journal (default: the lab's own)"
     )
     parser.add_argument(
-        "--journal", type=Path, metavar="FILE", help=f"default: {JOURNAL_FILE} in --state-dir"
+        "--journal", type=Path, metavar="FILE", help=f"default: {Lab.watchdog_journal.name} in --state-dir"
     )
     parser.add_argument(
         "--interval", type=seconds(0.05, 10, " s"), default=Pace.interval_s, metavar="S",
@@ -110,18 +101,18 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--wait says how long to wait for a return; give it with --release")
     if options.out is not None:
         _make(options.out, "--out")
-    directory = options.state_dir or state_dir(options.profile)
+    lab = Lab(options.state_dir) if options.state_dir else Lab.of(options.profile)
     api = connect(options.kubeconfig, options.context or options.profile)
     if options.release:
-        return _release_alone(options, directory, Recorder(options.out), api)
-    recorder = Recorder(options.out, directory / ACCOUNT_FILE)
+        return _release_alone(options, lab, Recorder(options.out), api)
+    recorder = Recorder(options.out, lab.journal)
     stop = StopCondition(
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
     )
     stop.catch_signals()
     # Below the probe, which measures, and before all that keeps a machine busy.
     hasten(1)
-    return _watch(options, directory, recorder, api, stop)
+    return _watch(options, lab, recorder, api, stop)
 
 
 def _make(directory: Path, option: str) -> None:
@@ -133,19 +124,17 @@ def _make(directory: Path, option: str) -> None:
         ) from error
 
 
-def _watch(
-    options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api, stop: StopCondition
-) -> int:
+def _watch(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api, stop: StopCondition) -> int:
     from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
-    from failover_lab.watchdog.loop import STATUS_FILE, Settings, Watchdog  # noqa: PLC0415
+    from failover_lab.watchdog.loop import Settings, Watchdog  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
 
     settings = Settings(
         profile=options.profile,
         namespace=options.namespace,
         clear_flows=options.clear_flows,
-        status=(options.out or directory) / STATUS_FILE,
+        status=Run(options.out).watchdog if options.out else lab.watchdog,
     )
     pace = dataclasses.replace(Pace(), interval_s=options.interval, confirm=options.confirm)
 
@@ -159,8 +148,8 @@ def _watch(
             return watchdog
 
     about = {"namespace": options.namespace, "status": str(settings.status.resolve())}
-    with only_one(directory, options.profile, **about):
-        journal = Journal(options.journal or directory / JOURNAL_FILE)
+    with only_one(lab.directory, options.profile, **about):
+        journal = Journal(options.journal or lab.watchdog_journal)
         try:
             watchdog = asyncio.run(watch(Engine(options.profile), journal))
         finally:
@@ -170,15 +159,15 @@ def _watch(
     return 0
 
 
-def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api) -> int:
+def _release_alone(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api) -> int:
     from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
 
     engine = Engine(options.profile)
     try:
-        with only_one(directory, options.profile):
-            journal = Journal(options.journal or directory / JOURNAL_FILE)
+        with only_one(lab.directory, options.profile):
+            journal = Journal(options.journal or lab.watchdog_journal)
             try:
                 return release(api, engine, recorder, journal=journal, wait_s=options.wait, but=options.but)
             finally:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from failover_lab.watchdog.recorder import Recorder
     from failover_lab.watchdog.sights import Look, Pace
 
-STATUS_FILE = "watchdog.json"
 _STATUS_EVERY_S = 0.5
 _FIRST_ANSWER_S = 10.0
 # An attempt that failed for the engine or the disk is made again after so long.

@@ -13,8 +13,7 @@ from typing import Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import instants, lifetime
-
-FILE = "watchdog.lock"
+from failover_lab.run.layout import Lab
 
 
 def _holder(path: Path) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def only_one(directory: Path, profile: str, **about: str) -> Iterator[None]:
         HeldError: there is one already, and who it is.
         UserError: the directory may not be written to.
     """
-    path = directory / FILE
+    path = Lab(directory).watchdog_lock
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

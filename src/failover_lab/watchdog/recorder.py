@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from failover_lab.errors import UserError
-from failover_lab.run import files, instants, lifetime, marks
+from failover_lab.run import instants, journal, marks
 
 _MOST_KEPT = 200
 
@@ -22,19 +22,19 @@ class Recorder:
         actions: the notes so far, the newest last.
     """
 
-    def __init__(self, out: Path | None, account: Path | None = None) -> None:
+    def __init__(self, out: Path | None, journal_file: Path | None = None) -> None:
         """Begin.
 
         Args:
             out: the run's directory, if there is a run.
-            account: of whatever run is going on. One that relies on a watchdog that was there before it is
-                marked as well.
+            journal_file: of whatever run is going on. One that relies on a watchdog that was there before it
+                is marked as well.
 
         Raises:
             UserError: it may not be written to.
         """
         self._out = out
-        self._account = account
+        self._journal = journal_file
         self._lock = threading.Lock()
         self._clock = (
             instants.Clock(time.time() - time.monotonic()) if out is None else instants.shared_clock(out)
@@ -67,13 +67,12 @@ class Recorder:
                 print(error, file=sys.stderr)
 
     def _run_that_relies_on_us(self) -> Path | None:
-        if self._account is None:
+        if self._journal is None:
             return None
         try:
-            account = files.read_json(self._account)
-        except UserError:
+            found = journal.read(self._journal)
+        except OSError:
             return None
-        run = account.get("run_dir")
-        relies = account.get("recovery") == "watchdog" and bool(run)
-        going_on = lifetime.still_runs(account.get("pid"), account.get("started"))
-        return Path(str(run)) if relies and going_on else None
+        run = found.get("run_dir")
+        relies = found.get("recovery") == "watchdog" and bool(run)
+        return Path(str(run)) if relies and journal.is_alive(found) else None

@@ -16,7 +16,7 @@ from tests.bench.goals import lost_percent
 from tests.declared import added
 
 from failover_lab.run import instants
-from failover_lab.run.records import COLUMNS, FILE, HEADER
+from failover_lab.run.records import COLUMNS, HEADER
 
 CONDITIONS = {"rate": 200, "seconds": 180, "cores": 2}
 
@@ -139,7 +139,7 @@ def test_the_minute_after_the_fault_is_counted(tmp_path: Path) -> None:
         return ",".join((fields | values).values())
 
     def written(*lines: str) -> dict[str, int]:
-        (tmp_path / FILE).write_bytes(gzip.compress("\n".join([HEADER, *lines, ""]).encode()))
+        (tmp_path / "requests.csv.gz").write_bytes(gzip.compress("\n".join([HEADER, *lines, ""]).encode()))
         return frontier.lost(tmp_path, fault_at)
 
     begin = [

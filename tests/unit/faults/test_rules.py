@@ -7,7 +7,7 @@ import pytest
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
 from failover_lab.kube.reach import EXCLUDE
-from failover_lab.nodes.state import reported
+from failover_lab.nodes import reported
 
 Object = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from failover_lab.kube.client import announcer
+from failover_lab.kube import announcer
 
 HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
 SITE = {

@@ -15,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import rollout
 from tests.proxy import proxy_before
 
-from failover_lab.kube.client import cluster, reaching
+from failover_lab.kube import cluster, reaching
 
 Object = dict[str, Any]
 Run = Callable[..., Object]

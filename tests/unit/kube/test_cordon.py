@@ -8,7 +8,8 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.kube.client import RefusedError, drain
+from failover_lab.kube import drain
+from failover_lab.kube.client import RefusedError
 from failover_lab.kube.cordon import OWNER, cordon, uncordon
 
 Object = dict[str, Any]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from failover_lab import cli
-from failover_lab.kube.client import RefusedError, delete_pods
+from failover_lab.kube import delete_pods
+from failover_lab.kube.client import RefusedError
 
 Object = dict[str, Any]
 

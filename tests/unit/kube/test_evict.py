@@ -11,7 +11,8 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.kube.client import RefusedError, drain, evict
+from failover_lab.kube import drain, evict
+from failover_lab.kube.client import RefusedError
 
 Object = dict[str, Any]
 BUDGET = "Cannot evict pod as it would violate the pod's disruption budget."

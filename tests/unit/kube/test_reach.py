@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.failover_lab.lab.plugins.modules import fault_preflight
 
-from failover_lab.kube.client import reach
+from failover_lab.kube import reach
 
 Object = dict[str, Any]
 

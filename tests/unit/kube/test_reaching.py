@@ -14,7 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import cluster_answers
 from tests import api_server as api
 
-from failover_lab.kube.client import cluster, reaching
+from failover_lab.kube import cluster, reaching
 
 Object = dict[str, Any]
 Ask = Callable[..., Object]

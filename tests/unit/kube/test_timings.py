@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from failover_lab.kube.client import timings
+from failover_lab.kube import timings
 
 Object = dict[str, Any]
 CREATED = "2026-11-23T19:00:00Z"

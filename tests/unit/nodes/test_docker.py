@@ -16,8 +16,8 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab.errors import UserError
+from failover_lab.nodes import conntrack
 from failover_lab.nodes.docker import Engine, EngineError, Inspected, Shell
-from failover_lab.nodes.state import conntrack
 from failover_lab.watchdog.sights import Container
 
 

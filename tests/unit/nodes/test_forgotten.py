@@ -9,8 +9,8 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.kube.client import RefusedError
+from failover_lab.nodes import forgotten
 from failover_lab.nodes.docker import EngineError, Listed
-from failover_lab.nodes.state import forgotten
 
 JOINED = "/etc/kubernetes/kubelet.conf"
 

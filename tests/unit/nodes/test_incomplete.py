@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab import cli
+from failover_lab.nodes import incomplete
 from failover_lab.nodes.docker import EngineError, Listed
-from failover_lab.nodes.state import incomplete
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.kube.client import RefusedError
+from failover_lab.nodes import proxy_rules
 from failover_lab.nodes.docker import EngineError
-from failover_lab.nodes.state import proxy_rules
 
 RULES = """\
 *nat

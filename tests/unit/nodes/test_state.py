@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from failover_lab import cli
+from failover_lab.nodes import state
 from failover_lab.nodes.docker import EngineError, Inspected, Listed
-from failover_lab.nodes.state import state
 from failover_lab.watchdog.sights import Container
 
 SINCE = "2026-11-27T17:00:00.123456789Z"

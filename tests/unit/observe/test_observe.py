@@ -330,7 +330,7 @@ def test_a_watch_that_breaks_down_is_not_hidden(
 def test_a_full_disk_ends_the_observer(tmp_path: Path) -> None:
     from failover_lab.run.instants import Clock
 
-    (tmp_path / log.FILE).symlink_to("/dev/full")
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
     events = log.EventLog(tmp_path, Clock(0.0))
     events.add("Pod", "ADDED", "a", {})
     events.add("Pod", "ADDED", "b", {})

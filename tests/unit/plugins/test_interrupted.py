@@ -14,32 +14,32 @@ from typing import Any
 import pytest
 from ansible_collections.failover_lab.lab.plugins.callback.interrupted import CallbackModule
 
-# In the place of ansible-playbook: says how it was called, and closes the account as recover.yml does.
+# In the place of ansible-playbook: says how it was called, and closes the journal as recover.yml does.
 PLAYS = """
 import json, pathlib, sys
 print("played", json.dumps(sys.argv[1:]))
-pathlib.Path(__file__).with_name("run.json").unlink()
+pathlib.Path(__file__).with_name("journal.json").unlink()
 """
 
 
 class Play:
-    """A play whose account is seen, and how it ends."""
+    """A play whose journal is seen, and how it ends."""
 
     def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        self.account = folder / "run.json"
+        self.journal = folder / "journal.json"
         self.callback = CallbackModule()
         self.callback.v2_playbook_on_start(SimpleNamespace(_file_name=str(folder / "failover.yml")))
         self._capfd = capfd
         self.at_exit: list[Callable[[], None]] = []
 
-    def task(self, state: str, action: str = "failover_lab.lab.run_journal") -> None:
+    def task(self, state: str, action: str = "failover_lab.lab.journal") -> None:
         """A task of the play has gone well."""
-        if action == "failover_lab.lab.run_journal":
+        if action == "failover_lab.lab.journal":
             if state == "open":
-                self.account.write_text("{}")
+                self.journal.write_text("{}")
             elif state == "closed":
-                self.account.unlink()
-        arguments = {"path": str(self.account), "state": state}
+                self.journal.unlink()
+        arguments = {"path": str(self.journal), "state": state}
         self.callback.v2_runner_on_ok(
             SimpleNamespace(
                 result={"invocation": {"module_args": arguments}}, task=SimpleNamespace(action=action)
@@ -67,9 +67,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "states", [["open"], ["open", "noted"], ["open", "noted", "noted", "read"], ["open", "closed", "open"]]
+    "states", [["open"], ["open", "added"], ["open", "added", "added", "read"], ["open", "closed", "open"]]
 )
-def test_an_account_that_is_open_is_put_right_with_the_same_options(
+def test_a_journal_that_is_open_is_put_right_with_the_same_options(
     play: Play, tmp_path: Path, states: list[str]
 ) -> None:
     for state in states:
@@ -77,27 +77,27 @@ def test_an_account_that_is_open_is_put_right_with_the_same_options(
     assert play.end() == [[str(tmp_path / "recover.yml"), "-e", "fault_kind=kill"]]
 
 
-@pytest.mark.parametrize("states", [[], ["read"], ["noted"], ["open", "noted", "closed"], ["open", "closed"]])
+@pytest.mark.parametrize("states", [[], ["read"], ["added"], ["open", "added", "closed"], ["open", "closed"]])
 def test_where_none_is_open_nothing_is_done(play: Play, states: list[str]) -> None:
-    play.account.touch()
+    play.journal.touch()
     for state in states:
         play.task(state)
     # Another run may have opened one since.
-    play.account.touch()
+    play.journal.touch()
     assert play.end() == []
 
 
 def test_other_tasks_say_nothing(play: Play) -> None:
     play.task("open", action="ansible.builtin.file")
-    play.account.touch()
+    play.journal.touch()
     play.task("open")
     play.task("closed", action="ansible.builtin.file")
     assert len(play.end()) == 1
 
 
-def test_an_account_that_is_gone_needs_nobody(play: Play) -> None:
+def test_a_journal_that_is_gone_needs_nobody(play: Play) -> None:
     play.task("open")
-    play.account.unlink()
+    play.journal.unlink()
     assert play.end() == []
 
 

@@ -15,7 +15,7 @@ from ansible.template import Templar
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import kubeconfig
 from tests import api_server as api
 
-from failover_lab.kube.client import reaching
+from failover_lab.kube import reaching
 
 Look = Callable[..., str]
 

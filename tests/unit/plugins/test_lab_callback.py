@@ -37,10 +37,10 @@ HEAD = """
     - name: Requirements
       failover_lab.lab.requirements:
 """
-# A run that has opened its account, and goes on for longer than a test; and what puts it right.
+# A run that has opened its journal, and goes on for longer than a test; and what puts it right.
 RUN = """
     - name: Open
-      failover_lab.lab.run_journal: {path: "{{ playbook_dir }}/../run.json", state: open}
+      failover_lab.lab.journal: {path: "{{ playbook_dir }}/../journal.json", state: open}
     - name: Wait
       ansible.builtin.shell:
         cmd: env >environment; touch waiting; exec sleep 60
@@ -48,7 +48,7 @@ RUN = """
 """
 RECOVER = """
     - name: Put right
-      failover_lab.lab.run_journal: {path: "{{ playbook_dir }}/../run.json", state: closed}
+      failover_lab.lab.journal: {path: "{{ playbook_dir }}/../journal.json", state: closed}
     - name: Say so
       ansible.builtin.file: {path: "{{ playbook_dir }}/../healed", state: touch, mode: "0600"}
 """
@@ -101,7 +101,7 @@ def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> 
     assert (given["DOCKER_HOST"], given["BUILDX_BUILDER"]) == ("unix:///x", "default")
     assert "putting right what the run has done" in told
     assert (checkout / "healed").exists(), told
-    assert not (checkout / "run.json").exists()
+    assert not (checkout / "journal.json").exists()
     assert play.returncode != 0
 
 
@@ -119,7 +119,7 @@ def test_what_is_played_is_guarded_or_nothing_is(checkout: Path) -> None:
     )
     assert done.returncode == 2
     assert "Ansible has not loaded the callback" in done.stdout
-    assert not (checkout / "run.json").exists()
+    assert not (checkout / "journal.json").exists()
 
 
 @pytest.fixture

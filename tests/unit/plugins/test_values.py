@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.failover_lab.lab.plugins.action import settings
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import values
 
+from failover_lab.run.layout import Lab
+
 REPO = Path(__file__).resolve().parents[3]
 OPTIONS = settings.options(REPO / "roles") | values.WHOLE_LAB
 PATTERN = settings.read_yaml(REPO / "roles/cluster/vars/main.yml")["__cluster_name_pattern"]
@@ -66,8 +68,17 @@ def test_a_context_may_be_called_anything_else(value: str) -> None:
 
 
 def test_the_state_of_a_lab_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    for name in ("cluster.json", "run.json", "minikube-start.log", "minikube-node-add.log", "watchdog.lock"):
+    for name in (
+        "cluster.json",
+        "journal.json",
+        "run.json",
+        "minikube-start.log",
+        "watchdog.lock",
+        "operator-done",
+    ):
         (tmp_path / name).touch()
+    # A play that was killed in the middle of writing its journal.
+    (tmp_path / ".journal.json.4711.140000").touch()
     for name in ("registry", "docker"):
         (tmp_path / name).mkdir()
     assert values.unfit_folders({"lab_state_dir": str(tmp_path)}) == []
@@ -87,7 +98,8 @@ def test_all_that_a_lab_keeps_is_known_as_its_own() -> None:
         for path in REPO.glob("roles/*/*/**/*.yml")
         for name in re.findall(rf"(?:{setting}) }}}}/([\w.-]+)", path.read_text())
     }
-    assert {"cluster.json", "registry", "docker", "run.json"} <= found
+    found |= set(Lab.names().values())
+    assert {"cluster.json", "registry", "docker", "journal.json", "run.json"} <= found
     assert [name for name in found if not values.STATE.fullmatch(name)] == []
 
 

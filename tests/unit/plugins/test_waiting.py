@@ -18,7 +18,6 @@ import pytest
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import witness
 
 from failover_lab.probe import wait
-from failover_lab.probe.writer import STATUS_FILE
 
 REPO = Path(__file__).resolve().parents[3]
 STATUS = {"state": "running", "elapsed_s": 25.3, "sent": 5000, "failed": 310}
@@ -104,7 +103,7 @@ def probing(folder: Path) -> Iterator[None]:
     def renew() -> None:
         while not over.wait(0.3):
             (folder / "new").write_text(json.dumps(STATUS), encoding="utf-8")
-            (folder / "new").replace(folder / STATUS_FILE)
+            (folder / "new").replace(folder / "status.json")
 
     probe = threading.Thread(target=renew)
     probe.start()
@@ -213,19 +212,19 @@ def command_line(process: Path) -> str:
 
 
 def test_the_figures_are_those_of_the_package(tmp_path: Path) -> None:
-    (tmp_path / STATUS_FILE).write_text(json.dumps(STATUS), encoding="utf-8")
+    (tmp_path / "status.json").write_text(json.dumps(STATUS), encoding="utf-8")
     assert witness.figures(str(tmp_path)) == wait._progress(STATUS) == FIGURES
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", json.dumps(STATUS | {"state": "ended"})])
 def test_where_nobody_asks_there_are_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
-        (tmp_path / STATUS_FILE).write_text(content, encoding="utf-8")
+        (tmp_path / "status.json").write_text(content, encoding="utf-8")
     assert witness.figures(str(tmp_path)) is None
 
 
 def test_a_probe_that_is_gone_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / STATUS_FILE).write_text(json.dumps(STATUS), encoding="utf-8")
+    (tmp_path / "status.json").write_text(json.dumps(STATUS), encoding="utf-8")
     late = time.time() + 10
     monkeypatch.setattr(time, "time", lambda: late)
     assert witness.figures(str(tmp_path)) is None

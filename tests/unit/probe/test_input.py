@@ -23,6 +23,7 @@ from failover_lab.probe import command, engine, identity, spread, writer
 from failover_lab.probe.ports import Ports
 from failover_lab.report import command as report_command
 from failover_lab.run import files, instants, records
+from failover_lab.run.layout import Probe
 from failover_lab.run.records import RecordFile
 
 URL = "http://127.0.0.1:9/whoami"
@@ -91,7 +92,7 @@ def test_bad_input_is_one_clear_line(
 def test_a_second_probe_does_not_overwrite_the_first(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / records.FILE).touch()
+    (tmp_path / "requests.csv.gz").touch()
     says = refuse(["probe", "--url", URL, "--duration", "0.1", "--out", str(tmp_path)], capsys)
     assert "exists already; give --out a directory of its own" in says
 
@@ -119,7 +120,7 @@ def test_a_full_disk_ends_the_probe_with_one_line(
     real = Path.open
 
     def full(self: Path, *args: Any, **kwargs: Any) -> Any:
-        return open("/dev/full", "wb") if self.name == records.FILE else real(self, *args, **kwargs)  # noqa: PTH123
+        return open("/dev/full", "wb") if self.name == "requests.csv.gz" else real(self, *args, **kwargs)  # noqa: PTH123
 
     monkeypatch.setattr(Path, "open", full)
     says = refuse(["probe", "--url", URL, "--duration", "30", "--out", str(tmp_path)], capsys)
@@ -128,7 +129,7 @@ def test_a_full_disk_ends_the_probe_with_one_line(
 
 def test_a_disk_that_does_not_keep_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_MOST_WAITING_BYTES", 10)
-    run_writer = writer.RunWriter(tmp_path)
+    run_writer = writer.RunWriter(Probe(tmp_path))
     run_writer._waiting_bytes = 11
     with pytest.raises(UserError, match="does not keep up"):
         run_writer.put("x", None)
@@ -191,7 +192,7 @@ def whole_rows(content: bytes) -> int:
 
 
 def test_a_record_cut_off_at_any_byte_gives_its_whole_rows(tmp_path: Path) -> None:
-    path = tmp_path / records.FILE
+    path = tmp_path / "requests.csv.gz"
     content, ends = record_file(path, [3, 5])
     seen = set()
     for size in range(len(content) + 1):
@@ -219,7 +220,7 @@ def test_a_report_of_a_record_that_was_cut_off(
 ) -> None:
     made_up.rate = 20.0
     directory = made_up.write()
-    path = directory / records.FILE
+    path = directory / "requests.csv.gz"
     content = path.read_bytes()
     first = zlib.decompressobj(wbits=31)
     first.decompress(content)
@@ -242,7 +243,7 @@ def test_a_report_of_a_record_that_was_cut_off(
 
 
 def test_a_record_that_grows_is_followed(tmp_path: Path) -> None:
-    path = tmp_path / records.FILE
+    path = tmp_path / "requests.csv.gz"
     content, _ = record_file(path, [2, 2, 2])
     found = RecordFile(path)
     seen: list[int] = []
@@ -255,7 +256,7 @@ def test_a_record_that_grows_is_followed(tmp_path: Path) -> None:
 
 
 def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / records.FILE
+    path = tmp_path / "requests.csv.gz"
     content, _ = record_file(path, [30, 5])
     harmful = 0
     for at in range(120, len(content) - 90, 7):
@@ -276,7 +277,7 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
 
 
 def test_rows_that_make_no_sense(tmp_path: Path) -> None:
-    path = tmp_path / records.FILE
+    path = tmp_path / "requests.csv.gz"
     good = gzip.compress((records.HEADER + "\n").encode())
     path.write_bytes(good + gzip.compress(b"1,new,what\n"))
     with pytest.raises(UserError, match="row 2 cannot be read"):

@@ -27,7 +27,8 @@ from failover_lab.probe import exchange, ports, wait
 from failover_lab.probe.engine import Engine, Settings
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
-from failover_lab.run import files, instants, lifetime, marks, records
+from failover_lab.run import files, instants, lifetime, marks
+from failover_lab.run.layout import Probe, Run
 from failover_lab.run.records import Outcome, Record, RecordFile
 
 BODY = b'{"pod": "site-a", "node": "lab-m02", "image": "site@sha256:1"}'
@@ -148,7 +149,7 @@ def run(
     """Send at least so many requests; gives back every record, read from the file."""
     out.mkdir(exist_ok=True)
     tally = Tally()
-    writer = RunWriter(out)
+    writer = RunWriter(Probe(out))
 
     def tick(rows: str) -> str | None:
         writer.put(rows, None)
@@ -170,7 +171,7 @@ def run(
     probe.hurry = lambda: hurry or time.monotonic() > deadline
     assert probe.run() == "enough"
     writer.close()
-    found = list(RecordFile(out / records.FILE).records())
+    found = list(RecordFile(out / "requests.csv.gz").records())
     assert len(found) == tally.sent == tally.ended
     return found
 
@@ -561,7 +562,7 @@ def test_a_signal_ends_the_run_in_good_order(serve: Callable[..., Server], tmp_p
     assert process.returncode == 0
     assert output.splitlines()[-1].endswith("stopped: SIGTERM")
     about = json.loads((out / "probe.json").read_text())
-    assert about["recorded"] == len(list(RecordFile(out / records.FILE).records()))
+    assert about["recorded"] == len(list(RecordFile(out / "requests.csv.gz").records()))
     assert json.loads((out / "status.json").read_text())["state"] == "ended"
 
 
@@ -571,7 +572,7 @@ def test_a_killed_probe_leaves_whole_rows(serve: Callable[..., Server], tmp_path
     until(lambda: answered(out))
     process.kill()
     process.communicate()
-    found = RecordFile(out / records.FILE)
+    found = RecordFile(out / "requests.csv.gz")
     assert sum(1 for _ in found.records()) > 0
     assert json.loads((out / "probe.json").read_text())["recorded"] is None
 
@@ -587,7 +588,7 @@ def test_the_whole_command(
     )
     assert status == 0
     assert "0 failed" in capsys.readouterr().out
-    found = list(RecordFile(tmp_path / "r" / records.FILE).records())
+    found = list(RecordFile(tmp_path / "r" / "requests.csv.gz").records())
     # As long as asked for, counted from the first request and not from the program's start.
     dues = [record.due for record in found]
     assert max(dues) - min(dues) >= 0.3 - 1.01 / 200
@@ -734,6 +735,18 @@ def test_the_steady_state_after_a_fault_begins_after_it(tmp_path: Path) -> None:
     assert wait.SteadyState(5.0, [], now + 1).look(tmp_path, clock).missing[0].endswith("(0.0 s so far)")
 
 
+def test_it_is_steady_where_every_probe_says_so(tmp_path: Path) -> None:
+    clock = instants.shared_clock(tmp_path)
+    say_status(tmp_path, clock.now())
+    far = Run(tmp_path).probe("far").directory
+    far.mkdir(parents=True)
+    assert wait.SteadyState(5.0, []).look(tmp_path, clock).missing == ["the probe's first status"]
+    say_status(far, clock.now(), since_last_failure_s=1.0)
+    assert wait.SteadyState(5.0, []).look(tmp_path, clock).missing == ["5 s without a failure (1.0 s so far)"]
+    say_status(far, clock.now())
+    assert wait.SteadyState(5.0, []).look(tmp_path, clock).missing == []
+
+
 def test_a_window_is_no_longer_than_the_probes_life(tmp_path: Path) -> None:
     clock = instants.shared_clock(tmp_path)
     say_status(tmp_path, clock.now(), elapsed_s=3.0)
@@ -748,7 +761,7 @@ def test_no_steady_state_before_the_observer_has_listed_everything(
 
     def waited(*more: str) -> str:
         assert cli.main([*steady, "--observed", "--mark", "steady_before", *more]) > 0
-        assert not (tmp_path / marks.FILE).exists()
+        assert not (tmp_path / "marks.jsonl").exists()
         captured = capsys.readouterr()
         return captured.err or captured.out.splitlines()[-1]
 
@@ -775,7 +788,7 @@ def test_no_steady_state_before_the_observer_has_listed_everything(
     assert "has not been heard of" in says
     observe(state="watching", not_listed_yet=[])
     assert cli.main([*steady, "--observed", "--mark", "steady_before"]) == 0
-    assert [mark["event"] for mark in files.read_lines(tmp_path / marks.FILE)] == ["steady_before"]
+    assert [mark["event"] for mark in files.read_lines(tmp_path / "marks.jsonl")] == ["steady_before"]
 
 
 def test_a_probe_that_cannot_begin_says_why_to_whom_waits(
@@ -834,13 +847,13 @@ def test_waiting_since_a_mark(
         assert first >= marked
         assert cli.main([*steady, "--mark-first", "put_right", "--mark", "good", "--mark", "better"]) == 0
         assert cli.main([*steady, "--timeout", "0.1", "--mark-first", "late", "--mark", "never"]) == 1
-        at = {mark["event"]: instants.parse(mark["at"]) for mark in files.read_lines(out / marks.FILE)}
+        at = {mark["event"]: instants.parse(mark["at"]) for mark in files.read_lines(out / "marks.jsonl")}
         assert list(at) == ["healed", "put_right", "good", "better", "late"]
         assert at["good"] == at["better"] >= at["put_right"] + 0.3
     finally:
         process.terminate()
         process.communicate()
-    (out / marks.FILE).write_text('{"event": "healed"}\n')
+    (out / "marks.jsonl").write_text('{"event": "healed"}\n')
     assert cli.main([*steady, "--since", "healed"]) == 2
     assert "is no mark" in capsys.readouterr().err
 

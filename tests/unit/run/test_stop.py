@@ -12,6 +12,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.run import stop
+from failover_lab.run.layout import Run
 
 SLEEP = "import time; print('up', flush=True); time.sleep(30)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEP
@@ -62,6 +63,14 @@ def test_both_are_ended(
     assert reap(probe) == reap(observer) == -15
     assert cli.main(["stop", "--out", str(run)]) == 0
     assert capsys.readouterr().out == "ended 0\n"
+
+
+def test_every_probe_of_the_run_is_ended(run: Path, children: Children) -> None:
+    far = Run(run).probe("far")
+    far.directory.mkdir(parents=True)
+    near = start(children, run, "probe.json", "failover_lab", "probe", f"--out={run}")
+    other = start(children, far.directory, "probe.json", "failover_lab", "probe", f"--out={run}")
+    assert stop.processes_of(run) == [near.pid, other.pid]
 
 
 def test_a_number_that_another_process_has_now_is_left_alone(run: Path, children: Children) -> None:

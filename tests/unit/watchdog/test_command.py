@@ -19,12 +19,13 @@ from tests.unit.watchdog.fakes import ApiServer
 from failover_lab import cli
 from failover_lab.errors import UserError
 from failover_lab.kube.out_of_service import OWNER
-from failover_lab.nodes.state import docker
+from failover_lab.nodes import docker
 from failover_lab.run import files, lifetime, stop
+from failover_lab.run.layout import Lab
 from failover_lab.watchdog import cluster, command
 from failover_lab.watchdog.cluster import ApiError, connect
 from failover_lab.watchdog.journal import Journal, Phase
-from failover_lab.watchdog.only_one import FILE, only_one
+from failover_lab.watchdog.only_one import only_one
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_without_a_run_the_state_is_in_its_own_place(
     assert sorted(path.name for path in place.iterdir()) == ["watchdog.json", "watchdog.lock"]
     assert (tmp_path / "j.jsonl").exists()
     monkeypatch.delenv("XDG_STATE_HOME")
-    assert command.state_dir("lab") == Path.home() / ".local" / "state" / "failover-lab" / "lab"
+    assert Lab.of("lab").directory == Path.home() / ".local" / "state" / "failover-lab" / "lab"
 
 
 def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,13 +202,13 @@ def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.Capt
     place.mkdir()
     parent = os.getppid()
     holder = {"pid": parent, "started": lifetime.started(parent), "since": "then"}
-    (place / FILE).write_text(json.dumps(holder))
+    (place / "watchdog.lock").write_text(json.dumps(holder))
     assert call(f"--state-dir={place}", "--max-duration=60") == 2
     assert f"a watchdog of lab is running already: process {parent}, since then" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("account", "marked"),
+    ("journal", "marked"),
     [
         ({"recovery": "watchdog"}, True),
         ({"recovery": "automatic"}, False),
@@ -218,13 +219,15 @@ def test_a_second_one_is_refused(lab: World, tmp_path: Path, capsys: pytest.Capt
     ],
     ids=str,
 )
-def test_a_run_that_relies_on_it_is_told(lab: World, tmp_path: Path, account: Any, marked: bool) -> None:
+def test_a_run_that_relies_on_it_is_told(lab: World, tmp_path: Path, journal: Any, marked: bool) -> None:
     place, run = tmp_path / "place", tmp_path / "run"
     place.mkdir()
     run.mkdir()
     play = os.getppid()
     going_on = {"pid": play, "started": lifetime.started(play), "run_dir": str(run)}
-    (place / "run.json").write_text(json.dumps(going_on | account if isinstance(account, dict) else account))
+    (place / "journal.json").write_text(
+        json.dumps(going_on | journal if isinstance(journal, dict) else journal)
+    )
     assert call(f"--state-dir={place}", "--max-duration=0.3") == 0
     assert (run / "marks.jsonl").exists() is marked
     assert [mark["event"] for mark in files.read_lines(run / "marks.jsonl")] == ["watchdog_watching"] * marked

@@ -14,7 +14,7 @@ import pytest
 from failover_lab.errors import UserError
 from failover_lab.run import lifetime
 from failover_lab.watchdog.journal import Journal, Phase
-from failover_lab.watchdog.only_one import FILE, only_one
+from failover_lab.watchdog.only_one import only_one
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
         first.wait()
     # However it ended, the next one may.
     with only_one(tmp_path, "lab"):
-        held = json.loads((tmp_path / FILE).read_text())
+        held = json.loads((tmp_path / "watchdog.lock").read_text())
         assert held["pid"] == os.getpid()
         assert held["started"] == lifetime.started(os.getpid())
     with only_one(tmp_path, "lab"):
@@ -119,7 +119,7 @@ def test_a_second_one_is_refused_and_told_who_is_first(tmp_path: Path) -> None:
 
 
 def test_one_that_has_not_said_who_it_is_is_a_first_one_too(tmp_path: Path) -> None:
-    with (tmp_path / FILE).open("w") as held:
+    with (tmp_path / "watchdog.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with (
             pytest.raises(UserError, match="process unknown, since an unknown time"),
@@ -137,11 +137,11 @@ def test_without_locks_the_process_itself_is_looked_at(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     parent = os.getppid()
     holder = {"pid": parent, "started": lifetime.started(parent), "since": "then"}
-    (tmp_path / FILE).write_text(json.dumps(holder))
+    (tmp_path / "watchdog.lock").write_text(json.dumps(holder))
     with pytest.raises(UserError, match=f"process {parent}, since then"), only_one(tmp_path, "lab"):
         pass
     # The same number, but another process: it is free.
-    (tmp_path / FILE).write_text(json.dumps({**holder, "started": "1"}))
+    (tmp_path / "watchdog.lock").write_text(json.dumps({**holder, "started": "1"}))
     with only_one(tmp_path, "lab"):
         pass
 
@@ -150,7 +150,7 @@ def test_without_locks_the_process_itself_is_looked_at(
     "content", ["", "nonsense", "[]", '{"pid": "x"}', '{"pid": 0}', '{"pid": 999999999}']
 )
 def test_what_nobody_holds_is_free(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE).write_text(content)
+    (tmp_path / "watchdog.lock").write_text(content)
     with only_one(tmp_path, "lab"):
         pass
 

@@ -752,7 +752,7 @@ def test_marks_of_the_run(world: World, tmp_path: Path, capsys: pytest.CaptureFi
         await until(lambda: running.watchdog.given_away)
 
     play(world, tmp_path, scenario, out=run)
-    lines = [json.loads(line) for line in (run / marks.FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "marks.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == [
         "watchdog_watching",
         "watchdog_dead",
@@ -773,8 +773,8 @@ def test_marks_that_cannot_be_written_do_not_keep_it_from_acting(
 
     async def scenario(running: Running) -> None:
         await all_seen(running)
-        (run / marks.FILE).unlink()
-        (run / marks.FILE).mkdir()
+        (run / "marks.jsonl").unlink()
+        (run / "marks.jsonl").mkdir()
         world.stop(NODE)
         await until(lambda: running.watchdog.given_away)
 

@@ -14,13 +14,13 @@ from ansible.plugins.callback import CallbackBase
 DOCUMENTATION = r"""
 name: interrupted
 type: notification
-short_description: Run recover.yml when a run ends with its account still open
+short_description: Run recover.yml when a run ends with its journal still open
 version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
-  - Ansible runs no C(always) section when it is interrupted. This callback sees a run open its account
-    (M(failover_lab.lab.run_journal)) and, if the account is still open when the play's process ends, runs the
+  - Ansible runs no C(always) section when it is interrupted. This callback sees a run open its journal
+    (M(failover_lab.lab.journal)) and, if the journal is still open when the play's process ends, runs the
     C(recover.yml) beside the playbook, with the same options.
   - A process that is killed outright cannot do this; then the next run does.
   - The plays of the lab bring it in themselves, by the callback C(lab) beside them, whatever is enabled.
@@ -30,7 +30,7 @@ requirements:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own classes carry no types
-    """Remembers the account of the run that this process holds."""
+    """Remembers the journal of the run that this process holds."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -40,7 +40,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever Ansible hands over
         """Nothing is open yet."""
         super().__init__(*args, **kwargs)
-        self._account: Path | None = None
+        self._journal: Path | None = None
         self._playbook: Path | None = None
         self._process = os.getpid()
         self._came_to_its_end = False
@@ -50,15 +50,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         self._playbook = Path(playbook._file_name).resolve()  # noqa: SLF001 - there is no other way to learn it
 
     def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401 - Ansible's
-        """See accounts being opened and closed."""
+        """See journals being opened and closed."""
         arguments = result.result.get("invocation", {}).get("module_args", {})
-        if result.task.action != "failover_lab.lab.run_journal":
+        # Its former name still works.
+        if result.task.action not in ("failover_lab.lab.journal", "failover_lab.lab.run_journal"):
             return
-        if arguments.get("state") == "open" and self._account is None:
-            self._account = Path(arguments["path"])
+        if arguments.get("state") == "open" and self._journal is None:
+            self._journal = Path(arguments["path"])
             atexit.register(self._put_right)
         elif arguments.get("state") == "closed":
-            self._account = None
+            self._journal = None
 
     def v2_playbook_on_stats(self, _stats: Any) -> None:  # noqa: ANN401 - Ansible's
         """See the play come to its end, which an interrupted one does not."""
@@ -69,7 +70,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         # Ansible's workers are forks of this process, and end with its handlers.
         if os.getpid() != self._process:
             return
-        if self._account is None or not self._account.exists() or recover is None or not recover.exists():
+        if self._journal is None or not self._journal.exists() or recover is None or not recover.exists():
             return
         # Ansible's own display is gone by now.
         interrupted = "Interrupted: putting right what the run has done …"

@@ -36,7 +36,7 @@ version:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from failover_lab.kube.client import reaching
+from failover_lab.kube import reaching
 from failover_lab.kube.cluster import Cluster, Object, guarded
 
 

@@ -102,7 +102,7 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 
-from failover_lab.kube.client import reaching
+from failover_lab.kube import reaching
 from failover_lab.kube.cluster import Cluster, guarded, is_ready, of, until
 from failover_lab.kube.detection import PROGRAM, Controller, Detection, Kubelet, is_running
 

@@ -168,11 +168,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
+from failover_lab.kube import reaching, timings
 from failover_lab.kube.announcer import announcer, internal_address
-from failover_lab.kube.client import reaching, timings
 from failover_lab.kube.cluster import Cluster, Object, address_of, guarded, is_schedulable, of, url_of
 from failover_lab.kube.reach import answers, hindrances
-from failover_lab.nodes.state import reported
+from failover_lab.nodes import reported
 
 # What minikube puts on each node.
 MINIKUBE = "minikube.k8s.io/version"

@@ -27,7 +27,7 @@ options:
     type: str
     required: true
   journal:
-    description: The account of the run that is going on, if there is one.
+    description: The journal of the run that is going on, if there is one.
     type: path
     required: true
   engine:
@@ -51,7 +51,7 @@ EXAMPLES = r"""
     namespace: site
     deployment: site
     service: site
-    journal: ~/.local/state/failover-lab/failover-lab/run.json
+    journal: ~/.local/state/failover-lab/failover-lab/journal.json
 """
 
 RETURN = r"""
@@ -73,11 +73,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 from failover_lab.faults import rules
 from failover_lab.faults.capacity import name_of
+from failover_lab.kube import reaching
 from failover_lab.kube.announcer import announcer
-from failover_lab.kube.client import reaching
 from failover_lab.kube.cluster import Cluster, Object, guarded, is_ready, of, url_of
 from failover_lab.kube.reach import answers, hindrances, may_announce
-from failover_lab.nodes.state import reported
+from failover_lab.nodes import reported
 from failover_lab.run import journal
 
 ANSWER_S = 2.0
@@ -98,7 +98,7 @@ def node_line(node: Object, snapshot: rules.Snapshot | None, width: int, *, cont
 
 
 def about(found: Object) -> tuple[str, str]:
-    """What the run of an account does, and since when."""
+    """What the run of a journal does, and since when."""
     what = f"{found.get('kind', 'a fault')} of {found.get('node', 'a node')}"
     return what, str(found.get("since", "an unknown time"))
 

@@ -69,7 +69,7 @@ from datetime import datetime
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
 
-from failover_lab.kube.client import reaching
+from failover_lab.kube import reaching
 from failover_lab.kube.cluster import Cluster, Object, guarded, is_ready, of
 
 POLL_S = 0.5

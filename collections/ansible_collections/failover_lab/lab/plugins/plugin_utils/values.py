@@ -9,6 +9,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from failover_lab.run.layout import Lab
+
 #: The settings of the lab as a whole, which no role describes by itself; docs/README.md does.
 WHOLE_LAB: dict[str, dict[str, Any]] = {
     "lab_profile": {"type": "str"},
@@ -22,8 +24,10 @@ NAMES = ("lab_profile", "cluster_profile", "registry_profile")
 #: Settings that hold the folder of a lab's state, and all that the lab ever keeps there.
 STATE_DIRS = ("lab_state_dir", "cluster_state_dir", "registry_state_dir", "fault_state_dir")
 STATE = re.compile(
-    r"minikube-[a-z-]+\.log|(cluster|run|belongings)\.(json|partial)|flannel\.yaml|watchdog\.[a-z.]+|operator-done"
+    r"minikube-[a-z-]+\.log|(cluster|run|belongings)\.partial|watchdog\.[a-z.]+"
     r"|registry|docker|reports|kubeconfig"
+    # The second is what is left of one that was being replaced.
+    + "".join(rf"|{name}|\.{name}[.0-9]+" for name in map(re.escape, Lab.names().values()))
 )
 KINDS = {"bool": "yes or no (bool)", "int": "whole number (int)", "float": "number (float)"}
 

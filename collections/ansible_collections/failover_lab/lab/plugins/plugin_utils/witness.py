@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from failover_lab.run.layout import Run
+
 #: The probe renews its status several times a second; where it is older, in seconds, the probe is gone.
 STALE_S = 5.0
 
@@ -21,7 +23,7 @@ def figures(run_dir: str | None) -> str | None:
     """
     if not run_dir:
         return None
-    path = Path(run_dir) / "status.json"
+    path = Run(Path(run_dir)).probe().status
     try:
         age_s = time.time() - path.stat().st_mtime
         status = json.loads(path.read_text(encoding="utf-8"))

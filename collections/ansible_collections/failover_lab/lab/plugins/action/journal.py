@@ -1,6 +1,6 @@
-"""Runs the module ``failover_lab.lab.run_journal`` without a process of its own, where that is possible.
+"""Runs the module ``failover_lab.lab.journal`` without a process of its own, where that is possible.
 
-A run opens, reads and continues its account a dozen times; each process takes a quarter of a second.
+A run opens, reads and continues its journal a dozen times; each process takes a quarter of a second.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from failover_lab.run import journal
 
 
 class ActionModule(Normal):
-    """Keep the account here if this is where it is, or else run the module."""
+    """Keep the journal here if this is where it is, or else run the module."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task.
@@ -31,7 +31,7 @@ class ActionModule(Normal):
             return result
         _, wanted = self.validate_argument_spec(argument_spec=journal.ARGUMENTS)
         path = Path(wanted["path"])
-        # By this the callback `interrupted` sees an account being opened, as in a module's result.
+        # By this the callback `interrupted` sees a journal being opened, as in a module's result.
         told = {"invocation": {"module_args": wanted | {"path": str(path)}}}
         try:
             return told | journal.keep(
@@ -40,4 +40,4 @@ class ActionModule(Normal):
         except journal.Refusal as refusal:
             return told | {"failed": True, "msg": str(refusal)}
         except OSError as error:
-            return told | {"failed": True, "msg": f"The account {path} could not be kept: {error}."}
+            return told | {"failed": True, "msg": f"The journal {path} could not be kept: {error}."}

@@ -1,37 +1,37 @@
 #!/usr/bin/python
-"""Keeps the account of the run that is going on, so that the next one can put right what it left."""
+"""Keeps the journal of the run that is going on, so that the next one can put right what it left."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: run_journal
-short_description: Open, continue, read or close the account of a failover run
+module: journal
+short_description: Open, continue, read or close the journal of a failover run
 version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
-  - The account is a file. It says which process holds the run, and what the run is about to do.
-  - V(noted) adds to the account that this run has open, or that a dead one has left, before the next thing is
-    done. Without an account it does nothing.
-  - V(open) refuses while the process of an earlier account lives. One that is dead has left something behind,
+  - The journal is a file. It says which process holds the run, and what the run is about to do.
+  - V(added) adds to the journal that this run has open, or that a dead one has left, before the next thing is
+    done. Without a journal it does nothing.
+  - V(open) refuses while the process of an earlier journal lives. One that is dead has left something behind,
     which has to be put right and closed first.
-  - V(noted) and V(closed) refuse an account of another process that lives.
+  - V(added) and V(closed) refuse a journal of another process that lives.
 options:
   path:
     description: The file.
     type: path
     required: true
   state:
-    description: What to do.
+    description: What to do. V(noted) is the former word for V(added).
     type: str
-    choices: [open, noted, closed, read]
+    choices: [open, added, closed, read, noted]
     required: true
   content:
-    description: What to keep, with V(open); what to add or to replace, with V(noted).
+    description: What to keep, with V(open); what to add or to replace, with V(added).
     type: dict
     default: {}
   step:
-    description: What is about to be done, in words, with V(noted). It is added to the steps with its instant.
+    description: What is about to be done, in words, with V(added). It is added to the steps with its instant.
     type: str
     default: ""
 attributes:
@@ -42,21 +42,21 @@ attributes:
 
 EXAMPLES = r"""
 - name: Write down what is about to be done
-  failover_lab.lab.run_journal:
-    path: ~/.local/state/failover-lab/failover-lab/run.json
+  failover_lab.lab.journal:
+    path: ~/.local/state/failover-lab/failover-lab/journal.json
     state: open
     content: {kind: drain, node: failover-lab-m02}
 
 - name: And then the next thing
-  failover_lab.lab.run_journal:
-    path: ~/.local/state/failover-lab/failover-lab/run.json
-    state: noted
+  failover_lab.lab.journal:
+    path: ~/.local/state/failover-lab/failover-lab/journal.json
+    state: added
     step: cordon failover-lab-m02
 """
 
 RETURN = r"""
 found:
-  description: The account that was there; empty if there was none.
+  description: The journal that was there; empty if there was none.
   type: dict
   returned: success
 alive:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.modules import run_journal
+from ansible_collections.failover_lab.lab.plugins.modules import journal as module_journal
 
-from failover_lab.run import journal
+from failover_lab.run import journal, lifetime
 
 Object = dict[str, Any]
 Module = Callable[..., Object]
@@ -42,14 +42,14 @@ def other() -> Iterator[int]:
 
 @pytest.fixture
 def ended() -> Object:
-    """The account of a process that has ended."""
+    """The journal of a process that has ended."""
     with process() as child:
-        return ABOUT | {"pid": child.pid, "started": journal.started(child.pid)}
+        return ABOUT | {"pid": child.pid, "started": lifetime.started(child.pid)}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "run.json"
+    return tmp_path / "state" / "journal.json"
 
 
 def write(path: Path, content: Object | str) -> None:
@@ -65,7 +65,7 @@ def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     def run(state: str, *, check: bool = False, **more: Any) -> Object:
         arguments = {"path": str(path), "state": state, "content": ABOUT, "_ansible_check_mode": check} | more
         with patch_module_args(arguments), pytest.raises(SystemExit):
-            run_journal.main()
+            module_journal.main()
         answer: Object = json.loads(capsys.readouterr().out)
         return answer
 
@@ -73,18 +73,73 @@ def module(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def test_a_process_is_known_by_its_number_and_its_start(other: int) -> None:
-    assert journal.started(other) != journal.started(1)
-    assert journal.is_alive({"pid": other, "started": journal.started(other)})
-    assert journal.parent(other) == os.getpid()
+    assert lifetime.started(other) != lifetime.started(1)
+    assert journal.is_alive({"pid": other, "started": lifetime.started(other)})
+    assert lifetime.parent(other) == os.getpid()
 
 
 def test_a_command_with_odd_characters_hides_nothing(tmp_path: Path) -> None:
     odd = tmp_path / "a) b (c"
     odd.symlink_to("/bin/sleep")
     with subprocess.Popen([str(odd), "30"]) as child:
-        assert int(journal.started(child.pid) or 0) >= int(journal.started(os.getpid()) or 0) > 0
-        assert journal.parent(child.pid) == os.getpid()
+        assert int(lifetime.started(child.pid) or 0) >= int(lifetime.started(os.getpid()) or 0) > 0
+        assert lifetime.parent(child.pid) == os.getpid()
         child.kill()
+
+
+def test_a_play_that_nobody_has_waited_for_is_over(path: Path, module: Module) -> None:
+    """In a container without an init an ansible-playbook that has ended stays a zombie."""
+    with process("ansible-playbook") as child:
+        found = ABOUT | {"pid": child.pid, "started": lifetime.started(child.pid)}
+        assert journal.is_alive(found)
+        child.kill()
+        # It has ended, and is not waited for yet.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{child.pid}/stat").exists()
+        assert not journal.is_alive(found)
+        write(path, found)
+        assert not module("read")["alive"]
+        assert "was interrupted" in module("open")["msg"]
+        assert module("closed")["changed"]
+
+
+@pytest.fixture
+def of_before(path: Path, ended: Object) -> Path:
+    """The journal of an interrupted run of the version before."""
+    old = path.with_name("run.json")
+    write(old, ended)
+    return old
+
+
+def test_an_interrupted_run_of_the_version_before_is_found_and_closed(
+    path: Path, module: Module, of_before: Path, ended: Object
+) -> None:
+    assert journal.read(path) == ended
+    assert module("read")["found"] == ended
+    assert "was interrupted" in module("open")["msg"]
+    assert module("closed", check=True)["changed"]
+    assert of_before.exists()
+    assert module("closed")["changed"]
+    assert list(path.parent.iterdir()) == []
+    assert module("open")["changed"]
+    assert [file.name for file in path.parent.iterdir()] == ["journal.json"]
+
+
+def test_what_heals_a_run_of_the_version_before_goes_on_under_the_new_name(
+    path: Path, module: Module, of_before: Path, ended: Object
+) -> None:
+    # In the former word, too.
+    assert module("noted", content={"healed": True}, step="start m02")["changed"]
+    assert not of_before.exists()
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found | {"steps": []} == ended | {"healed": True, "steps": []}
+    assert [row["step"] for row in found["steps"]] == ["start m02"]
+
+
+def test_another_file_than_the_journal_has_no_former_name(path: Path, of_before: Path) -> None:
+    """As of the watchdog's lock, which is read in the same way."""
+    assert of_before.exists()
+    assert journal.read(path.with_name("watchdog.lock")) == {}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +149,7 @@ def test_a_command_with_odd_characters_hides_nothing(tmp_path: Path) -> None:
         {"damaged": True},
         {"pid": 0, "started": None},
         {"pid": -1, "started": None},
-        {"pid": "1", "started": journal.started(1)},
+        {"pid": "1", "started": lifetime.started(1)},
         {"pid": 2**22 + 1, "started": None},
         {"pid": os.getpid()},
         {"pid": os.getpid(), "started": "1"},
@@ -106,8 +161,8 @@ def test_what_does_not_live(found: Object) -> None:
 
 def test_no_such_process() -> None:
     gone = 2**22 + 1  # more than the kernel gives out
-    assert journal.started(gone) is None
-    assert journal.parent(gone) == 0
+    assert lifetime.started(gone) is None
+    assert lifetime.parent(gone) == 0
     assert not journal.is_play(gone)
 
 
@@ -142,13 +197,13 @@ def test_the_play_is_the_farthest_in_an_unbroken_line(
 ) -> None:
     line = {60: 50, 50: 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0, 0: 0}
     monkeypatch.setattr(os, "getppid", lambda: 60)
-    monkeypatch.setattr(journal, "parent", lambda pid: line[pid])
+    monkeypatch.setattr(lifetime, "parent", lambda pid: line[pid])
     monkeypatch.setattr(journal, "is_play", lambda pid: pid in plays)
     assert journal.controller() == controls
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"pid": 1', "[]", "null", '"drain"'])
-def test_a_damaged_account_is_still_one(path: Path, content: str) -> None:
+def test_a_damaged_journal_is_still_one(path: Path, content: str) -> None:
     write(path, content)
     assert journal.read(path) == {"damaged": True}
 
@@ -159,7 +214,7 @@ def test_bytes_that_are_no_text_are_damage(path: Path) -> None:
     assert journal.read(path) == {"damaged": True}
 
 
-def test_no_account(path: Path, module: Module) -> None:
+def test_no_journal(path: Path, module: Module) -> None:
     assert journal.read(path) == {}
     answer = module("read")
     assert (answer["found"], answer["alive"], answer["changed"]) == ({}, False, False)
@@ -171,7 +226,7 @@ def test_no_account(path: Path, module: Module) -> None:
 def test_opened_read_and_closed(path: Path, module: Module) -> None:
     assert module("open")["changed"]
     written = json.loads(path.read_text(encoding="utf-8"))
-    assert written == ABOUT | {"pid": os.getpid(), "started": journal.started(os.getpid())}
+    assert written == ABOUT | {"pid": os.getpid(), "started": lifetime.started(os.getpid())}
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert list(path.parent.iterdir()) == [path]
 
@@ -185,21 +240,21 @@ def test_opened_read_and_closed(path: Path, module: Module) -> None:
     assert not module("closed")["changed"]
 
 
-def test_one_s_own_account_may_be_opened_again(path: Path, module: Module) -> None:
+def test_one_s_own_journal_may_be_opened_again(path: Path, module: Module) -> None:
     module("open")
     assert module("open")["changed"]
 
 
 def test_another_run_is_alive(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
-    write(path, account)
+    kept = ABOUT | {"pid": other, "started": lifetime.started(other)}
+    write(path, kept)
     assert module("read")["alive"]
     answer = module("open")
     assert answer["failed"]
     assert answer["msg"].startswith(
         f"Another run is going on: drain of m02, process {other}, since 2026-01-01"
     )
-    assert journal.read(path) == account
+    assert journal.read(path) == kept
 
 
 def test_another_run_was_killed(path: Path, module: Module, ended: Object) -> None:
@@ -219,14 +274,14 @@ def test_another_run_was_killed(path: Path, module: Module, ended: Object) -> No
 def test_a_number_that_is_used_again_is_another_process(
     path: Path, module: Module, other: int, whose: str
 ) -> None:
-    account = ABOUT | {"pid": other if whose == "other" else os.getpid(), "started": "1"}
-    write(path, account)
+    kept = ABOUT | {"pid": other if whose == "other" else os.getpid(), "started": "1"}
+    write(path, kept)
     assert not module("read")["alive"]
     assert "was interrupted" in module("open")["msg"]
-    assert journal.read(path) == account
+    assert journal.read(path) == kept
 
 
-def test_a_damaged_account_is_an_interrupted_run(path: Path, module: Module) -> None:
+def test_a_damaged_journal_is_an_interrupted_run(path: Path, module: Module) -> None:
     write(path, '{"pid": ')
     answer = module("read")
     assert answer["found"] == {"damaged": True}
@@ -247,19 +302,19 @@ def test_check_mode_writes_and_removes_nothing(path: Path, module: Module) -> No
 
 
 def test_check_mode_refuses_as_well(path: Path, module: Module, other: int) -> None:
-    write(path, ABOUT | {"pid": other, "started": journal.started(other)})
+    write(path, ABOUT | {"pid": other, "started": lifetime.started(other)})
     assert module("open", check=True)["failed"]
 
 
 def test_steps_are_added_one_by_one(path: Path, module: Module) -> None:
     module("open")
-    assert module("noted", content={"awaits": "operator"}, step="wait")["changed"]
-    module("noted", content={"awaits": ""}, step="go on")
-    module("noted", content={"more": 1})
+    assert module("added", content={"awaits": "operator"}, step="wait")["changed"]
+    module("added", content={"awaits": ""}, step="go on")
+    module("added", content={"more": 1})
     found = journal.read(path)
     assert found | {"steps": []} == ABOUT | {
         "pid": os.getpid(),
-        "started": journal.started(os.getpid()),
+        "started": lifetime.started(os.getpid()),
         "awaits": "",
         "more": 1,
         "steps": [],
@@ -269,33 +324,33 @@ def test_steps_are_added_one_by_one(path: Path, module: Module) -> None:
 
 
 def test_nothing_is_added_to_another_run_that_lives(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
-    write(path, account)
-    assert "no account of this run" in module("noted", content={}, step="x")["msg"]
-    assert module("noted", check=True, content={}, step="x")["failed"]
-    assert journal.read(path) == account
+    kept = ABOUT | {"pid": other, "started": lifetime.started(other)}
+    write(path, kept)
+    assert "no journal of this run" in module("added", content={}, step="x")["msg"]
+    assert module("added", check=True, content={}, step="x")["failed"]
+    assert journal.read(path) == kept
 
 
 def test_another_run_that_lives_is_not_closed(path: Path, module: Module, other: int) -> None:
-    account = ABOUT | {"pid": other, "started": journal.started(other)}
-    write(path, account)
+    kept = ABOUT | {"pid": other, "started": lifetime.started(other)}
+    write(path, kept)
     answer = module("closed")
     assert answer["failed"]
-    assert f"no account of this run any more: it is that of process {other}" in answer["msg"]
+    assert f"no journal of this run any more: it is that of process {other}" in answer["msg"]
     assert module("closed", check=True)["failed"]
-    assert journal.read(path) == account
+    assert journal.read(path) == kept
 
 
-def test_whose_an_account_is(path: Path, module: Module, other: int, ended: Object) -> None:
+def test_whose_a_journal_is(path: Path, module: Module, other: int, ended: Object) -> None:
     assert not module("read")["mine"]
     module("open")
     assert module("read")["mine"]
-    for account in (ABOUT | {"pid": other, "started": journal.started(other)}, ended):
-        write(path, account)
+    for kept in (ABOUT | {"pid": other, "started": lifetime.started(other)}, ended):
+        write(path, kept)
         assert not module("read")["mine"]
 
 
-@pytest.mark.parametrize("state", ["open", "noted", "closed"])
+@pytest.mark.parametrize("state", ["open", "added", "closed"])
 def test_nobody_writes_between_reading_and_writing(
     path: Path, module: Module, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
@@ -319,36 +374,36 @@ def test_nobody_writes_between_reading_and_writing(
     assert looked == [True]
 
 
-def test_whoever_puts_a_dead_run_right_adds_to_its_account(path: Path, module: Module, ended: Object) -> None:
+def test_whoever_puts_a_dead_run_right_adds_to_its_journal(path: Path, module: Module, ended: Object) -> None:
     write(path, ended)
-    assert module("noted", content={}, step="add a node")["changed"]
+    assert module("added", content={}, step="add a node")["changed"]
     found = journal.read(path)
     assert found["pid"] == ended["pid"]
     assert not journal.is_alive(found)
     assert [row["step"] for row in found["steps"]] == ["add a node"]
 
 
-def test_where_there_is_no_account_there_is_nothing_to_add_to(path: Path, module: Module) -> None:
-    assert not module("noted", content={}, step="x")["changed"]
+def test_where_there_is_no_journal_there_is_nothing_to_add_to(path: Path, module: Module) -> None:
+    assert not module("added", content={}, step="x")["changed"]
     assert not path.exists()
 
 
 def test_check_mode_adds_nothing(path: Path, module: Module) -> None:
     module("open")
     before = path.read_bytes()
-    assert module("noted", check=True, content={}, step="x")["changed"]
+    assert module("added", check=True, content={}, step="x")["changed"]
     assert path.read_bytes() == before
 
 
 def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
     """There it needs no process of its own."""
-    account = tmp_path / "state" / "run.json"
-    opened = {"failover_lab.lab.run_journal": {"path": str(account), "state": "open", "content": ABOUT}}
-    read = {"failover_lab.lab.run_journal": {"path": str(account), "state": "read"}, "register": "found"}
+    kept = tmp_path / "state" / "journal.json"
+    opened = {"failover_lab.lab.journal": {"path": str(kept), "state": "open", "content": ABOUT}}
+    read = {"failover_lab.lab.journal": {"path": str(kept), "state": "read"}, "register": "found"}
     keep = {
         "ansible.builtin.copy": {"content": "{{ found | to_json }}", "dest": str(tmp_path / "found.json")}
     }
-    late = {"failover_lab.lab.run_journal": {"path": "/proc/none/x", "state": "open"}, "ignore_errors": True}
+    late = {"failover_lab.lab.journal": {"path": "/proc/none/x", "state": "open"}, "ignore_errors": True}
     play = [
         {
             "hosts": "localhost",
@@ -358,7 +413,7 @@ def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
         }
     ]
     (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
-    # The account is open when the play ends: what its callback starts then is here.
+    # The journal is open when the play ends: what its callback starts then is here.
     recover = [{"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.debug": {}}]}]
     (tmp_path / "recover.yml").write_text(json.dumps(recover), encoding="utf-8")
     with subprocess.Popen(
@@ -378,4 +433,4 @@ def test_in_a_play_it_is_the_play_s(tmp_path: Path) -> None:
     assert "/proc/none/x could not be kept" in output
     assert "Putting right what the run has left" in output
     # Its process is over now.
-    assert not journal.is_alive(journal.read(account))
+    assert not journal.is_alive(journal.read(kept))
