@@ -8,6 +8,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.door.answer import Answer
 from failover_lab.nodes.docker import Engine, EngineError, unanswered
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``nodes``."""
     try:
         rows = look(Engine(options.profile), options.interface, options.preference)
@@ -127,4 +128,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for row in rows:
         print(json.dumps(row))
-    return 0
+    return Answer({"nodes": rows})
