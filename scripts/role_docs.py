@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Writes docs/roles/<role>.md from every role's meta/argument_specs.yml; ``--check`` only compares."""
+"""Writes docs/roles/<role>.md from every role's meta/argument_specs.yml; ``--check`` only compares.
+
+What holds for kinds of fault comes from their own table.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from failover_lab.faults import kinds
+
 REPO = Path(__file__).resolve().parents[1]
 PAGES = REPO / "docs" / "roles"
 BAR = r"\|"
@@ -20,6 +25,15 @@ def text(value: str | list[str] | None) -> str:
     """One paragraph from a description, with Ansible's marks turned into Markdown's."""
     joined = " ".join(value) if isinstance(value, list) else value or ""
     return re.sub(r"\b[COVEMI]\(([^)]*)\)", r"`\1`", " ".join(joined.split()))
+
+
+def of_kinds(name: str) -> str:
+    """What the table of fault kinds says of a setting, after its description; empty if nothing."""
+    rows = kinds.table().values()
+    if name == "fault_kind":
+        return " " + ". ".join(f"`{kind.name}` {kind.about}" for kind in rows) + "."
+    alone = [f"`{kind.name}`" for kind in rows if name in kind.settings]
+    return f" With `fault_kind` {' or '.join(alone)} alone." if alone else ""
 
 
 def row(name: str, option: dict[str, Any]) -> str:
@@ -35,7 +49,7 @@ def row(name: str, option: dict[str, Any]) -> str:
         default = "required"
     elif "default" in option:
         default = f"`{json.dumps(option['default'])}`"
-    about = text(option.get("description"))
+    about = text(option.get("description")) + of_kinds(name)
     if "choices" in option:
         about += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
     cells = [f"`{name}`", kind, default, about]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from failover_lab.errors import UserError
+from failover_lab.faults import kinds
 from failover_lab.observe import log as observer_log
 from failover_lab.probe.command import ABOUT_FILE
 from failover_lab.report import instrument
@@ -83,6 +84,9 @@ def schema(name: str) -> dict[str, Any]:
     """One of the package's JSON Schemas: ``run`` or ``report``."""
     text = (importlib.resources.files(__package__) / f"{name}.schema.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
+    fault = content["properties"]["fault"]["properties"]
+    # The schemas list no kinds; whoever is asked for one has these.
+    fault["kind"] |= {"enum": [*kinds.names(), *([None] if "null" in fault["kind"]["type"] else [])]}
     return content
 
 
