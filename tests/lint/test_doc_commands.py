@@ -20,7 +20,7 @@ from tests.documents import load
 from tests.pages import PAGES, blocks, commands_of, spans, typed
 
 from failover_lab import cli
-from failover_lab.faults import predict
+from failover_lab.faults import kinds
 from failover_lab.report import verdict, words
 
 REPO = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def settings() -> dict[str, dict[str, Any]]:
             found |= entry.get("options") or {}
     for name in whole_labs():
         found.setdefault(name, {})
-    found["fault_kind"] = found["fault_kind"] | {"choices": list(predict.KINDS)}
+    found["fault_kind"] = found["fault_kind"] | {"choices": kinds.names()}
     return found
 
 

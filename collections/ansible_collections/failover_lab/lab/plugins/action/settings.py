@@ -14,6 +14,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import values
 
+from failover_lab.faults import kinds
+
 REPOSITORY = Path(__file__).resolve().parents[6]
 # Beside the names of the roles: who types a name that begins so means a setting of the lab.
 PREFIXES = ("failover", "lab", "teardown")
@@ -165,6 +167,8 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": "settings takes no arguments"}
         roles, playbooks = REPOSITORY / "roles", REPOSITORY / "playbooks"
         described = options(roles) | values.WHOLE_LAB
+        # Those that there are stand in their own table, and not in the role's description.
+        described["fault_kind"] = described["fault_kind"] | {"choices": kinds.names()}
         read = mentioned(roles, playbooks)
         variables = task_vars or {}
         extra = set(load_extra_vars(self._loader))

@@ -33,9 +33,8 @@ options:
     type: str
     required: true
   kind:
-    description: What is to be done to the node.
+    description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.
     type: str
-    choices: [drain, kill, freeze, partition, kubelet, pod]
     default: drain
   node:
     description:
@@ -45,7 +44,8 @@ options:
     type: str
     default: auto
   pods:
-    description: With O(kind=pod), whether V(one) or V(all) of the Deployment's pods on the node are meant.
+    description:
+      - Of a kind that spares the node, whether V(one) or V(all) of the Deployment's pods on it are meant.
     type: str
     choices: [one, all]
     default: one
@@ -80,6 +80,10 @@ RETURN = r"""
 kind:
   description: What is to be done to the node.
   type: str
+  returned: success
+evicts:
+  description: Whether that is done the polite way, by evictions, which should lose no request.
+  type: bool
   returned: success
 node:
   description: The node to break.
@@ -146,7 +150,7 @@ pods:
   elements: dict
   returned: success
 displaced:
-  description: Those of C(pods) that the fault takes.
+  description: Those of C(pods) that the fault takes, so that others take their place.
   type: list
   elements: dict
   returned: success
@@ -166,7 +170,8 @@ overridden:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from failover_lab.faults import rules
+from failover_lab.errors import UserError
+from failover_lab.faults import kinds, rules
 from failover_lab.faults.capacity import name_of
 from failover_lab.kube import reaching, timings
 from failover_lab.kube.announcer import announcer, internal_address
@@ -209,7 +214,10 @@ def look(asked: Object) -> Object:
 
     Raises:
         rules.Refusal: the fault must not be.
+        UserError: there is no such kind.
     """
+    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
+    kinds.of(wanted.kind)
     cluster = Cluster(asked["context"], asked["kubeconfig"])
     # First: one that never answers is known after one time-out.
     version = cluster.answers()
@@ -233,13 +241,14 @@ def look(asked: Object) -> Object:
         limit_ranges=cluster.limit_ranges(namespace),
     )
     snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
-    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
     node, overridden = rules.judge(snapshot, wanted)
     if not answers(service, ANSWER_S):
         raise rules.Refusal(silent(asked["context"], service, nodes))
+    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
     return {
         "kind": wanted.kind,
+        "evicts": wanted.fault.evicts,
         "node": node,
         "node_uid": chosen["metadata"]["uid"],
         "container": snapshot.engine[node].id if node in snapshot.engine else "",
@@ -254,12 +263,12 @@ def look(asked: Object) -> Object:
         "eligible_nodes": [
             name_of(item)
             for item in snapshot.nodes
-            if is_schedulable(item) and (name_of(item) != node or wanted.kind == "pod")
+            if is_schedulable(item) and (name_of(item) != node or not wanted.fault.moves_pods)
         ],
         "replicas": deployment["spec"]["replicas"],
         "autoscalers": cluster.autoscalers(namespace, asked["deployment"]),
         "pods": [row(pod) for pod in snapshot.site_pods],
-        "displaced": [row(pod) for pod in snapshot.struck(node, wanted)],
+        "displaced": [row(pod) for pod in struck],
         "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
         "overridden": overridden,
     }
@@ -273,7 +282,7 @@ def main() -> None:
             "namespace": {"type": "str", "required": True},
             "deployment": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
-            "kind": {"type": "str", "choices": ["drain", *rules.SUDDEN, "pod"], "default": "drain"},
+            "kind": {"type": "str", "default": "drain"},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},
@@ -283,7 +292,7 @@ def main() -> None:
     )
     try:
         result = guarded(module, module.params["context"], lambda: look(module.params))
-    except rules.Refusal as refusal:
+    except (rules.Refusal, UserError) as refusal:
         module.fail_json(msg=str(refusal))
     module.exit_json(changed=False, **result)
 
