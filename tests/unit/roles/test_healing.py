@@ -14,16 +14,30 @@ from tests.role_variables import templated
 
 REPO = Path(__file__).resolve().parents[3]
 REAL = REPO / "collections/ansible_collections/failover_lab/lab"
-# Says that it was called, and with what; the nodes are in another state at each look.
+# Says that it was called, and with what.
 PROGRAM = """#!{python}
 import json, pathlib, sys
 here = pathlib.Path({here!r})
 with (here / "log").open("a") as log:
     log.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
-if sys.argv[1:2] == ["nodes"]:
-    looks = sorted(here.glob("look-*"))
-    print(looks[0].read_text())
-    looks[0].unlink()
+"""
+# The door to the package: the same; the nodes are in another state at each look.
+LAB = """import json, pathlib
+from ansible.module_utils.basic import AnsibleModule
+here = pathlib.Path({here!r})
+names = "command options label interval_s timeout_s accept_no run_dir"
+module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in names.split()}})
+command, options = module.params["command"], module.params["options"] or {{}}
+command = command if isinstance(command, list) else [command]
+told = [*command, *(f"--{{name}}={{value}}" for name, value in options.items())]
+with (here / "log").open("a") as log:
+    log.write(json.dumps(["package", *told]) + "\\n")
+nodes = []
+if command[0] == "nodes":
+    looked = sorted(here.glob("look-*"))[0]
+    nodes = json.loads(looked.read_text())
+    looked.unlink()
+module.exit_json(changed=True, ok=True, rc=0, data={{"nodes": nodes}})
 """
 MODULE = """import json, pathlib
 from ansible.module_utils.basic import AnsibleModule
@@ -52,21 +66,21 @@ def module(name: str, here: Path) -> str:
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A folder with programs and collections that only say that they were called."""
-    for name in ("package", "minikube"):
-        (tmp_path / name).write_text(PROGRAM.format(python=sys.executable, here=str(tmp_path)))
-        (tmp_path / name).chmod(0o755)
+    (tmp_path / "minikube").write_text(PROGRAM.format(python=sys.executable, here=str(tmp_path)))
+    (tmp_path / "minikube").chmod(0o755)
     docker = tmp_path / "collections/ansible_collections/community/docker/plugins/modules"
     docker.mkdir(parents=True)
     for name in DOCKER:
         (docker / f"{name}.py").write_text(module(name, tmp_path))
-    # The lab's own collection, but for the one that waits for a cluster.
+    # The lab's own collection, but for the one that waits for a cluster, and for the door to the package.
     lab = tmp_path / "collections/ansible_collections/failover_lab/lab"
     for kind in ("action", "modules"):
         (lab / "plugins" / kind).mkdir(parents=True)
         for path in (REAL / "plugins" / kind).glob("*.py"):
-            if path.stem != "nodes_back":
+            if path.stem not in ("nodes_back", "lab"):
                 (lab / "plugins" / kind / path.name).symlink_to(path)
     (lab / "plugins/modules/nodes_back.py").write_text(module("nodes_back", tmp_path))
+    (lab / "plugins/modules/lab.py").write_text(LAB.format(here=str(tmp_path)))
     for path in (REAL / "plugins").iterdir():
         if path.name not in ("action", "modules") and path.is_dir():
             (lab / "plugins" / path.name).symlink_to(path)
@@ -80,8 +94,8 @@ def look(here: Path, number: int, **nodes: dict[str, Any]) -> None:
     from failover_lab.nodes import symptoms
 
     rows = [{"name": name, "id": name, "since": "", **row} for name, row in nodes.items()]
-    lines = [json.dumps(row | {"symptoms": symptoms.of(row)}) for row in rows]
-    (here / f"look-{number}").write_text("\n".join(lines))
+    told = [row | {"symptoms": symptoms.of(row)} for row in rows]
+    (here / f"look-{number}").write_text(json.dumps(told))
 
 
 def played(here: Path, joined: list[str], entry: str = "return/restart") -> list[list[Any]]:
@@ -113,10 +127,8 @@ def played(here: Path, joined: list[str], entry: str = "return/restart") -> list
         "tasks": [{"name": "Known", "ansible.builtin.set_fact": given}, include("look"), include(entry)],
     }
     (here / "play.yml").write_text(json.dumps([play]))
-    package = [str(here / "package")]
-    stronger = json.dumps({"__fault_python": package, "__cluster_python": package})
     done = subprocess.run(
-        ["ansible-playbook", "--extra-vars", stronger, str(here / "play.yml")],
+        ["ansible-playbook", str(here / "play.yml")],
         cwd=REPO,
         env=os.environ | {"ANSIBLE_COLLECTIONS_PATH": f"{here / 'collections'}:{REPO / 'collections'}"},
         capture_output=True,
@@ -192,4 +204,4 @@ def test_an_account_of_an_unknown_kind_is_healed_by_what_is_there(
 ) -> None:
     """Another version's, say, or one that was damaged."""
     looks = "{{ __fault_row_noted.takes_node | default(true) }}"
-    assert templated("fault", looks, __fault_account=account) is everywhere
+    assert templated("fault", looks, __fault_journal_content=account) is everywhere
