@@ -51,6 +51,9 @@ def options(roles: Path) -> dict[str, dict[str, Any]]:
         for entry_point in read_yaml(path)["argument_specs"].values():
             for name, option in (entry_point.get("options") or {}).items():
                 found.setdefault(name, option)
+    # The kinds that there are stand in their own table, and not in the role's description.
+    if "fault_kind" in found:
+        found["fault_kind"] = found["fault_kind"] | {"choices": kinds.names()}
     return found
 
 
@@ -167,8 +170,6 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": "settings takes no arguments"}
         roles, playbooks = REPOSITORY / "roles", REPOSITORY / "playbooks"
         described = options(roles) | values.WHOLE_LAB
-        # Those that there are stand in their own table, and not in the role's description.
-        described["fault_kind"] = described["fault_kind"] | {"choices": kinds.names()}
         read = mentioned(roles, playbooks)
         variables = task_vars or {}
         extra = set(load_extra_vars(self._loader))
