@@ -411,7 +411,7 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why no replacement could start elsewhere: what its volume is on is the node itself."""
-    if wanted.kind == "pod":
+    if wanted.fault.spares_node:
         return None
     others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
     for volume in snapshot.volumes:
@@ -420,8 +420,8 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
             claim = of(volume, "spec", "claimRef", "name", default="")
             return (
                 f"The site's pods use the volume {name_of(volume)} (claim {claim}), which none of the nodes "
-                "that would be left can reach: no replacement could start. Choose fault_kind=pod, another "
-                "node, or a volume that more than one node can reach."
+                f"that would be left can reach: no replacement could start. Choose fault_kind={_sparing()}, "
+                "another node, or a volume that more than one node can reach."
             )
     return None
 
