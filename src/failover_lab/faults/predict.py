@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass, fields, replace
 
 from failover_lab import arguments
+from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
-from failover_lab.watchdog.sights import Pace
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
 KINDS = ("drain", "kill", "freeze", "partition", "kubelet", "pod")

@@ -13,8 +13,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import nodes
 from failover_lab.errors import UserError
-from failover_lab.nodes.docker import MARK, Engine, EngineError, node_name, of_profile, unanswered
+from failover_lab.nodes.driver import DriverError, Owner, unanswered
+from failover_lab.nodes.minikube import MARK, node_name, of_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +67,7 @@ def remember(names: Iterable[str], state_dir: Path) -> None:
         raise UserError(f"the lab's account of its nodes cannot be written: {error}") from error
 
 
-def belongings(engine: Engine, names: set[str], foreign: set[str]) -> list[tuple[str, str]]:
+def belongings(engine: Owner, names: set[str], foreign: set[str]) -> list[tuple[str, str]]:
     """What the engine has of a lab.
 
     Args:
@@ -77,7 +79,7 @@ def belongings(engine: Engine, names: set[str], foreign: set[str]) -> list[tuple
         Pairs of ``container``, ``volume`` or ``network`` and a name.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     form = node_name(engine.profile)
     mine, strangers = set(), set(foreign)
@@ -124,13 +126,13 @@ def needed(known: set[str], there: set[str], profile: str, count: int) -> list[s
     return sorted(known - there) + [f"{profile}-m{number:02}" for number in more]
 
 
-def in_the_way(engine: Engine, foreign: set[str], wanted: Iterable[str]) -> str | None:
+def in_the_way(engine: Owner, foreign: set[str], wanted: Iterable[str]) -> str | None:
     """The first thing that has a name that is wanted and is not the lab's, such as ``container team-m02``.
 
     minikube would take a disk or a network for its own, whoever has made it.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     for name in wanted:
         if engine.labels("container", name) is not None:
@@ -183,7 +185,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     foreign = others(home, profile)
     try:
-        engine = Engine(profile)
+        engine = nodes.owner_of(profile)
         if options.free_for is not None:
             there = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
             wanted = needed(machines(home / "profiles" / profile), there, profile, options.free_for)
@@ -195,6 +197,6 @@ def run(options: argparse.Namespace) -> int:
             return 0
         for kind, name in belongings(engine, names, foreign):
             print(json.dumps({kind: name}))
-    except EngineError as error:
+    except DriverError as error:
         raise unanswered(error) from error
     return 0
