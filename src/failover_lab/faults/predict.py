@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, fields, replace
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
 
@@ -187,24 +188,18 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``predict``."""
     announcer = None if options.announcer is None else options.announcer == "yes"
     timings = options.timings
     if options.rate is not None:
         timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
     clocks = predict(options.kind, options.recovery, timings, announcer=announcer)
-    print(
-        json.dumps(
-            {
-                "predicted_s": {
-                    name: None if c is None else round(c.middle, 2) for name, c in clocks.items()
-                },
-                "ranges_s": {
-                    name: None if c is None else [round(c.low, 2), round(c.high, 2)]
-                    for name, c in clocks.items()
-                },
-            }
-        )
-    )
-    return 0
+    data = {
+        "predicted_s": {name: None if c is None else round(c.middle, 2) for name, c in clocks.items()},
+        "ranges_s": {
+            name: None if c is None else [round(c.low, 2), round(c.high, 2)] for name, c in clocks.items()
+        },
+    }
+    print(json.dumps(data))
+    return Answer(data)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from failover_lab import arguments, nodes
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes import start_nodes
 from failover_lab.nodes.driver import Driver, DriverError, NodeState
@@ -62,12 +63,13 @@ def same(driver: Driver, name: str, options: argparse.Namespace) -> Row:
         UserError: it is not, or does not.
     """
     found = driver.inspect(name)
-    if found.state is NodeState.RUNNING and options.id in {None, found.id}:
+    another = options.id not in {"", found.id}
+    if found.state is NodeState.RUNNING and not another:
         return {}
     what = str(found.state)
     if found.state is NodeState.ABSENT:
         what = "gone"
-    elif options.id not in {None, found.id}:
+    elif another:
         what = "another one"
     raise UserError(
         f"{name} has vanished since it was chosen: its {driver.machine} is {what}. Nothing was done to it; "
@@ -195,15 +197,16 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument("action", choices=[*DEEDS, START])
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
-    parser.add_argument("--id", help="same: it has to be this one, whatever it is called")
+    parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
     parser.add_argument("--direction", choices=DIRECTIONS, default="both", help="cut-off: default both")
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``node``."""
     driver = nodes.driver_of(options.driver, options.profile)
-    for row in do(driver, options.action, options.nodes, options):
+    rows = do(driver, options.action, options.nodes, options)
+    for row in rows:
         print(json.dumps(row))
-    return 0
+    return Answer({"nodes": rows}, changed=options.action != "same")

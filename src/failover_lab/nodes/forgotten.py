@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments, nodes
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, RefusedError
 from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
@@ -49,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``forgotten``.
 
     Raises:
@@ -65,4 +66,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for name in names:
         print(name)
-    return 0
+    return Answer({"nodes": names})

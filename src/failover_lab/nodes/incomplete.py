@@ -11,6 +11,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from failover_lab import nodes
+from failover_lab.door.answer import Answer
 from failover_lab.nodes.driver import Driver, DriverError, unanswered
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``unjoined``.
 
     Raises:
@@ -54,4 +55,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for name in names:
         print(name)
-    return 0
+    return Answer({"nodes": names})

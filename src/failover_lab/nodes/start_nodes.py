@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments, nodes
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes.driver import ENDED, RUNNING, Driver, DriverError
 from failover_lab.nodes.script import ANSWER_S, until_over
@@ -118,7 +119,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``start-nodes``.
 
     Raises:
@@ -129,6 +130,7 @@ def run(options: argparse.Namespace) -> int:
     except DriverError as error:
         which = ", ".join(options.nodes or [f"the nodes of {options.profile}"])
         raise UserError(f"{error.who} cannot start {which}: {error}") from error
-    for name, instant in since.items():
-        print(json.dumps({"name": name, "since": instant}))
-    return 0
+    rows = [{"name": name, "since": instant} for name, instant in since.items()]
+    for row in rows:
+        print(json.dumps(row))
+    return Answer({"nodes": rows}, changed=bool(rows))

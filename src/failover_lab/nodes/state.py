@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import nodes
+from failover_lab.door.answer import Answer
 from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
 from failover_lab.nodes.script import answers
 
@@ -100,7 +101,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``nodes``."""
     try:
         rows = look(nodes.driver_of(options.driver, options.profile), options.interface, options.preference)
@@ -108,4 +109,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for row in rows:
         print(json.dumps(row))
-    return 0
+    return Answer({"nodes": rows})

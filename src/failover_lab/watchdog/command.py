@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments, nodes
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
 from failover_lab.nodes.pace import Pace
@@ -102,7 +103,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``watchdog``."""
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
 
@@ -135,7 +136,7 @@ def _make(directory: Path, option: str) -> None:
 
 def _watch(
     options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api, stop: StopCondition
-) -> int:
+) -> Answer:
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.loop import STATUS_FILE, Settings, Watchdog  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
@@ -167,10 +168,10 @@ def _watch(
             journal.close()
     gone = ", ".join(watchdog.given_away) or "none"
     print(f"{watchdog.looks} looks; nodes given away: {gone}; stopped: {stop.reason()}")
-    return 0
+    return Answer({"given_away": list(watchdog.given_away)}, changed=True)
 
 
-def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api) -> int:
+def _release_alone(options: argparse.Namespace, directory: Path, recorder: Recorder, api: Api) -> Answer:
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
 
@@ -195,7 +196,7 @@ def release(
     journal: Journal | None = None,
     wait_s: float = 0.0,
     but: Collection[str] = (),
-) -> int:
+) -> Answer:
     """Take the watchdog's mark off every node that is back.
 
     Args:
@@ -207,7 +208,7 @@ def release(
         but: nodes that keep it.
 
     Returns:
-        0: no other node bears it any more; 1: one does, and a line says why.
+        yes: no other node bears it any more; no: one does, and a line says why.
 
     Raises:
         UserError: the API server does not answer, or the journal cannot be written.
@@ -228,7 +229,7 @@ async def _release(
     journal: Journal | None,
     wait_s: float,
     but: Collection[str],
-) -> int:
+) -> Answer:
     from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
 
@@ -249,6 +250,9 @@ async def _release(
             if not missing or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
-    for name, why in missing.items():
-        print(f"{name} stays out of service: {why}")
-    return 1 if missing else 0
+    lines = [f"{name} stays out of service: {why}" for name, why in missing.items()]
+    for line in lines:
+        print(line)
+    data = {"released": [step["node"] for step in recorder.actions if step["event"] == "released"]}
+    changed = bool(recorder.actions)
+    return no("; ".join(lines), data, changed=changed) if lines else Answer(data, changed=changed)
