@@ -300,10 +300,9 @@ class Engine:
                 filters={"type": "container", "container": name, "event": event},
             )
         )
+        events: list[Any] = self._ask(lambda: list(told))
         # The engine finds more: those whose names begin so.
-        found = self._ask(
-            lambda: [int(one["timeNano"]) / 1e9 for one in told if one["Actor"]["Attributes"]["name"] == name]
-        )
+        found = [int(one["timeNano"]) / 1e9 for one in events if one["Actor"]["Attributes"]["name"] == name]
         return found[-1] if found else None
 
     def news(self) -> Iterator[str]:

@@ -16,7 +16,7 @@ from failover_lab import cli, nodes
 from failover_lab.errors import UserError
 from failover_lab.nodes import start_nodes
 from failover_lab.nodes.docker import EngineError
-from failover_lab.nodes.driver import Inspected, Listed, NodeState
+from failover_lab.nodes.driver import DriverError, Inspected, Listed, NodeState
 
 HOSTS = ["192.168.49.1\thost.minikube.internal", "192.168.49.2\tcontrol-plane.minikube.internal"]
 
@@ -113,7 +113,7 @@ def test_none_needs_it() -> None:
 def test_one_that_ends_or_freezes_as_it_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     monkeypatch.setattr(start_nodes, "_ANSWER_S", 0.05)
     engine = Played({"lab": [*HOSTS, "over"], "m02": said}, lab="running", m02="exited")
-    with pytest.raises(EngineError, match="m02 has ended"):
+    with pytest.raises(DriverError, match="m02 has ended"):
         start(engine, "m02")
 
 
