@@ -13,7 +13,7 @@ from failover_lab.faults import predict
 from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
 from failover_lab.kube import delete_pods
 from failover_lab.kube import drain as drain_command
-from failover_lab.nodes import forgotten, incomplete, proxy_rules, start_nodes, state
+from failover_lab.nodes import deeds, forgotten, incomplete, proxy_rules, start_nodes, state
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import ready, spread, wait
@@ -47,6 +47,7 @@ def parser() -> arguments.Parser:
         subnet,
         no_proxy,
         state,
+        deeds,
         start_nodes,
         incomplete,
         forgotten,

@@ -35,6 +35,8 @@ COMMANDS = {
     "htpasswd": Check.MAY_CHANGE,
     "kernel": Check.RUNS,
     "mark": Check.WOULD_CHANGE,
+    "node": Check.WOULD_CHANGE,
+    "node same": Check.RUNS,
     "nodes": Check.RUNS,
     "observe": Check.WOULD_CHANGE,
     "open-files": Check.RUNS,

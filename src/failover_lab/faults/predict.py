@@ -14,8 +14,8 @@ from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
+from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
-from failover_lab.watchdog.sights import Pace
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
 # MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one

@@ -13,9 +13,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes.docker import MARK, Engine, EngineError, node_name, of_profile, unanswered
+from failover_lab.nodes.driver import DriverError, Owner, unanswered
+from failover_lab.nodes.minikube import MARK, node_name, of_profile
 from failover_lab.run.layout import Lab
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def remember(names: Iterable[str], state_dir: Path) -> None:
         raise UserError(f"the lab's account of its nodes cannot be written: {error}") from error
 
 
-def belongings(engine: Engine, names: set[str], foreign: set[str]) -> list[tuple[str, str]]:
+def belongings(engine: Owner, names: set[str], foreign: set[str]) -> list[tuple[str, str]]:
     """What the engine has of a lab.
 
     Args:
@@ -78,7 +80,7 @@ def belongings(engine: Engine, names: set[str], foreign: set[str]) -> list[tuple
         Pairs of ``container``, ``volume`` or ``network`` and a name.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     form = node_name(engine.profile)
     mine, strangers = set(), set(foreign)
@@ -125,13 +127,13 @@ def needed(known: set[str], there: set[str], profile: str, count: int) -> list[s
     return sorted(known - there) + [f"{profile}-m{number:02}" for number in more]
 
 
-def in_the_way(engine: Engine, foreign: set[str], wanted: Iterable[str]) -> str | None:
+def in_the_way(engine: Owner, foreign: set[str], wanted: Iterable[str]) -> str | None:
     """The first thing that has a name that is wanted and is not the lab's, such as ``container team-m02``.
 
     minikube would take a disk or a network for its own, whoever has made it.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     for name in wanted:
         if engine.labels("container", name) is not None:
@@ -185,7 +187,7 @@ def run(options: argparse.Namespace) -> Answer:
         return Answer()
     foreign = others(home, profile)
     try:
-        engine = Engine(profile)
+        engine = nodes.owner_of(profile)
         if options.free_for is not None:
             there = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
             wanted = needed(machines(home / "profiles" / profile), there, profile, options.free_for)
@@ -196,7 +198,7 @@ def run(options: argparse.Namespace) -> Answer:
                 )
             return Answer()
         rows = belongings(engine, names, foreign)
-    except EngineError as error:
+    except DriverError as error:
         raise unanswered(error) from error
     for kind, name in rows:
         print(json.dumps({kind: name}))

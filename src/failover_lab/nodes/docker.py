@@ -4,89 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from failover_lab.errors import UserError
-from failover_lab.watchdog.sights import Container
+from failover_lab.nodes.driver import DriverError, Inspected, Listed, NodeState, unanswered
+from failover_lab.nodes.minikube import MARK, node_name, of_profile
 
 # Longer than the engine itself waits for a container that it kills (10 s, and 2 s more).
 _TIMEOUT_S = 15
 _STATES = {
-    "running": Container.RUNNING,
-    "paused": Container.PAUSED,
-    "exited": Container.STOPPED,
-    "dead": Container.STOPPED,
-    "created": Container.STOPPED,
-    "removing": Container.STOPPED,
+    "running": NodeState.RUNNING,
+    "paused": NodeState.PAUSED,
+    "exited": NodeState.STOPPED,
+    "dead": NodeState.STOPPED,
+    "created": NodeState.STOPPED,
+    "removing": NodeState.STOPPED,
 }
 # `kill` comes before the container has ended; it is only a hint to look.
 _NEWS = ["die", "kill", "pause", "unpause", "start"]
 _STDOUT = 1
-# minikube's mark on all that it makes, of whatever profile.
-MARK = "created_by.minikube.sigs.k8s.io"
-# Where minikube could make no network of its own, and where a container says of none.
-_NOBODYS_NETWORKS = {"bridge", "host", "none"}
 
 T = TypeVar("T")
 
 
-class EngineError(Exception):
+class EngineError(DriverError):
     """The engine does not answer, or has refused."""
 
-
-def unanswered(reason: object) -> UserError:
-    """What to tell whoever has asked an engine that does not answer, for this reason."""
-    return UserError(f"the container engine does not answer: {reason}; `docker info` must work")
-
-
-def node_name(profile: str) -> re.Pattern[str]:
-    """What minikube calls the nodes of a profile: the first like it, others with a number of two digits."""
-    return re.compile(rf"{re.escape(profile)}(-m[0-9]{{2,}})?")
-
-
-def of_profile(profile: str, networks: Collection[str]) -> bool | None:
-    """Whether a container that minikube has made is a node of a profile, by the networks that it is on.
-
-    Its labels carry no profile, and ``team-m02`` may be a node of ``team`` or a lab of its own. But each
-    profile has a network that is called like it. None: they do not say.
-    """
-    return True if profile in networks else False if set(networks) - _NOBODYS_NETWORKS else None
+    who = "the container engine"
+    remedy = "`docker info` must work"
 
 
 def networks_of(item: Mapping[str, Any]) -> list[str]:
     """The networks that a container is on, as the engine lists or inspects it."""
     return list((item.get("NetworkSettings") or {}).get("Networks") or {})
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One container in the engine's list.
-
-    Attributes:
-        state: in the engine's word, such as ``running``.
-        networks: that it is on, by their names.
-    """
-
-    name: str
-    id: str
-    state: str
-    networks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """One container by itself.
-
-    Attributes:
-        started: when it was started last, as the engine writes it; empty where it is absent.
-    """
-
-    state: Container
-    started: str = ""
 
 
 class Shell:
@@ -150,6 +103,11 @@ def _address() -> dict[str, Any]:
 class Engine:
     """The containers of one minikube profile; they are named like the nodes."""
 
+    name = "docker"
+    machine = "container"
+    # A container that has ended has no process left, and minikube gives none a policy to start it again.
+    fences = True
+
     def __init__(self, profile: str) -> None:
         """Connect.
 
@@ -170,7 +128,7 @@ class Engine:
         try:
             self._client = docker.APIClient(version="auto", timeout=_TIMEOUT_S, **_address())
         except self._errors as error:
-            raise unanswered(_line(error)) from error
+            raise unanswered(EngineError(_line(error))) from error
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:
@@ -225,13 +183,13 @@ class Engine:
             return None
         return dict((found.get("Config") or found).get("Labels") or {})
 
-    def containers(self) -> dict[str, Container]:
+    def containers(self) -> dict[str, NodeState]:
         """The state of each of the profile's containers.
 
         Raises:
             EngineError: the engine does not answer.
         """
-        return {one.name: _STATES.get(one.state, Container.UNKNOWN) for one in self.listed()}
+        return {one.name: _STATES.get(one.state, NodeState.UNKNOWN) for one in self.listed()}
 
     def inspect(self, name: str) -> Inspected:
         """One container, asked by itself.
@@ -240,18 +198,19 @@ class Engine:
             EngineError: the engine does not answer.
         """
         try:
-            state = self._ask(lambda: self._client.inspect_container(name))["State"]
+            container = self._ask(lambda: self._client.inspect_container(name))
         except self._absent:
-            return Inspected(Container.ABSENT)
+            return Inspected(NodeState.ABSENT)
+        state = container["State"]
         # To the engine a paused one is running as well, and one that it is about to start again may seem to
         # have ended.
         if state.get("Paused"):
-            found = Container.PAUSED
+            found = NodeState.PAUSED
         elif state.get("Restarting"):
-            found = Container.UNKNOWN
+            found = NodeState.UNKNOWN
         else:
-            found = Container.RUNNING if state.get("Running") else Container.STOPPED
-        return Inspected(found, str(state.get("StartedAt", "")))
+            found = NodeState.RUNNING if state.get("Running") else NodeState.STOPPED
+        return Inspected(found, str(state.get("StartedAt", "")), str(container.get("Id", "")))
 
     def has(self, name: str, path: str) -> bool:
         """Whether there is such a file in a container, which need not run. Without that container: no.
@@ -275,6 +234,10 @@ class Engine:
             self._ask(lambda: self._client.kill(name, "SIGKILL"))
         except self._absent:
             return
+        except EngineError:
+            # So it answers where nothing is left to be killed, too.
+            if not self.inspect(name).state.is_down:
+                raise
 
     def start(self, name: str) -> None:
         """Start a container that has ended; one that runs stays as it is.
@@ -286,6 +249,61 @@ class Engine:
             self._ask(lambda: self._client.start(name))
         except self._absent as error:
             raise EngineError(_line(error)) from error
+
+    def pause(self, name: str) -> None:
+        """Stop every process of a container, while its kernel goes on; one that is paused stays so.
+
+        Raises:
+            EngineError: the engine does not answer, or has refused, or there is no such container that runs.
+        """
+        self._unless(name, NodeState.PAUSED, self._client.pause)
+
+    def resume(self, name: str) -> None:
+        """Let the processes of a container go on; one that is not paused stays as it is.
+
+        Raises:
+            EngineError: the engine does not answer, or has refused, or there is no such container.
+        """
+        self._unless(name, NodeState.RUNNING, self._client.unpause)
+
+    def _unless(self, name: str, wanted: NodeState, change: Callable[[str], object]) -> None:
+        """Change a container's state, unless it is the wanted one already: the engine would refuse."""
+        try:
+            if self.inspect(name).state is not wanted:
+                self._ask(lambda: change(name))
+        except self._absent as error:
+            raise EngineError(_line(error)) from error
+
+    def ended_at(self, name: str, since: float) -> float | None:
+        """When a container was killed last, by the engine's own account, in seconds since 1970.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return self._last(name, "kill", since)
+
+    def paused_at(self, name: str, since: float) -> float | None:
+        """When a container was paused last, by the engine's own account, in seconds since 1970.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return self._last(name, "pause", since)
+
+    def _last(self, name: str, event: str, since: float) -> float | None:
+        # Until now: what has happened is told, and nothing waited for.
+        told: Any = self._ask(
+            lambda: self._client.events(
+                decode=True,
+                since=f"{since:.9f}",
+                until=f"{time.time():.9f}",
+                filters={"type": "container", "container": name, "event": event},
+            )
+        )
+        events: list[Any] = self._ask(lambda: list(told))
+        # The engine finds more: those whose names begin so.
+        found = [int(one["timeNano"]) / 1e9 for one in events if one["Actor"]["Attributes"]["name"] == name]
+        return found[-1] if found else None
 
     def news(self) -> Iterator[str]:
         """The name of each container to which something happens, as it happens.

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, RefusedError
-from failover_lab.nodes.docker import Engine, EngineError, unanswered
+from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
 from failover_lab.nodes.incomplete import CREDENTIALS
-from failover_lab.nodes.state import RUNNING
 
 if TYPE_CHECKING:
     import argparse
 
 
-def forgotten(engine: Engine, known: set[str]) -> list[str]:
+def forgotten(engine: Driver, known: set[str]) -> list[str]:
     """The names of those running containers of a profile that have joined once, and are no nodes any more.
 
     Args:
@@ -29,7 +28,7 @@ def forgotten(engine: Engine, known: set[str]) -> list[str]:
         known: the names of the cluster's nodes.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     return sorted(
         one.name
@@ -46,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         description="Prints the name of each node of a minikube profile whose container runs and has joined "
         "the cluster once, and which the API does not list any more. One on each line.",
     )
-    parser.add_argument("--profile", required=True, help="the minikube profile")
+    nodes.add_options(parser)
     arguments.add_cluster(parser)
     parser.set_defaults(run=run)
 
@@ -58,11 +57,12 @@ def run(options: argparse.Namespace) -> Answer:
         UserError: the engine or the cluster does not answer.
     """
     try:
-        nodes = Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes")["items"]
-        names = forgotten(Engine(options.profile), {node["metadata"]["name"] for node in nodes})
+        known = Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes")["items"]
+        engine = nodes.driver_of(options.driver, options.profile)
+        names = forgotten(engine, {node["metadata"]["name"] for node in known})
     except RefusedError as refusal:
         raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
-    except EngineError as error:
+    except DriverError as error:
         raise unanswered(error) from error
     for name in names:
         print(name)

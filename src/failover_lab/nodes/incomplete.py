@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from failover_lab import nodes
 from failover_lab.door.answer import Answer
-from failover_lab.nodes.docker import Engine, EngineError, unanswered
+from failover_lab.nodes.driver import Driver, DriverError, unanswered
 
 if TYPE_CHECKING:
     from failover_lab import arguments
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 CREDENTIALS = "/etc/kubernetes/kubelet.conf"
 
 
-def unjoined(engine: Engine) -> list[str]:
+def unjoined(engine: Driver) -> list[str]:
     """The names of those containers of a profile that are no nodes of the cluster.
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     return sorted(one.name for one in engine.listed() if not engine.has(one.name, CREDENTIALS))
 
@@ -38,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         description="Prints the name of each node of a minikube profile that is a container and no more: "
         "minikube was ended before the node had joined the cluster. One on each line.",
     )
-    parser.add_argument("--profile", required=True, help="the minikube profile")
+    nodes.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,8 +50,8 @@ def run(options: argparse.Namespace) -> Answer:
         UserError: the engine does not answer.
     """
     try:
-        names = unjoined(Engine(options.profile))
-    except EngineError as error:
+        names = unjoined(nodes.driver_of(options.driver, options.profile))
+    except DriverError as error:
         raise unanswered(error) from error
     for name in names:
         print(name)

@@ -13,16 +13,16 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, Object, RefusedError
-from failover_lab.nodes.docker import Engine, EngineError
+from failover_lab.nodes.driver import Driver, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from failover_lab.nodes.docker import Shell
+    from failover_lab.nodes.driver import Shell
 
 # Answers each line with where kube-proxy's rules for a Service lead: addresses with ports. A line without
 # "known" is the answer of a node that has no such rules of any Service: another kind of proxy.
@@ -115,11 +115,11 @@ def wait(look: Callable[[], list[str]], timeout_s: float) -> list[str]:
     return wrong
 
 
-def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse.Namespace) -> list[str]:
+def compared(api: Api, engine: Driver, names: Collection[str], options: argparse.Namespace) -> list[str]:
     """Wait as the options say; what is wrong at the end.
 
     Raises:
-        EngineError: the engine does not answer, or a node does not run.
+        DriverError: the engine does not answer, or a node does not run.
         RefusedError: the API server said no.
         UserError: a node has ended or frozen meanwhile.
     """
@@ -127,7 +127,7 @@ def compared(api: Api, engine: Engine, nodes: Collection[str], options: argparse
     selector = f"kubernetes.io/service-name={options.service}"
     with ExitStack() as stack:
         shells: dict[str, tuple[Shell, Iterator[str]]] = {}
-        for name in nodes:
+        for name in names:
             shell = engine.shell(
                 name, ["sh", "-c", _QUESTION, "sh", f"{options.namespace}/{options.service}"]
             )
@@ -154,7 +154,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "Service's endpoints. Status 1 if they still differ at the end. A node with another kind of proxy is "
         "passed over.",
     )
-    parser.add_argument("--profile", required=True, help="the minikube profile")
+    nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--service", required=True)
@@ -172,11 +172,10 @@ def run(options: argparse.Namespace) -> Answer:
         UserError: the engine or the cluster does not answer, or a node does not run.
     """
     try:
-        wrong = compared(
-            Api(options.context, options.kubeconfig), Engine(options.profile), options.nodes, options
-        )
-    except EngineError as error:
-        raise UserError(f"a node cannot be asked for its rules: {error}; `docker info` must work") from error
+        engine = nodes.driver_of(options.driver, options.profile)
+        wrong = compared(Api(options.context, options.kubeconfig), engine, options.nodes, options)
+    except DriverError as error:
+        raise UserError(f"a node cannot be asked for its rules: {error}; {error.remedy}") from error
     except RefusedError as error:
         raise UserError(f"the cluster cannot be asked for the Service's endpoints: {error}") from error
     for sentence in wrong:

@@ -12,19 +12,17 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes.docker import Engine, EngineError
-from failover_lab.nodes.state import CONTROL_PLANE, RUNNING, answers
+from failover_lab.nodes.driver import ENDED, RUNNING, Driver, DriverError
+from failover_lab.nodes.script import ANSWER_S, until_over
+from failover_lab.nodes.state import CONTROL_PLANE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-ENDED = ("exited", "created", "dead")
-# Of a node that answers, far more than it needs.
-_ANSWER_S = 20.0
-_OVER = "over"
+_ANSWER_S = ANSWER_S
 # Both wait for a word first: what is written before anybody listens may be lost.
 _WHICH = r"""
 read -r _
@@ -47,32 +45,26 @@ echo over
 """
 
 
-def said(engine: Engine, name: str, argv: list[str]) -> list[str]:
+def said(engine: Driver, name: str, argv: list[str]) -> list[str]:
     """The lines that a script in a node writes until it says that it is over.
 
     Raises:
-        EngineError: the node does not run, or has ended or frozen meanwhile.
+        DriverError: the node does not run, or has ended or frozen meanwhile.
     """
-    try:
-        *lines, last = answers(engine, name, argv, _ANSWER_S) or [""]
-    except OSError as error:
-        raise EngineError(f"{name} has ended") from error
-    if last != _OVER:
-        raise EngineError(f"{name} has ended, or says nothing")
-    return lines
+    return until_over(engine, name, argv, _ANSWER_S)[0]
 
 
-def told(engine: Engine, name: str) -> list[str]:
+def told(engine: Driver, name: str) -> list[str]:
     """What minikube wrote into a node's /etc/hosts: a line for each name; none if it knows no control plane.
 
     Raises:
-        EngineError: the node does not run, or has ended or frozen meanwhile.
+        DriverError: the node does not run, or has ended or frozen meanwhile.
     """
     lines = said(engine, name, ["sh", "-c", _WHICH])
     return lines if any(CONTROL_PLANE in line for line in lines) else []
 
 
-def start(engine: Engine, names: Collection[str] | None = None) -> dict[str, str]:
+def start(engine: Driver, names: Collection[str] | None = None) -> dict[str, str]:
     """Start nodes, and tell each what the others are called; one that runs already is told.
 
     Args:
@@ -83,17 +75,17 @@ def start(engine: Engine, names: Collection[str] | None = None) -> dict[str, str
         For each since when it runs, as the engine writes it.
 
     Raises:
-        EngineError: the engine does not answer, or one of them cannot be started.
+        DriverError: the engine does not answer, or one of them cannot be started.
         UserError: no other node knows what they are called. Nothing was started.
     """
-    nodes = engine.listed()
+    listed = engine.listed()
     known = {
         one.name: told(engine, one.name)
-        for one in nodes
+        for one in listed
         if one.state == RUNNING and (names is None or one.name not in names)
     }
     if names is None:
-        names = [one.name for one in nodes if one.state in ENDED or known.get(one.name) == []]
+        names = [one.name for one in listed if one.state in ENDED or known.get(one.name) == []]
     hosts = next(filter(None, known.values()), None)
     if names and hosts is None:
         raise UserError(
@@ -117,7 +109,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "that minikube had written there, which the engine forgets. Prints a line of JSON for each: its "
         "name, and since when it runs.",
     )
-    parser.add_argument("--profile", required=True, help="the minikube profile")
+    nodes.add_options(parser)
     parser.add_argument(
         "--nodes",
         type=arguments.names,
@@ -134,10 +126,10 @@ def run(options: argparse.Namespace) -> Answer:
         UserError: the engine does not answer, or cannot start one of them.
     """
     try:
-        since = start(Engine(options.profile), options.nodes)
-    except EngineError as error:
+        since = start(nodes.driver_of(options.driver, options.profile), options.nodes)
+    except DriverError as error:
         which = ", ".join(options.nodes or [f"the nodes of {options.profile}"])
-        raise UserError(f"the container engine cannot start {which}: {error}") from error
+        raise UserError(f"{error.who} cannot start {which}: {error}") from error
     rows = [{"name": name, "since": instant} for name, instant in since.items()]
     for row in rows:
         print(json.dumps(row))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
+from failover_lab import nodes
 from failover_lab.door.answer import Answer
 from failover_lab.nodes import symptoms
-from failover_lab.nodes.docker import Engine, EngineError, unanswered
+from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
+from failover_lab.nodes.script import answers
 
 if TYPE_CHECKING:
     from failover_lab import arguments
 
-RUNNING = "running"
+#: How the lab's own rules in a node are told from everybody else's: their preference, which nothing else has.
+PREFERENCE = 3713
+INTERFACE = "eth0"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
 # The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, as
@@ -35,33 +38,7 @@ printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_
 Row = dict[str, Any]
 
 
-def answers(engine: Engine, name: str, argv: list[str], within_s: float) -> list[str]:
-    """The lines that a program in a node writes, once it has read a first one.
-
-    They are fewer than all if the node ends or freezes meanwhile.
-
-    Args:
-        engine: that has the node.
-        name: of the node.
-        argv: the program, and what it is told.
-        within_s: after which it is ended, in seconds.
-
-    Raises:
-        EngineError: the engine does not answer, or the node does not run.
-        OSError: it ended as it was asked.
-    """
-    shell = engine.shell(name, argv)
-    late = threading.Timer(within_s, shell.close)
-    late.start()
-    try:
-        shell.write("now")
-        return list(shell.lines())
-    finally:
-        late.cancel()
-        shell.close()
-
-
-def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
+def asked(engine: Driver, name: str, interface: str, preference: int) -> Row:
     """What a node that runs says of itself; empty if it does not.
 
     Args:
@@ -73,19 +50,19 @@ def asked(engine: Engine, name: str, interface: str, preference: int) -> Row:
     question = ["sh", "-c", _QUESTION, "sh", interface, str(preference), CONTROL_PLANE]
     try:
         said = json.loads("".join(answers(engine, name, question, _ANSWER_S)) or "{}")
-    except (EngineError, OSError, ValueError):
+    except (DriverError, OSError, ValueError):
         # One that ends just now says nothing; its state says enough.
         return {}
     return said if isinstance(said, dict) else {}
 
 
-def answered(engine: Engine, row: Row, interface: str, preference: int) -> Row:
+def answered(engine: Driver, row: Row, interface: str, preference: int) -> Row:
     """What the engine knows of a node that runs, and what the node says of itself."""
     since = engine.inspect(row["name"]).started
     return {"since": since} | asked(engine, row["name"], interface, preference)
 
 
-def look(engine: Engine, interface: str, preference: int) -> list[Row]:
+def look(engine: Driver, interface: str, preference: int) -> list[Row]:
     """A row for each node: ``name``, ``id``, ``state`` in the engine's word.
 
     Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
@@ -94,7 +71,7 @@ def look(engine: Engine, interface: str, preference: int) -> list[Row]:
     remembers a connection that was not answered, in seconds).
 
     Raises:
-        EngineError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
     rows: list[Row] = [{"name": one.name, "id": one.id, "state": one.state} for one in engine.listed()]
     running = [row for row in rows if row["state"] == RUNNING]
@@ -114,10 +91,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is. "
         "Which of that are symptoms of a fault is told too.",
     )
-    parser.add_argument("--profile", required=True, help="the minikube profile")
-    parser.add_argument("--interface", default="eth0", help="of the nodes, default eth0")
+    nodes.add_options(parser)
+    parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
     parser.add_argument(
-        "--preference", type=int, required=True, metavar="N", help="the number of the lab's own filters"
+        "--preference",
+        type=int,
+        default=PREFERENCE,
+        metavar="N",
+        help=f"the number of the lab's own filters, default {PREFERENCE}",
     )
     parser.set_defaults(run=run)
 
@@ -125,8 +106,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``nodes``."""
     try:
-        rows = look(Engine(options.profile), options.interface, options.preference)
-    except EngineError as error:
+        rows = look(nodes.driver_of(options.driver, options.profile), options.interface, options.preference)
+    except DriverError as error:
         raise unanswered(error) from error
     rows = [row | {"symptoms": symptoms.of(row)} for row in rows]
     for row in rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.nodes.driver import ENDED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +20,6 @@ SYMPTOMS = {
     "cut_off": NODE,
     "no_kubelet": NODE,
 }
-_ENDED = ("exited", "created", "dead")
 _NOT_ACTIVE = ("inactive", "failed")
 
 
@@ -26,7 +27,7 @@ def of(row: Mapping[str, Any]) -> list[str]:
     """The symptoms that a row of ``nodes`` shows; what the cluster shows is not in it."""
     shown = {
         "paused": row["state"] == "paused",
-        "exited": row["state"] in _ENDED or row.get("nameless"),
+        "exited": row["state"] in ENDED or row.get("nameless"),
         "cut_off": row.get("incoming") or row.get("outgoing"),
         "no_kubelet": row.get("kubelet") in _NOT_ACTIVE,
     }

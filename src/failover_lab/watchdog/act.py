@@ -6,18 +6,17 @@ import asyncio
 import concurrent.futures
 import enum
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from failover_lab.kube.out_of_service import marking
 from failover_lab.nodes import conntrack
-from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.watchdog.cluster import ApiError
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
-from failover_lab.watchdog.sights import Container
 
 if TYPE_CHECKING:
-    from failover_lab.nodes.docker import Inspected
+    from failover_lab.nodes.driver import Fencer
     from failover_lab.watchdog.cluster import Api, Object
     from failover_lab.watchdog.recorder import Recorder
 
@@ -30,19 +29,6 @@ _ATTEMPTS = 5
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class Containers(Protocol):
-    """What is asked of the engine here."""
-
-    def inspect(self, name: str) -> Inspected:
-        """As ``Engine.inspect``."""
-
-    def kill(self, name: str) -> None:
-        """As ``Engine.kill``."""
-
-    def run(self, name: str, argv: list[str]) -> str:
-        """As ``Engine.run``."""
 
 
 class Outcome(enum.StrEnum):
@@ -87,7 +73,7 @@ class GiveAway:
         self,
         *,
         api: Api,
-        engine: Containers,
+        engine: Fencer,
         recorder: Recorder,
         journal: Journal,
         executor: concurrent.futures.Executor,
@@ -155,7 +141,7 @@ class GiveAway:
                 if state.is_down:
                     self._recorder.note("fenced", node=node, container=str(state), killed=str(killed).lower())
                     return None
-                if state is Container.RUNNING and ground is not Ground.SILENT and not killed:
+                if state is NodeState.RUNNING and ground is not Ground.SILENT and not killed:
                     # What the engine said is no longer so, and of the two paths that agreed one is left.
                     await self._off(self._journal.write, node, Phase.CLOSED)
                     self._recorder.note("alive_again", node=node, why="its container runs")
@@ -165,7 +151,7 @@ class GiveAway:
                     next_kill = loop.time() + _KILL_EVERY_S
                     await self._off(self._engine.kill, node)
                     continue
-            except EngineError as error:
+            except DriverError as error:
                 why = str(error)
             if loop.time() >= deadline:
                 self._recorder.note("not_fenced", node=node, why=why)
@@ -190,7 +176,7 @@ class GiveAway:
     async def _still_down(self, node: str) -> bool:
         try:
             state = (await self._off(self._engine.inspect, node)).state
-        except EngineError:
+        except DriverError:
             return False
         if not state.is_down:
             raise _BackError
@@ -235,7 +221,7 @@ class GiveAway:
     def _clear_on(self, node: str, dead: Collection[str]) -> int | None:
         try:
             return conntrack.cleared(self._engine.run(node, conntrack.argv(dead)))
-        except EngineError:
+        except DriverError:
             return None
 
     async def _clear(self, pods: Collection[Object], others: Collection[str]) -> None:

@@ -8,17 +8,17 @@ import concurrent.futures
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
+from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.run import marks
 from failover_lab.run.layout import Lab
 from failover_lab.watchdog.cluster import ApiError, member
 from failover_lab.watchdog.recorder import Recorder
-from failover_lab.watchdog.sights import Container
 
 if TYPE_CHECKING:
-    from failover_lab.nodes.docker import Engine
+    from failover_lab.nodes.driver import Driver
     from failover_lab.watchdog.act import Outcome
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.journal import Journal
@@ -46,7 +46,7 @@ class OperatorsRecorder(Recorder):
             marks.append(self._run, [f"operator_{event}"], details)
 
 
-def others(api: Api, engine: Engine, node: str) -> list[str]:
+def others(api: Api, engine: Driver, node: str) -> list[str]:
     """The nodes that run, where flows may have to be cleared.
 
     Raises:
@@ -67,7 +67,7 @@ def others(api: Api, engine: Engine, node: str) -> list[str]:
     return sorted(
         name
         for name, state in containers.items()
-        if name != node and name in members and state is Container.RUNNING
+        if name != node and name in members and state is NodeState.RUNNING
     )
 
 
@@ -76,7 +76,7 @@ async def give_away(
     running: list[str],
     *,
     api: Api,
-    engine: Engine,
+    engine: Driver,
     recorder: Recorder,
     journal: Journal,
     namespace: str,
@@ -111,7 +111,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "plane.",
     )
     parser.add_argument("--node", required=True, help="the node's name")
-    parser.add_argument("--profile", required=True, help="of minikube")
+    nodes.add_options(parser)
     arguments.add_cluster(parser, context="of kubectl; default: that of the profile's name")
     parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="default: the lab's own")
@@ -121,7 +121,6 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``give-away``."""
-    from failover_lab.nodes.docker import Engine, EngineError  # noqa: PLC0415
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415
@@ -130,12 +129,12 @@ def run(options: argparse.Namespace) -> Answer:
     lab = Lab(options.state_dir) if options.state_dir else Lab.of(options.profile)
     recorder = OperatorsRecorder(options.out)
     api = connect(options.kubeconfig, options.context or options.profile)
-    engine = Engine(options.profile)
+    engine = nodes.fencing(nodes.driver_of(options.driver, options.profile))
     with only_one(lab.directory, options.profile):
         try:
             running = others(api, engine, options.node)
-        except EngineError as error:
-            raise UserError(f"the container engine does not answer: {error}") from error
+        except DriverError as error:
+            raise UserError(f"{error.who} does not answer: {error}") from error
         journal = Journal(lab.watchdog_journal)
         try:
             outcome = asyncio.run(

@@ -11,20 +11,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab import arguments
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
+from failover_lab.nodes.pace import Pace
 from failover_lab.run.layout import Lab, Run
 from failover_lab.run.lifetime import StopCondition
 from failover_lab.watchdog.recorder import Recorder
-from failover_lab.watchdog.sights import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from failover_lab.nodes.docker import Engine
-    from failover_lab.watchdog.act import Containers
+    from failover_lab.nodes.driver import Driver, Fencer
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.journal import Journal
 
@@ -56,6 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     seconds = arguments.number
     parser.add_argument("--profile", type=_profile, default="failover-lab", help="default failover-lab")
+    nodes.add_driver(parser)
     arguments.add_cluster(parser, context="of kubectl; default: that of the profile's name")
     parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
     parser.add_argument(
@@ -128,7 +128,6 @@ def _make(directory: Path, option: str) -> None:
 def _watch(
     options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api, stop: StopCondition
 ) -> Answer:
-    from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.loop import Settings, Watchdog  # noqa: PLC0415
     from failover_lab.watchdog.only_one import only_one  # noqa: PLC0415
@@ -141,7 +140,7 @@ def _watch(
     )
     pace = dataclasses.replace(Pace(), interval_s=options.interval, confirm=options.confirm)
 
-    async def watch(engine: Engine, journal: Journal) -> Watchdog:
+    async def watch(engine: Driver, journal: Journal) -> Watchdog:
         with concurrent.futures.ThreadPoolExecutor(_THREADS, "watchdog") as executor:
             watchdog = Watchdog(
                 settings, pace=pace, api=api, engine=engine, recorder=recorder, journal=journal, stop=stop,
@@ -154,7 +153,8 @@ def _watch(
     with only_one(lab.directory, options.profile, **about):
         journal = Journal(options.journal or lab.watchdog_journal)
         try:
-            watchdog = asyncio.run(watch(Engine(options.profile), journal))
+            engine = nodes.fencing(nodes.driver_of(options.driver, options.profile))
+            watchdog = asyncio.run(watch(engine, journal))
         finally:
             journal.close()
     gone = ", ".join(watchdog.given_away) or "none"
@@ -163,11 +163,10 @@ def _watch(
 
 
 def _release_alone(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api) -> Answer:
-    from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
 
-    engine = Engine(options.profile)
+    engine = nodes.driver_of(options.driver, options.profile)
     try:
         with only_one(lab.directory, options.profile):
             journal = Journal(options.journal or lab.watchdog_journal)
@@ -182,7 +181,7 @@ def _release_alone(options: argparse.Namespace, lab: Lab, recorder: Recorder, ap
 
 def release(
     api: Api,
-    engine: Containers,
+    engine: Fencer,
     recorder: Recorder,
     *,
     journal: Journal | None = None,
@@ -215,7 +214,7 @@ def release(
 
 async def _release(
     api: Api,
-    engine: Containers,
+    engine: Fencer,
     recorder: Recorder,
     *,
     journal: Journal | None,

@@ -7,18 +7,17 @@ import concurrent.futures
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from failover_lab.kube.out_of_service import unmarking
-from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.run import instants
 from failover_lab.watchdog.cluster import ApiError, member
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.kubelet import Kubelet
-from failover_lab.watchdog.sights import Container, Reach
+from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from failover_lab.nodes.docker import Inspected
-    from failover_lab.watchdog.act import Containers
+    from failover_lab.nodes.driver import Fencer, Inspected
     from failover_lab.watchdog.cluster import Api, Object
     from failover_lab.watchdog.recorder import Recorder
 
@@ -45,7 +44,7 @@ def why_not_back(node: Object, inspected: Inspected, lease: str | None) -> str |
         inspected: its container.
         lease: when its kubelet renewed its lease last.
     """
-    if inspected.state is not Container.RUNNING:
+    if inspected.state is not NodeState.RUNNING:
         return f"its container is {inspected.state}"
     started = _instant(inspected.started)
     if started is None:
@@ -79,7 +78,7 @@ class GiveBack:
         self,
         *,
         api: Api,
-        engine: Containers,
+        engine: Fencer,
         recorder: Recorder,
         journal: Journal | None,
         executor: concurrent.futures.Executor,
@@ -119,7 +118,7 @@ class GiveBack:
             if self._journal is not None:
                 await self._off(self._journal.write, name, Phase.RETURNING)
             await self._off(self._unmark, name)
-        except (ApiError, EngineError) as error:
+        except (ApiError, DriverError) as error:
             return str(error)
         await self._close(name)
         self._recorder.note("released", node=name)

@@ -6,10 +6,13 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.watchdog.sights import Container, Look, Pace, Reach, Sight
+from failover_lab.nodes.driver import NodeState
+from failover_lab.watchdog.sights import Look, Reach, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from failover_lab.nodes.pace import Pace
 
 
 class State(enum.StrEnum):
@@ -105,9 +108,9 @@ class Judge:
         node.start_over()
         node.unanswered = None
         node.heard = look.ended
-        if sight.container is Container.RUNNING:
+        if sight.container is NodeState.RUNNING:
             node.seen = True
-        elif sight.container is not Container.UNKNOWN:
+        elif sight.container is not NodeState.UNKNOWN:
             return Verdict(
                 State.UNCLEAR,
                 f"the engine says {sight.container}, but its kubelet answers: is it the same node?",
@@ -124,7 +127,7 @@ class Judge:
             return "no other node answers either"
         if sight.kubelet is Reach.UNKNOWN:
             return "its kubelet could not be asked"
-        if sight.container is Container.UNKNOWN:
+        if sight.container is NodeState.UNKNOWN:
             return "the engine does not answer"
         if look.api_asked is None or (node.unanswered is not None and look.api_asked < node.unanswered):
             return "the API server has not answered since"
@@ -152,7 +155,7 @@ class Judge:
     def _ground(sight: Sight, look: Look) -> Ground | None:
         if sight.container.is_down:
             return Ground.STOPPED
-        if sight.container is Container.PAUSED:
+        if sight.container is NodeState.PAUSED:
             return Ground.PAUSED
         # A node that refuses, or whose kernel takes connections, has its network: its pods may well serve.
         if sight.kubelet is not Reach.SILENT:

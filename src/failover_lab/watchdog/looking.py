@@ -7,37 +7,24 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Coroutine, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
-from failover_lab.nodes.docker import EngineError, Shell
+from failover_lab.nodes.driver import DriverError, NodeState, Watched
 from failover_lab.watchdog.cluster import CONNECTIONS, Api
 from failover_lab.watchdog.kubelet import Kubelet
 from failover_lab.watchdog.peers import Peers
 from failover_lab.watchdog.polling import Lateness, Poller
-from failover_lab.watchdog.sights import Container, Look, Pace, Reach, Sight
+from failover_lab.watchdog.sights import Look, Reach, Sight
+
+if TYPE_CHECKING:
+    from failover_lab.nodes.pace import Pace
 
 # After news of a container a look is begun anew; should they come in a flood, one is finished in between.
 _MOST_NEW_BEGINNINGS = 3
 # An end that is asked for takes no time; what does not come is not waited for.
 _END_S = 1.0
 _NEWS_AGAIN_S = 1.0
-
-
-class Watched(Protocol):
-    """What is asked of the engine here."""
-
-    def containers(self) -> dict[str, Container]:
-        """As ``Engine.containers``."""
-
-    def news(self) -> Iterator[str]:
-        """As ``Engine.news``."""
-
-    def hush(self) -> None:
-        """As ``Engine.hush``."""
-
-    def shell(self, name: str, argv: list[str]) -> Shell:
-        """As ``Engine.shell``."""
 
 
 class _News(threading.Thread):
@@ -52,7 +39,7 @@ class _News(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.is_set():
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(DriverError):
                 for _name in self._engine.news():
                     if self.ended.is_set():
                         return
@@ -156,12 +143,12 @@ class Looker:
         else:
             said = self.engine.not_older(pace.old_s)
         states = {
-            name: Container.UNKNOWN if said is None else said.get(name, Container.ABSENT)
+            name: NodeState.UNKNOWN if said is None else said.get(name, NodeState.ABSENT)
             for name in addresses
         }
         if said is not None:
-            self.peers.keep([name for name, state in states.items() if state is Container.RUNNING])
-        suspects = [name for name in doubted if states.get(name) is Container.RUNNING]
+            self.peers.keep([name for name, state in states.items() if state is NodeState.RUNNING])
+        suspects = [name for name in doubted if states.get(name) is NodeState.RUNNING]
         reaches, peers = await asyncio.gather(
             asyncio.gather(
                 *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in states)
@@ -186,8 +173,8 @@ class Looker:
             },
         )
 
-    def _limit_s(self, state: Container) -> float:
-        return self._pace.fact_s if state.is_down or state is Container.PAUSED else self._pace.ask_s
+    def _limit_s(self, state: NodeState) -> float:
+        return self._pace.fact_s if state.is_down or state is NodeState.PAUSED else self._pace.ask_s
 
     async def _ask_peers(self, addresses: Mapping[str, str]) -> dict[str, dict[str, Reach]]:
         return await self.peers.ask(addresses, self._pace.ask_s) if addresses else {}

@@ -22,10 +22,11 @@ from failover_lab.watchdog.looking import Looker
 from failover_lab.watchdog.policy import Member, why_not
 
 if TYPE_CHECKING:
-    from failover_lab.nodes.docker import Engine
+    from failover_lab.nodes.driver import Driver
+    from failover_lab.nodes.pace import Pace
     from failover_lab.run.lifetime import StopCondition
     from failover_lab.watchdog.recorder import Recorder
-    from failover_lab.watchdog.sights import Look, Pace
+    from failover_lab.watchdog.sights import Look
 
 _STATUS_EVERY_S = 0.5
 _FIRST_ANSWER_S = 10.0
@@ -66,7 +67,7 @@ class Watchdog:
         *,
         pace: Pace,
         api: Api,
-        engine: Engine,
+        engine: Driver,
         recorder: Recorder,
         journal: Journal,
         stop: StopCondition,

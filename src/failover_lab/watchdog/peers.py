@@ -8,12 +8,12 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import DriverError
 from failover_lab.watchdog.kubelet import reach_of
 from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
-    from failover_lab.nodes.docker import Shell
+    from failover_lab.nodes.driver import Shell
 
 _AGAIN_S = 2.0
 # A node that has answered this machine needs no more to answer its engine, on the same machine.
@@ -59,7 +59,7 @@ class Opener(Protocol):
     """What starts a program in a node."""
 
     def shell(self, name: str, argv: list[str]) -> Shell:
-        """As ``Engine.shell``."""
+        """As ``Driver.shell``."""
 
 
 class Peer(threading.Thread):
@@ -84,7 +84,7 @@ class Peer(threading.Thread):
     def run(self) -> None:
         """Keep the program running until told to end."""
         while not self._ended.is_set():
-            with contextlib.suppress(EngineError, OSError):
+            with contextlib.suppress(DriverError, OSError):
                 self._shell = shell = self._opener.shell(self._node, ARGV)
                 if self._ended.is_set():
                     shell.close()

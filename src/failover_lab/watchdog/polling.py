@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import DriverError
 from failover_lab.watchdog.cluster import ApiError
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Poller(Generic[T]):
             asked = time.monotonic()
             try:
                 value = await loop.run_in_executor(self._executor, self._ask)
-            except (ApiError, EngineError) as error:
+            except (ApiError, DriverError) as error:
                 self.failure = str(error)
             else:
                 self.failure = ""

@@ -11,8 +11,8 @@ import pytest
 from failover_lab import cli
 from failover_lab.faults import kinds
 from failover_lab.faults.predict import Range, Timings, given_away, not_ready, predict
+from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
-from failover_lab.watchdog.sights import Pace
 
 DEFAULT = Timings(grace_s=50, monitor_period_s=5, lease_s=40, toleration_s=300, pod_start_s=3)
 FAST = Timings(grace_s=5, monitor_period_s=1, lease_s=4, toleration_s=5, pod_start_s=2, half_open_s=120)

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine
 
 from failover_lab import cli
-from failover_lab.nodes.docker import MARK
+from failover_lab.nodes.minikube import MARK
 
 REPO = Path(__file__).resolve().parents[3]
 OURS = {MARK: "true"}

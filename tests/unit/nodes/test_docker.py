@@ -17,8 +17,8 @@ from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab.errors import UserError
 from failover_lab.nodes import conntrack
-from failover_lab.nodes.docker import Engine, EngineError, Inspected, Shell
-from failover_lab.watchdog.sights import Container
+from failover_lab.nodes.docker import Engine, EngineError, Shell
+from failover_lab.nodes.driver import Inspected, NodeState
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def test_the_containers_of_a_profile(fake: FakeEngine) -> None:
     fake.containers = [{"Names": [f"/{name}"], "State": state} for name, state in states.items()]
     fake.containers.append({"Names": None})
     assert Engine("lab").containers() == {
-        "lab": Container.RUNNING,
-        "lab-m02": Container.PAUSED,
-        "lab-m03": Container.STOPPED,
-        "lab-m04": Container.STOPPED,
-        "lab-m05": Container.STOPPED,
-        "lab-m06": Container.STOPPED,
-        "lab-m07": Container.UNKNOWN,
-        "lab-m08": Container.UNKNOWN,
+        "lab": NodeState.RUNNING,
+        "lab-m02": NodeState.PAUSED,
+        "lab-m03": NodeState.STOPPED,
+        "lab-m04": NodeState.STOPPED,
+        "lab-m05": NodeState.STOPPED,
+        "lab-m06": NodeState.STOPPED,
+        "lab-m07": NodeState.UNKNOWN,
+        "lab-m08": NodeState.UNKNOWN,
     }
 
 
@@ -67,16 +67,16 @@ def test_another_lab_is_no_node_of_this_one(fake: FakeEngine) -> None:
 @pytest.mark.parametrize(
     ("state", "container"),
     [
-        ({"Running": True}, Container.RUNNING),
-        ({"Running": True, "Paused": True}, Container.PAUSED),
-        ({"Running": True, "Restarting": True}, Container.UNKNOWN),
-        ({"Running": False}, Container.STOPPED),
+        ({"Running": True}, NodeState.RUNNING),
+        ({"Running": True, "Paused": True}, NodeState.PAUSED),
+        ({"Running": True, "Restarting": True}, NodeState.UNKNOWN),
+        ({"Running": False}, NodeState.STOPPED),
     ],
 )
-def test_one_container(fake: FakeEngine, state: dict[str, bool], container: Container) -> None:
+def test_one_container(fake: FakeEngine, state: dict[str, bool], container: NodeState) -> None:
     fake.states["lab"] = {**state, "StartedAt": "2026-11-23T19:00:00.123456789Z"}
-    assert Engine("lab").inspect("lab") == Inspected(container, "2026-11-23T19:00:00.123456789Z")
-    assert Engine("lab").inspect("lab-m02") == Inspected(Container.ABSENT)
+    assert Engine("lab").inspect("lab") == Inspected(container, "2026-11-23T19:00:00.123456789Z", "id-lab")
+    assert Engine("lab").inspect("lab-m02") == Inspected(NodeState.ABSENT)
 
 
 def test_a_file_in_a_container(fake: FakeEngine) -> None:
@@ -101,12 +101,50 @@ def test_kill(fake: FakeEngine) -> None:
     ]
 
 
+def test_one_that_has_ended_needs_no_kill(fake: FakeEngine) -> None:
+    """The engine refuses it."""
+    fake.states["lab"] = {"Running": False}
+    Engine("lab").kill("lab")
+    assert not fake.states["lab"]["Running"]
+
+
 def test_start(fake: FakeEngine) -> None:
     fake.states["lab"] = {}
     Engine("lab").start("lab")
     assert fake.asked[-1] == "POST /containers/lab/start"
     with pytest.raises(EngineError, match="No such container"):
         Engine("lab").start("lab-m02")
+
+
+def test_pause_and_resume(fake: FakeEngine) -> None:
+    """The engine refuses what is so already; nobody else has to know."""
+    fake.states["lab"] = {"Running": True}
+    engine = Engine("lab")
+    for _ in range(2):
+        engine.pause("lab")
+        assert engine.inspect("lab").state is NodeState.PAUSED
+    for _ in range(2):
+        engine.resume("lab")
+        assert engine.inspect("lab").state is NodeState.RUNNING
+    assert [a.rpartition("/")[2] for a in fake.asked if "pause" in a] == ["pause", "unpause"]
+    for change in (engine.pause, engine.resume):
+        with pytest.raises(EngineError, match="No such container"):
+            change("lab-m02")
+
+
+def test_when_it_happened_by_the_engines_own_account(fake: FakeEngine) -> None:
+    now = time.time()
+    times = {"before": now - 60, "first": now - 2, "last": now - 1.25, "later": now + 60}
+    for at in times.values():
+        fake.past += [("lab", "kill", int(at * 1e9)), ("lab", "pause", int(at * 1e9) + 1000)]
+    # The engine finds it, by the beginning of its name.
+    fake.past.append(("lab-m02", "kill", int((now - 0.5) * 1e9)))
+    engine = Engine("lab")
+    assert engine.ended_at("lab", now - 10) == pytest.approx(times["last"], abs=1e-6)
+    assert engine.paused_at("lab", now - 10) == pytest.approx(times["last"] + 1e-6, abs=5e-7)
+    assert engine.ended_at("lab-m02", now - 10) == pytest.approx(now - 0.5, abs=1e-6)
+    assert engine.ended_at("lab", now - 1) is None
+    assert engine.ended_at("lab-m03", now - 10) is None
 
 
 def test_news_of_the_profile_alone(fake: FakeEngine) -> None:
@@ -227,12 +265,15 @@ def test_a_tool_that_is_missing_has_cleared_nothing() -> None:
     assert conntrack.cleared("sh: 1: conntrack: not found\n") is None
 
 
-@pytest.mark.parametrize("call", ["containers", "inspect", "kill", "news", "shell", "run"])
+@pytest.mark.parametrize(
+    "call", ["containers", "inspect", "kill", "pause", "resume", "ended_at", "news", "shell", "run"]
+)
 def test_an_engine_that_refuses_or_goes_away(fake: FakeEngine, call: str) -> None:
     engine = Engine("lab")
     fake.states["lab"] = {}
     arguments: dict[str, list[Any]] = {
-        "inspect": ["lab"], "kill": ["lab"], "shell": ["lab", ["true"]], "run": ["lab", ["true"]]
+        "inspect": ["lab"], "kill": ["lab"], "pause": ["lab"], "resume": ["lab"], "ended_at": ["lab", 0.0],
+        "shell": ["lab", ["true"]], "run": ["lab", ["true"]]
     }  # fmt: skip
 
     def make() -> None:
@@ -241,7 +282,8 @@ def test_an_engine_that_refuses_or_goes_away(fake: FakeEngine, call: str) -> Non
             list(result)
 
     fake.fail = True
-    if call == "news":
+    # Events that are refused are none.
+    if call in {"news", "ended_at"}:
         make()
     else:
         with pytest.raises(EngineError, match="driver failed"):

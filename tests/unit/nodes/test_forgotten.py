@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from failover_lab import cli
+from failover_lab import cli, nodes
 from failover_lab.kube.client import RefusedError
 from failover_lab.nodes import forgotten
-from failover_lab.nodes.docker import EngineError, Listed
+from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import Listed
 
 JOINED = "/etc/kubernetes/kubelet.conf"
 
@@ -46,7 +47,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, engine: Played) -> int:
-    monkeypatch.setattr(forgotten, "Engine", lambda _profile: engine)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: engine)
     return cli.main(["forgotten", "--profile=lab", "--context=lab"])
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab import cli
-from failover_lab.nodes import incomplete
-from failover_lab.nodes.docker import EngineError, Listed
+from failover_lab import cli, nodes
+from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import Listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,12 +33,12 @@ def test_those_that_kubeadm_has_not_brought_in(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = Played("lab-m03", "lab-m02", "lab", having=["lab:/etc/kubernetes/kubelet.conf"])
-    monkeypatch.setattr(incomplete, "Engine", lambda _profile: engine)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: engine)
     assert cli.main(["unjoined", "--profile=lab"]) == 0
     assert capsys.readouterr().out == "lab-m02\nlab-m03\n"
 
 
 def test_an_engine_that_is_gone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(incomplete, "Engine", lambda _profile: Played())
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: Played())
     assert cli.main(["unjoined", "--profile=lab"]) == 2
     assert "it is gone; `docker info` must work" in capsys.readouterr().err

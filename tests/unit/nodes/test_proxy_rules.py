@@ -100,7 +100,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(lab: Lab, nodes: str, timeout_s: float = 5.0) -> int:
         monkeypatch.setattr(proxy_rules, "Api", lambda *_: lab)
-        monkeypatch.setattr(proxy_rules, "Engine", lambda _: lab)
+        monkeypatch.setattr("failover_lab.nodes.driver_of", lambda _name, _: lab)
         where = ["--profile=lab", "--namespace=site", "--service=site"]
         return cli.main(["routes", *where, f"--nodes={nodes}", f"--timeout={timeout_s}"])
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from failover_lab import cli
+from failover_lab import cli, nodes
 from failover_lab.errors import UserError
 from failover_lab.nodes import start_nodes
-from failover_lab.nodes.docker import EngineError, Inspected, Listed
-from failover_lab.watchdog.sights import Container
+from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import DriverError, Inspected, Listed, NodeState
 
 HOSTS = ["192.168.49.1\thost.minikube.internal", "192.168.49.2\tcontrol-plane.minikube.internal"]
 
@@ -38,7 +38,7 @@ class Played:
         self.done.append(f"start {name}")
 
     def inspect(self, name: str) -> Inspected:
-        return Inspected(Container.RUNNING, f"the start of {name}")
+        return Inspected(NodeState.RUNNING, f"the start of {name}")
 
     def shell(self, name: str, argv: list[str]) -> Any:
         self.done.append(f"shell {name}")
@@ -113,7 +113,7 @@ def test_none_needs_it() -> None:
 def test_one_that_ends_or_freezes_as_it_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     monkeypatch.setattr(start_nodes, "_ANSWER_S", 0.05)
     engine = Played({"lab": [*HOSTS, "over"], "m02": said}, lab="running", m02="exited")
-    with pytest.raises(EngineError, match="m02 has ended"):
+    with pytest.raises(DriverError, match="m02 has ended"):
         start(engine, "m02")
 
 
@@ -155,7 +155,7 @@ def test_what_is_done_in_the_node(tmp_path: Path, kubelet: str, restarts: int) -
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     engine = Played({"lab": [*HOSTS, "over"]}, lab="running", m02="exited")
-    monkeypatch.setattr(start_nodes, "Engine", lambda profile: engine if profile == "lab" else None)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, profile: engine if profile == "lab" else None)
     assert cli.main(["start-nodes", "--profile=lab", "--nodes=m02"]) == 0
     assert engine.done[1:] == ["start m02", "shell m02"]
     assert json.loads(capsys.readouterr().out) == {"name": "m02", "since": "the start of m02"}

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from failover_lab import cli
+from failover_lab import cli, nodes
 from failover_lab.nodes import state
-from failover_lab.nodes.docker import EngineError, Inspected, Listed
-from failover_lab.watchdog.sights import Container
+from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import Inspected, Listed, NodeState
 
 SINCE = "2026-11-27T17:00:00.123456789Z"
 WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": False, "half_open_s": 120}
@@ -32,7 +32,7 @@ class Played:
         return [Listed(name, f"id-{name}", state) for name, state in self.states.items()]
 
     def inspect(self, name: str) -> Inspected:
-        return Inspected(Container(self.states[name]), SINCE)
+        return Inspected(NodeState(self.states[name]), SINCE)
 
     def shell(self, name: str, argv: list[str]) -> Any:
         self.asked[name] = argv
@@ -122,7 +122,7 @@ def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: s
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     engine = Played({"lab": WELL}, lab="running", m02="exited")
-    monkeypatch.setattr(state, "Engine", lambda profile: engine if profile == "lab" else None)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, profile: engine if profile == "lab" else None)
     assert cli.main(["nodes", "--profile=lab", "--preference=3713"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["name"], row["state"]) for row in rows] == [("lab", "running"), ("m02", "exited")]
@@ -135,6 +135,6 @@ def test_an_engine_that_goes_away(
         raise EngineError("connection refused")
 
     monkeypatch.setattr(Played, "listed", gone)
-    monkeypatch.setattr(state, "Engine", lambda _profile: Played({}))
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: Played({}))
     assert cli.main(["nodes", "--profile=lab", "--preference=1"]) == 2
     assert "does not answer: connection refused; `docker info` must work" in capsys.readouterr().err

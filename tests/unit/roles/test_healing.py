@@ -114,17 +114,21 @@ def played(here: Path, joined: list[str], entry: str = "return/restart") -> list
     }
     concerned = {"__fault_concerned": "{{ __fault_engine | map(attribute='name') }}"}
 
-    def include(tasks_from: str) -> dict[str, Any]:
+    def include(role: str, tasks_from: str) -> dict[str, Any]:
         return {
             "name": tasks_from,
-            "ansible.builtin.include_role": {"name": "fault", "tasks_from": tasks_from},
+            "ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from},
             "vars": concerned,
         }
 
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "tasks": [{"name": "Known", "ansible.builtin.set_fact": given}, include("look"), include(entry)],
+        "tasks": [
+            {"name": "Known", "ansible.builtin.set_fact": given},
+            include("node", "state"),
+            include("fault", entry),
+        ],
     }
     (here / "play.yml").write_text(json.dumps([play]))
     done = subprocess.run(
@@ -145,6 +149,13 @@ def words(name: str, *rest: Any) -> list[str]:
     if isinstance(rest[0], str):
         return [name, *rest[:2]]
     return [name, *filter(None, (rest[0].get("name") or rest[0].get("container"),))]
+
+
+def whom(call: list[str]) -> list[str]:
+    """The nodes to which the package was to do it, as the lab's driver."""
+    options = dict(word.removeprefix("--").split("=", 1) for word in call if word.startswith("--"))
+    assert (options["profile"], options["driver"]) == ("lab", "docker")
+    return sorted(options["nodes"].split(","))
 
 
 def test_each_by_its_symptom_and_in_turn(here: Path) -> None:
@@ -171,22 +182,24 @@ def test_each_by_its_symptom_and_in_turn(here: Path) -> None:
     called = played(here, ["m1", "m2", "m3", "m4", "m6", "m7"])
     assert [" ".join(words(*call)) for call in called] == [
         "package nodes --profile=lab",
-        "docker_container m2",
-        "package start-nodes --profile=lab",
+        "package node resume",
+        "package node start",
         "package unjoined --profile=lab",
         "minikube node start",
         "package nodes --profile=lab",
-        "docker_container_exec m2",
-        "docker_container_exec m4",
-        "docker_container_exec m6",
+        "package node join",
+        "package node start-kubelet",
         "nodes_back",
         "package routes --profile=lab",
     ]
-    assert sorted(called[2][-1].removeprefix("--nodes=").split(",")) == ["m3", "m7"]
+    assert [(call[2], whom(call)) for call in called if call[1] == "node" and call[0] == "package"] == [
+        ("resume", ["m2"]),
+        ("start", ["m3", "m7"]),
+        ("join", ["m2", "m4"]),
+        ("start-kubelet", ["m6"]),
+    ]
     assert called[4][-2] == "m5"
-    assert "tc filter del" in called[6][1]["argv"][-1]
-    assert called[8][1]["argv"] == ["systemctl", "start", "kubelet"]
-    back = {row["name"]: row["restarted"] for row in called[9][1]["nodes"]}
+    back = {row["name"]: row["restarted"] for row in called[8][1]["nodes"]}
     assert back == {"m3": True, "m7": True, "m5": True, "m2": False, "m4": False, "m6": False}
 
 

@@ -20,14 +20,16 @@ from typing import Any
 import pytest
 
 from failover_lab.kube.out_of_service import OWNER
-from failover_lab.nodes.docker import EngineError, Inspected
+from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import Inspected, NodeState
+from failover_lab.nodes.pace import Pace
 from failover_lab.watchdog import command, giveback, looking
 from failover_lab.watchdog.act import GiveAway
 from failover_lab.watchdog.cluster import Api, ApiError
 from failover_lab.watchdog.journal import Journal
 from failover_lab.watchdog.loop import Settings, Watchdog
 from failover_lab.watchdog.recorder import Recorder
-from failover_lab.watchdog.sights import Container, Pace, Reach
+from failover_lab.watchdog.sights import Reach
 
 Object = dict[str, Any]
 
@@ -49,7 +51,7 @@ class SimNode:
     name: str
     address: str
     control_plane: bool = False
-    container: Container = Container.RUNNING
+    container: NodeState = NodeState.RUNNING
     network: bool = True
     kubelet: bool = True
     started: float = field(default_factory=time.time)
@@ -63,13 +65,13 @@ class SimNode:
 
     @property
     def lives(self) -> bool:
-        return self.container is Container.RUNNING and self.kubelet
+        return self.container is NodeState.RUNNING and self.kubelet
 
     def reach(self) -> Reach:
         """How far a question gets."""
         if self.container.is_down or not self.network:
             return Reach.SILENT
-        if self.container is Container.PAUSED:
+        if self.container is NodeState.PAUSED:
             return Reach.MUTE
         return Reach.ANSWERS if self.kubelet else Reach.REFUSED
 
@@ -125,7 +127,7 @@ class SimShell:
     def write(self, line: str) -> None:
         number, limit, *targets = line.split()
         # It lives on where the kubelet alone is down.
-        if self._node.container is not Container.RUNNING:
+        if self._node.container is not NodeState.RUNNING:
             return
         said = [f"{t}={self._world.errno(self._node, t)}" for t in targets]
         slow = any(word.endswith("=silent") for word in said)
@@ -142,6 +144,9 @@ class SimShell:
 
 class World:
     """Nodes, an engine, an API server."""
+
+    name = "docker"
+    fences = True
 
     def __init__(self, count: int = 3) -> None:
         self.nodes: dict[str, SimNode] = {}
@@ -166,16 +171,16 @@ class World:
     # The nodes' fates
 
     def stop(self, name: str) -> None:
-        self.nodes[name].container = Container.STOPPED
+        self.nodes[name].container = NodeState.STOPPED
         self.tell(name)
 
     def pause(self, name: str) -> None:
-        self.nodes[name].container = Container.PAUSED
+        self.nodes[name].container = NodeState.PAUSED
         self.tell(name)
 
     def start(self, name: str) -> None:
         node = self.nodes[name]
-        node.container, node.network, node.kubelet = Container.RUNNING, True, True
+        node.container, node.network, node.kubelet = NodeState.RUNNING, True, True
         node.started = time.time()
         self.tell(name)
 
@@ -221,9 +226,9 @@ class World:
         if not self.engine_up:
             raise EngineError("the engine is gone")
 
-    def containers(self) -> dict[str, Container]:
+    def containers(self) -> dict[str, NodeState]:
         self._engine()
-        return {n.name: n.container for n in self.nodes.values() if n.container is not Container.ABSENT}
+        return {n.name: n.container for n in self.nodes.values() if n.container is not NodeState.ABSENT}
 
     def inspect(self, name: str) -> Inspected:
         self._engine()

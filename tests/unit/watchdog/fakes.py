@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class FakeEngine:
         # Of all containers alike.
         self.files: set[str] = set()
         self.events: list[Any] = []
+        # What has happened to whom, and when, in ns.
+        self.past: list[tuple[str, str, int]] = []
         # Events as they come, up to None; without, those above.
         self.live: queue.Queue[Any] | None = None
         self.output = b""
@@ -91,7 +93,12 @@ class FakeEngine:
             }
             answer(handler, 200, self.containers)
         elif path == "/events":
-            self.tell(handler, json.loads(urllib.parse.parse_qs(url.query)["filters"][0]))
+            query = urllib.parse.parse_qs(url.query)
+            filters = json.loads(query["filters"][0])
+            if "until" in query:
+                self.remember(handler, query, filters)
+            else:
+                self.tell(handler, filters)
         elif path.startswith("/exec/"):
             self.upgrade(handler)
         else:
@@ -139,9 +146,17 @@ class FakeEngine:
         if name not in self.states:
             answer(handler, 404, {"message": f"No such container: {name}"})
         elif what == "json":
-            answer(handler, 200, {"State": self.states[name]})
-        elif what in ("kill", "start"):
+            answer(handler, 200, {"Id": f"id-{name}", "State": self.states[name]})
+        elif what == "kill" and self.states[name].get("Running") is False:
+            answer(handler, 409, {"message": f"Container {name} is not running"})
+        elif what in ("kill", "start", "pause", "unpause"):
             assert query == ({"signal": ["SIGKILL"]} if what == "kill" else {})
+            self.states[name] |= {
+                "kill": {"Running": False, "Paused": False},
+                "start": {"Running": True},
+                "pause": {"Paused": True},
+                "unpause": {"Paused": False},
+            }[what]
             answer(handler, 204, None)
         elif what == "archive":
             (file,) = query["path"]
@@ -153,12 +168,26 @@ class FakeEngine:
             self.executed.append(json.loads(body))
             answer(handler, 201, {"Id": "abc"})
 
+    def remember(self, handler: Any, query: dict[str, list[str]], filters: Any) -> None:
+        """Tell what has happened between two instants: the engine takes the beginning of a name for it."""
+        (since,), (until,) = query["since"], query["until"]
+        told = [
+            {"Actor": {"Attributes": {"name": name}}, "timeNano": nano}
+            for name, event, nano in self.past
+            if filters["event"] == [event] and name.startswith(filters["container"][0])
+            and float(since) <= nano / 1e9 <= float(until)
+        ]  # fmt: skip
+        self.stream(handler, told)
+
     def tell(self, handler: Any, filters: Any) -> None:
         assert filters == {"type": ["container"], "event": ["die", "kill", "pause", "unpause", "start"]}
+        self.stream(handler, self.events if self.live is None else iter(self.live.get, None))
+
+    def stream(self, handler: Any, events: Iterable[Any]) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
-        for event in self.events if self.live is None else iter(self.live.get, None):
+        for event in events:
             data = json.dumps(event).encode() + b"\n"
             handler.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         handler.wfile.write(b"0\r\n\r\n")

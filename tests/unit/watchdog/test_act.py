@@ -11,7 +11,7 @@ import pytest
 from tests.unit.watchdog.conftest import CrashError, SimNode, World, giving, text, until
 
 from failover_lab.kube.out_of_service import OWNER
-from failover_lab.nodes.docker import Inspected
+from failover_lab.nodes.driver import Inspected, NodeState
 from failover_lab.watchdog import act
 from failover_lab.watchdog.act import Outcome
 from failover_lab.watchdog.cluster import ApiError, Object
@@ -19,7 +19,7 @@ from failover_lab.watchdog.giveback import GiveBack, why_not_back
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
 from failover_lab.watchdog.recorder import Recorder
-from failover_lab.watchdog.sights import Container, Reach
+from failover_lab.watchdog.sights import Reach
 
 NODE = "lab-m02"
 OTHERS = ["lab", "lab-m03"]
@@ -43,7 +43,7 @@ def events(recorder: Recorder) -> list[str]:
 
 @pytest.mark.parametrize("ground", [Ground.PAUSED, Ground.SILENT])
 def test_the_order(world: World, journal: Journal, ground: Ground) -> None:
-    world.nodes[NODE].container = Container.PAUSED if ground is Ground.PAUSED else Container.RUNNING
+    world.nodes[NODE].container = NodeState.PAUSED if ground is Ground.PAUSED else NodeState.RUNNING
     outcome, recorder = give(world, journal, ground)
     assert outcome is Outcome.GIVEN_AWAY
     assert world.done[:2] == [f"kill {NODE}", f"patch {NODE}"]
@@ -329,7 +329,7 @@ def test_a_crash_at_any_step_is_finished_by_the_next(
     ground = Ground.STOPPED if world.nodes[NODE].container.is_down else Ground.PAUSED
     outcome, _ = give(world, again, ground)
     assert outcome is Outcome.GIVEN_AWAY
-    assert world.nodes[NODE].container is Container.STOPPED
+    assert world.nodes[NODE].container is NodeState.STOPPED
     assert world.taints(NODE) == ["node.kubernetes.io/out-of-service"]
     assert world.pods_on(NODE) == []
     assert again.phases == {NODE: Phase.OUT}
@@ -482,7 +482,7 @@ def test_a_mark_that_vanishes_while_it_is_taken_back(world: World, journal: Jour
 def test_when_a_node_is_back() -> None:
     """Each thing that was said before the container was started does not count."""
     started = 1_700_000_000.7
-    inspected = Inspected(Container.RUNNING, "2023-11-14T22:13:20.700000123Z")
+    inspected = Inspected(NodeState.RUNNING, "2023-11-14T22:13:20.700000123Z")
     node = SimNode(NODE, "10.0.0.2", renewed=started)
     assert why_not_back(node.as_object(), inspected, text(started + 0.1)) is None
     assert "lease" in (why_not_back(node.as_object(), inspected, text(started - 0.1)) or "")
@@ -492,5 +492,5 @@ def test_when_a_node_is_back() -> None:
     assert "said before" in (why_not_back(node.as_object(), inspected, text(started + 0.1)) or "")
     bare = {"metadata": {"name": NODE}}
     assert why_not_back(bare, inspected, text(started + 0.1)) == "it is not Ready"
-    assert why_not_back(bare, Inspected(Container.PAUSED), None) == "its container is paused"
-    assert "when its container was started" in (why_not_back(bare, Inspected(Container.RUNNING), None) or "")
+    assert why_not_back(bare, Inspected(NodeState.PAUSED), None) == "its container is paused"
+    assert "when its container was started" in (why_not_back(bare, Inspected(NodeState.RUNNING), None) or "")

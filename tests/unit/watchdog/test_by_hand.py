@@ -9,20 +9,19 @@ from pathlib import Path
 import pytest
 from tests.unit.watchdog.conftest import World
 
-from failover_lab import cli
+from failover_lab import cli, nodes
 from failover_lab.kube.out_of_service import EXCLUDE
-from failover_lab.nodes import docker
+from failover_lab.nodes.driver import NodeState
 from failover_lab.watchdog import cluster
 from failover_lab.watchdog.journal import Journal
 from failover_lab.watchdog.only_one import only_one
-from failover_lab.watchdog.sights import Container
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(cluster, "connect", lambda _kubeconfig, _context: made.api)
-    monkeypatch.setattr(docker, "Engine", lambda _profile: made)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: made)
     return made
 
 
@@ -32,18 +31,18 @@ def give_away(folder: Path, node: str = "lab-m02") -> int:
     return cli.main(["give-away", f"--node={node}", "--profile=lab", f"--state-dir={state}", f"--out={out}"])
 
 
-@pytest.mark.parametrize("container", [Container.RUNNING, Container.PAUSED, Container.STOPPED])
-def test_fenced_marked_emptied_and_cleared(world: World, container: Container, tmp_path: Path) -> None:
+@pytest.mark.parametrize("container", [NodeState.RUNNING, NodeState.PAUSED, NodeState.STOPPED])
+def test_fenced_marked_emptied_and_cleared(world: World, container: NodeState, tmp_path: Path) -> None:
     world.nodes["lab-m02"].container = container
     assert give_away(tmp_path) == 0
     node = world.nodes["lab-m02"]
-    assert node.container is Container.STOPPED
+    assert node.container is NodeState.STOPPED
     assert "node.kubernetes.io/out-of-service" in world.taints("lab-m02")
     assert EXCLUDE in node.labels
     assert json.loads(world.mark_of("lab-m02") or "{}")["by"] == "an operator"
     assert world.pods_on("lab-m02") == []
     assert world.pods_on("lab-m03") == ["site-2"]
-    killed = [] if container is Container.STOPPED else ["kill lab-m02"]
+    killed = [] if container is NodeState.STOPPED else ["kill lab-m02"]
     assert world.done[: len(killed) + 1] == [*killed, "patch lab-m02"]
     assert sorted(world.done[len(killed) + 1 :]) == [
         "clear lab",
@@ -86,7 +85,7 @@ def test_refusals_change_nothing(
     world: World, node: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if node == "lab-m03":
-        world.nodes[node].container = Container.ABSENT
+        world.nodes[node].container = NodeState.ABSENT
     assert give_away(tmp_path, node) == 2
     assert said in capsys.readouterr().err
     assert world.done == []

@@ -16,10 +16,9 @@ import pytest
 from tests.unit.watchdog.conftest import SimNode, World
 from tests.unit.watchdog.fakes import ApiServer
 
-from failover_lab import cli
+from failover_lab import cli, nodes
 from failover_lab.errors import UserError
 from failover_lab.kube.out_of_service import OWNER
-from failover_lab.nodes import docker
 from failover_lab.run import files, lifetime, stop
 from failover_lab.run.layout import Lab
 from failover_lab.watchdog import cluster, command
@@ -157,7 +156,7 @@ def test_an_unknown_context_is_told(server: ApiServer, tmp_path: Path) -> None:
 def lab(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """The command, in the small world instead of a cluster."""
     monkeypatch.setattr(cluster, "connect", lambda *_: world.api)
-    monkeypatch.setattr(docker, "Engine", lambda _profile: world)
+    monkeypatch.setattr(nodes, "driver_of", lambda _name, _profile: world)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return world
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from failover_lab.nodes.driver import NodeState
+from failover_lab.nodes.pace import Pace
 from failover_lab.watchdog.judge import Ground, Judge, State, Verdict
 from failover_lab.watchdog.policy import Member, why_not
-from failover_lab.watchdog.sights import Container, Look, Pace, Reach, Sight
+from failover_lab.watchdog.sights import Look, Reach, Sight
 
 PACE = Pace()
-WELL = Sight(Container.RUNNING, Reach.ANSWERS)
-STOPPED = Sight(Container.STOPPED, Reach.SILENT)
-PAUSED = Sight(Container.PAUSED, Reach.MUTE)
-CUT_OFF = Sight(Container.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": Reach.SILENT}, lease="1")
+WELL = Sight(NodeState.RUNNING, Reach.ANSWERS)
+STOPPED = Sight(NodeState.STOPPED, Reach.SILENT)
+PAUSED = Sight(NodeState.PAUSED, Reach.MUTE)
+CUT_OFF = Sight(NodeState.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": Reach.SILENT}, lease="1")
 
 
 class Court:
@@ -50,8 +52,8 @@ def test_all_is_well() -> None:
 
 
 @pytest.mark.parametrize("kubelet", [Reach.SILENT, Reach.MUTE, Reach.REFUSED])
-@pytest.mark.parametrize("container", [Container.STOPPED, Container.ABSENT])
-def test_ended_and_silent_twice_is_dead(container: Container, kubelet: Reach) -> None:
+@pytest.mark.parametrize("container", [NodeState.STOPPED, NodeState.ABSENT])
+def test_ended_and_silent_twice_is_dead(container: NodeState, kubelet: Reach) -> None:
     court = Court()
     assert court.states(*[Sight(container, kubelet)] * 2) == [State.DOUBT, State.DEAD]
 
@@ -74,21 +76,21 @@ def test_so_many_looks_must_agree(confirm: int) -> None:
 def test_one_path_only_the_engine() -> None:
     """The engine says it has ended, but its kubelet answers: that is no death."""
     court = Court()
-    odd = Sight(Container.STOPPED, Reach.ANSWERS)
+    odd = Sight(NodeState.STOPPED, Reach.ANSWERS)
     assert court.states(*[odd] * 5) == [State.UNCLEAR] * 5
 
 
 @pytest.mark.parametrize("kubelet", [Reach.SILENT, Reach.MUTE, Reach.REFUSED])
 def test_one_path_only_the_kubelet(kubelet: Reach) -> None:
     court = Court()
-    alone = Sight(Container.RUNNING, kubelet)
+    alone = Sight(NodeState.RUNNING, kubelet)
     assert court.states(*[alone] * 20) == [State.DOUBT] * 20
 
 
 def test_a_kubelet_that_is_down_is_no_dead_node() -> None:
     """Its pods go on: the node refuses the connection, and so it is there."""
     court = Court()
-    down = Sight(Container.RUNNING, Reach.REFUSED, {"lab": Reach.REFUSED, "lab-m03": Reach.SILENT})
+    down = Sight(NodeState.RUNNING, Reach.REFUSED, {"lab": Reach.REFUSED, "lab-m03": Reach.SILENT})
     assert {court.see(down).state for _ in range(20)} == {State.DOUBT}
     assert court.see(down).why == "its kubelet is down, but the node is there"
 
@@ -96,7 +98,7 @@ def test_a_kubelet_that_is_down_is_no_dead_node() -> None:
 @pytest.mark.parametrize("word", [Reach.ANSWERS, Reach.MUTE, Reach.REFUSED])
 def test_one_peer_that_reaches_it_is_enough_for_life(word: Reach) -> None:
     court = Court()
-    reached = Sight(Container.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": word})
+    reached = Sight(NodeState.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": word})
     assert {court.see(reached).state for _ in range(20)} == {State.DOUBT}
     assert "lab-m03 can reach it" in court.see(reached).why
 
@@ -114,7 +116,7 @@ def test_cut_off_counts_from_the_last_answer() -> None:
 
 def test_a_frozen_kubelet_on_a_living_kernel_is_not_cut_off() -> None:
     court = Court()
-    mute = Sight(Container.RUNNING, Reach.MUTE, {"lab": Reach.MUTE, "lab-m03": Reach.MUTE})
+    mute = Sight(NodeState.RUNNING, Reach.MUTE, {"lab": Reach.MUTE, "lab-m03": Reach.MUTE})
     assert {court.see(mute).state for _ in range(20)} == {State.DOUBT}
 
 
@@ -122,39 +124,39 @@ def test_a_frozen_kubelet_on_a_living_kernel_is_not_cut_off() -> None:
 def test_one_that_is_cut_off_from_its_peers_alone_is_no_dead_node(kubelet: Reach) -> None:
     """This machine reaches it: so its users may, too."""
     court = Court()
-    reached = Sight(Container.RUNNING, kubelet, CUT_OFF.peers)
+    reached = Sight(NodeState.RUNNING, kubelet, CUT_OFF.peers)
     assert {court.see(reached).state for _ in range(20)} == {State.DOUBT}
 
 
 def test_a_lease_that_is_renewed_is_life() -> None:
     court = Court()
     seen = [
-        court.see(Sight(Container.RUNNING, Reach.SILENT, CUT_OFF.peers, lease=str(n // 5))).state
+        court.see(Sight(NodeState.RUNNING, Reach.SILENT, CUT_OFF.peers, lease=str(n // 5))).state
         for n in range(30)
     ]
     assert State.DEAD not in seen
-    renewed = Sight(Container.RUNNING, Reach.SILENT, CUT_OFF.peers, lease="9")
+    renewed = Sight(NodeState.RUNNING, Reach.SILENT, CUT_OFF.peers, lease="9")
     assert "its lease was renewed" in court.see(renewed).why
 
 
 def test_a_peer_that_is_cut_off_itself_is_no_witness() -> None:
     court = Court()
-    sight = Sight(Container.RUNNING, Reach.SILENT, {"lab-m03": Reach.SILENT})
-    others = {"lab-m03": Sight(Container.RUNNING, Reach.SILENT)}
+    sight = Sight(NodeState.RUNNING, Reach.SILENT, {"lab-m03": Reach.SILENT})
+    others = {"lab-m03": Sight(NodeState.RUNNING, Reach.SILENT)}
     assert {court.see(sight, others=others).state for _ in range(20)} == {State.DOUBT}
 
 
 @pytest.mark.parametrize("peers", [{}, {"lab": Reach.UNKNOWN}])
 def test_peers_that_say_nothing_are_no_witnesses(peers: Mapping[str, Reach]) -> None:
     court = Court()
-    assert {court.see(Sight(Container.RUNNING, Reach.SILENT, peers)).state for _ in range(20)} == {
+    assert {court.see(Sight(NodeState.RUNNING, Reach.SILENT, peers)).state for _ in range(20)} == {
         State.DOUBT
     }
 
 
 def test_a_peer_that_could_not_ask_does_not_stand_in_the_way() -> None:
     court = Court()
-    sight = Sight(Container.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": Reach.UNKNOWN})
+    sight = Sight(NodeState.RUNNING, Reach.SILENT, {"lab": Reach.SILENT, "lab-m03": Reach.UNKNOWN})
     assert court.states(*[sight] * 3, took=0.5)[-1] is State.DEAD
 
 
@@ -172,7 +174,7 @@ def test_a_short_pause_is_forgotten() -> None:
 def test_flapping_never_counts_up() -> None:
     court = Court()
     assert State.DEAD not in court.states(*[STOPPED, WELL] * 20)
-    assert State.DEAD not in court.states(*[STOPPED, Sight(Container.PAUSED, Reach.SILENT)] * 20)
+    assert State.DEAD not in court.states(*[STOPPED, Sight(NodeState.PAUSED, Reach.SILENT)] * 20)
 
 
 def test_paused_and_then_ended_counts_anew() -> None:
@@ -218,14 +220,14 @@ def test_without_the_api_server_it_cannot_tell(dead: Sight) -> None:
 
 def test_without_the_engine_it_cannot_tell() -> None:
     court = Court()
-    unknown = Sight(Container.UNKNOWN, Reach.SILENT, CUT_OFF.peers)
+    unknown = Sight(NodeState.UNKNOWN, Reach.SILENT, CUT_OFF.peers)
     assert set(court.states(*[unknown] * 20)) == {State.UNCLEAR}
-    assert court.see(Sight(Container.UNKNOWN, Reach.ANSWERS)).state is State.ALIVE
+    assert court.see(Sight(NodeState.UNKNOWN, Reach.ANSWERS)).state is State.ALIVE
 
 
 def test_our_own_trouble_in_asking_cannot_tell() -> None:
     court = Court()
-    assert set(court.states(*[Sight(Container.STOPPED, Reach.UNKNOWN)] * 20)) == {State.UNCLEAR}
+    assert set(court.states(*[Sight(NodeState.STOPPED, Reach.UNKNOWN)] * 20)) == {State.UNCLEAR}
 
 
 def test_a_doubt_in_between_starts_over() -> None:
@@ -240,7 +242,7 @@ def test_a_node_never_seen_alive_is_left_alone() -> None:
     looks = [Look(n, n + 0.1, 0.0, n + 0.1, {"lab": WELL, "lab-m02": STOPPED}) for n in range(20)]
     assert {judge.take(look)["lab-m02"].state for look in looks} == {State.UNSEEN}
     assert not judge.has_seen("lab-m02")
-    unknown = Look(30, 30.1, 0.0, 30.1, {"lab-m02": Sight(Container.UNKNOWN, Reach.ANSWERS)})
+    unknown = Look(30, 30.1, 0.0, 30.1, {"lab-m02": Sight(NodeState.UNKNOWN, Reach.ANSWERS)})
     assert judge.take(unknown)["lab-m02"].state is State.UNSEEN
 
 

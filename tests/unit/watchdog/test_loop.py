@@ -17,11 +17,11 @@ from tests.unit.watchdog.conftest import FAST, Running, World, make_world, until
 from failover_lab.errors import UserError
 from failover_lab.kube.out_of_service import OWNER
 from failover_lab.nodes.docker import EngineError
+from failover_lab.nodes.driver import NodeState
 from failover_lab.run import files, instants, marks
 from failover_lab.watchdog import act, loop, peers, polling
 from failover_lab.watchdog.cluster import ApiError
 from failover_lab.watchdog.journal import Journal, Phase
-from failover_lab.watchdog.sights import Container
 
 NODE = "lab-m02"
 Scenario = Callable[[Running], Awaitable[None]]
@@ -68,7 +68,7 @@ def test_a_dead_node_is_given_away_and_taken_back(world: World, tmp_path: Path, 
         else:
             world.nodes[NODE].network = False
         await until(lambda: NODE in running.watchdog.given_away)
-        assert world.nodes[NODE].container is Container.STOPPED
+        assert world.nodes[NODE].container is NodeState.STOPPED
         assert world.taints(NODE) == ["node.kubernetes.io/out-of-service"]
         assert world.pods_on(NODE) == []
         assert world.pods_on("lab-m03") == ["site-2"]
@@ -173,7 +173,7 @@ def test_news_shorten_the_way(world: World, tmp_path: Path) -> None:
 def test_a_container_that_is_removed_is_down(world: World, tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         await all_seen(running)
-        world.nodes[NODE].container = Container.ABSENT
+        world.nodes[NODE].container = NodeState.ABSENT
         await until(lambda: running.watchdog.given_away)
 
     running = play(world, tmp_path, scenario)
@@ -274,7 +274,7 @@ def test_the_only_control_plane_is_left(world: World, tmp_path: Path) -> None:
 def test_two_at_once_are_left(world: World, tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         await all_seen(running)
-        world.nodes[NODE].container = world.nodes["lab-m03"].container = Container.STOPPED
+        world.nodes[NODE].container = world.nodes["lab-m03"].container = NodeState.STOPPED
         world.tell(NODE)
         await until(lambda: running.events().count("refused") == 2)
 
@@ -329,7 +329,7 @@ def test_without_the_api_server_nothing_is_done(world: World, tmp_path: Path, fa
         await asyncio.sleep(0.1)
         world.nodes[NODE].network = False
         if fate != "partition":
-            world.nodes[NODE].container = Container.STOPPED if fate == "kill" else Container.PAUSED
+            world.nodes[NODE].container = NodeState.STOPPED if fate == "kill" else NodeState.PAUSED
             world.tell(NODE)
         await until(lambda: in_trouble(running, "the API server has not answered since"))
         await asyncio.sleep(0.1)
@@ -346,7 +346,7 @@ def test_an_engine_that_goes_away_is_told_and_waited_for(world: World, tmp_path:
     async def scenario(running: Running) -> None:
         await all_seen(running)
         world.engine_up = False
-        world.nodes[NODE].container = Container.STOPPED
+        world.nodes[NODE].container = NodeState.STOPPED
         await until(lambda: in_trouble(running, "the engine does not answer"))
         await asyncio.sleep(0.1)
         assert quiet(running)
@@ -374,7 +374,7 @@ def test_an_engine_that_hangs_is_not_asked_a_second_time(
     hung: list[float] = []
     hang = [False]
 
-    def ask() -> dict[str, Container]:
+    def ask() -> dict[str, NodeState]:
         if hang[0]:
             hung.append(time.monotonic())
             while hang[0]:
@@ -386,7 +386,7 @@ def test_an_engine_that_hangs_is_not_asked_a_second_time(
     async def scenario(running: Running) -> None:
         await all_seen(running)
         hang[0] = True
-        world.nodes[NODE].container = Container.STOPPED
+        world.nodes[NODE].container = NodeState.STOPPED
         await until(lambda: in_trouble(running, "the engine does not answer"))
         await asyncio.sleep(0.1)
         assert len(hung) == 1
@@ -659,7 +659,7 @@ def test_an_engine_that_does_not_answer_is_told(
 
 def test_a_profile_that_is_not_this_cluster_is_told(world: World, tmp_path: Path) -> None:
     for node in world.nodes.values():
-        node.container = Container.ABSENT
+        node.container = NodeState.ABSENT
 
     async def nothing(_running: Running) -> None: ...
 
