@@ -144,6 +144,18 @@ def test_what_a_command_says_is_shown_while_it_runs(tmp_path: Path) -> None:
     assert "; waiting for" in shown[0]
 
 
+def test_a_command_that_says_nothing_is_told_of_by_its_time(tmp_path: Path) -> None:
+    task = {
+        "command": ["wait-steady", f"--out={tmp_path}", "--timeout=3", "--for=0.1"],
+        "label": "steady state",
+        "interval_s": 1,
+        "accept_no": True,
+    }
+    done, (result,) = play(tmp_path, {DOOR: task})
+    assert (done.returncode, result["rc"]) == (0, 1), done.stdout
+    assert "  … steady state, 1s" in done.stdout
+
+
 def test_its_time_is_limited(tmp_path: Path) -> None:
     task = {"command": ["wait-steady", f"--out={tmp_path}", "--timeout=60"], "timeout_s": 1.5, "label": "it"}
     done, (result,) = play(tmp_path, {DOOR: task})
@@ -238,6 +250,7 @@ def test_a_secret_is_neither_shown_nor_kept(tmp_path: Path) -> None:
     }
     done, _ = play(tmp_path, {DOOR: task, "no_log": True})
     assert "missing" not in done.stdout + done.stderr
+    assert "wait-steady failed with exit status 1" in " ".join((done.stdout + done.stderr).split())
 
 
 def test_the_page_says_what_the_code_takes() -> None:

@@ -87,7 +87,9 @@ class ActionModule(progress.ActionModule):
         complaint = self.complaint(label, ended, arguments)
         if ended.timed_out:
             return took | {"failed": True, "ok": False, "rc": ended.rc, "msg": complaint}
-        return took | told(ended.rc, ended.stdout.text(), complaint, accept_no=arguments["accept_no"])
+        result = took | told(ended.rc, ended.stdout.text(), complaint, accept_no=arguments["accept_no"])
+        # Ansible shows why a task failed even of one whose result it hides.
+        return result | {"msg": complaint} if self._task.no_log and "msg" in result else result
 
     def _started(self, command: Sequence[str], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Begin a command beside the play, which ends with it."""

@@ -64,7 +64,7 @@ class Teller:
             shown = shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…"
             return shown if fresh else f"{shown} ({timing.duration(elapsed_s)})"
         told = f"{waiting}{self._label}, {timing.duration(elapsed_s)}"
-        expected_s = self._arguments["expected_s"]
+        expected_s = self._arguments.get("expected_s")
         if expected_s is None:
             return told
         return f"{told}, about {timing.about(timing.seconds_left(elapsed_s, expected_s))} left"
