@@ -13,7 +13,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import cluster_answers
 from tests import api_server as api
 
-from failover_lab.kube import cluster, reaching
+from failover_lab.kube import client
 
 Object = dict[str, Any]
 Ask = Callable[..., Object]
@@ -22,7 +22,7 @@ Ask = Callable[..., Object]
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run the module on a kubeconfig; what it said. A silence of half a second is one."""
-    monkeypatch.setattr(cluster, "REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(client, "REQUEST_TIMEOUT_S", 0.5)
 
     def run(kubeconfig: str, provider: str = "existing", context: str = "office") -> Object:
         arguments = {"context": context, "kubeconfig": kubeconfig, "provider": provider}
@@ -149,7 +149,7 @@ def test_a_credential_plugin_that_is_not_there(ask: Ask, tmp_path: Path) -> None
 def test_a_credential_plugin_that_waits_for_ever(
     ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaching, "OPEN_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(client, "OPEN_TIMEOUT_S", 0.4)
     path = api.kubeconfig(tmp_path / "config", "office", "https://127.0.0.1:1", user=plugin("exec sleep 30"))
     assert "did not come within 0 s" in ask(path)["msg"]
 
