@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.kube.client import Api, RefusedError
+from failover_lab.kube.client import Api, items
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import name_of
 from failover_lab.nodes.docker import Engine, EngineError, unanswered
 from failover_lab.nodes.incomplete import CREDENTIALS
 from failover_lab.nodes.state import RUNNING
@@ -57,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
         UserError: the engine or the cluster does not answer.
     """
     try:
-        nodes = Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes")["items"]
-        names = forgotten(Engine(options.profile), {node["metadata"]["name"] for node in nodes})
+        nodes = items(Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes"))
+        names = forgotten(Engine(options.profile), set(map(name_of, nodes)))
     except RefusedError as refusal:
         raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
     except EngineError as error:

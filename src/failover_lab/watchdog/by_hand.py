@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
+from failover_lab.kube.errors import RefusedError
 from failover_lab.run import marks
 from failover_lab.run.layout import Lab
-from failover_lab.watchdog.cluster import ApiError, member
+from failover_lab.watchdog.cluster import member
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Container
 
@@ -51,8 +52,8 @@ def others(api: Api, engine: Engine, node: str) -> list[str]:
     """
     try:
         members = {m.name: m for m in map(member, api.nodes())}
-    except ApiError as error:
-        raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
+    except RefusedError as error:
+        raise UserError(f"the cluster cannot be asked for its nodes: {error.account}") from error
     if node not in members:
         raise UserError(f"there is no node {node}; give one of {', '.join(sorted(members))}")
     controls = [name for name, m in members.items() if m.control_plane]

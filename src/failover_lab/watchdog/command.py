@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
+from failover_lab.kube.errors import RefusedError
 from failover_lab.run.layout import Lab, Run
 from failover_lab.run.lifetime import StopCondition
 from failover_lab.watchdog.recorder import Recorder
@@ -219,18 +220,19 @@ async def _release(
     wait_s: float,
     but: Collection[str],
 ) -> int:
-    from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
+    from failover_lab.watchdog.cluster import member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
 
     deadline = time.monotonic() + wait_s
     with concurrent.futures.ThreadPoolExecutor(_THREADS, "release") as executor:
         taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
+        # Not by kube.waiting, which sleeps: each look asks kubelets, and that is done in this event loop.
         while True:
             try:
                 marked = [m.name for m in map(member, api.nodes()) if m.ours]
                 marked += [name for name in (journal.phases if journal else ()) if name not in marked]
-            except ApiError as error:
-                raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
+            except RefusedError as error:
+                raise UserError(f"the cluster cannot be asked for its nodes: {error.account}") from error
             missing = {
                 name: why
                 for name in marked
