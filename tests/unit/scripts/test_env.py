@@ -175,7 +175,7 @@ def test_a_python_that_was_not_optimized_yields_to_the_systems(
         python = checkout / name / "python3"
         python.write_text(
             "#!/bin/sh\n"
-            f'[ "$1 $2" != "-m venv" ] || echo {name} >>{checkout}/taken\n'
+            f'[ "$1 $2" != "-m venv" ] || echo {name} >>"{checkout}/taken"\n'
             f'[ "$1" != -c ] || {{ code=$2; shift 2; set -- -c "import sysconfig; {answer}\n$code" "$@"; }}\n'
             f'exec {quick_python} "$@"\n'
         )
@@ -183,7 +183,7 @@ def test_a_python_that_was_not_optimized_yields_to_the_systems(
     env_sh = checkout / "scripts" / "env.sh"
     text = env_sh.read_text()
     assert text.count("/usr/bin/python3") == 1
-    env_sh.write_text(text.replace("/usr/bin/python3", str(checkout / "system" / "python3")))
+    env_sh.write_text(text.replace("/usr/bin/python3", f'"{checkout}/system/python3"'))
     done = script(PYTHON="", PATH=f"{checkout / 'own'}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     assert (checkout / "taken").read_text().split() == [taken]

@@ -81,9 +81,9 @@ def test_arguments_are_those_of_the_command_line(tmp_path: Path) -> None:
 def checkout(tmp_path: Path) -> Path:
     """The Makefile, around scripts that only say how they were called."""
     folder = tmp_path / "with blank é"
-    (folder / "src" / "failover_lab").mkdir(parents=True)
+    (folder / "src" / "failover_lab" / "host").mkdir(parents=True)
     (folder / "scripts").mkdir()
-    for name in ("Makefile", "scripts/surroundings.sh", "src/failover_lab/surroundings.txt"):
+    for name in ("Makefile", "scripts/surroundings.sh", "src/failover_lab/host/surroundings.txt"):
         shutil.copy(REPO / name, folder / name)
     for name, line in (("env.sh", "exit 0"), ("lab.sh", 'echo "${PATH%%:*}" "[$1]"')):
         (folder / "scripts" / name).write_text(f"#!/bin/sh\n{line}\n")
