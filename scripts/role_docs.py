@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Writes docs/roles/<role>.md from every role's meta/argument_specs.yml; ``--check`` only compares."""
+"""Writes docs/roles/<role>.md from every role's meta/argument_specs.yml; ``--check`` only compares.
+
+What holds for kinds of fault comes from their own table.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from failover_lab.faults import kinds
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = REPO / "docs" / "roles"
@@ -34,6 +39,15 @@ def shown(default: Any) -> Any:  # noqa: ANN401 - of whatever type a setting is
     return alone[1] if (alone := ALONE.fullmatch(text)) else text
 
 
+def of_kinds(name: str) -> str:
+    """What the table of fault kinds says of a setting, after its description; empty if nothing."""
+    rows = kinds.table().values()
+    if name == "fault_kind":
+        return " " + ". ".join(f"`{kind.name}` {kind.about}" for kind in rows) + "."
+    alone = [f"`{kind.name}`" for kind in rows if name in kind.settings]
+    return f" With `fault_kind` {' or '.join(alone)} alone." if alone else ""
+
+
 def row(name: str, option: dict[str, Any]) -> str:
     """One line of the table of settings."""
     kind = option.get("type", "str")
@@ -47,7 +61,7 @@ def row(name: str, option: dict[str, Any]) -> str:
         default = "required"
     elif "default" in option:
         default = f"`{json.dumps(shown(option['default']))}`"
-    about = text(option.get("description"))
+    about = text(option.get("description")) + of_kinds(name)
     if "choices" in option:
         about += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
     cells = [f"`{name}`", kind, default, about]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,20 @@ PROGRAM = "failover-lab"
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 
 
+class UsageError(UserError):
+    """What was typed is no command of this program; it ends where it was to begin, by ``SystemExit``."""
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line; the status is 2, as everywhere."""
+    """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and leave with status 2."""
-        print(f"{PROGRAM}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        sys.exit(2)
+        """Leave the message to whoever asked for the parsing.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
+from failover_lab.door import answer
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
 from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
@@ -28,6 +30,13 @@ def parser() -> arguments.Parser:
     """The whole command line."""
     result = arguments.Parser(prog=arguments.PROGRAM, description=__doc__)
     result.add_argument("--version", action="version", version=f"{arguments.PROGRAM} {__version__}")
+    result.add_argument(
+        "--json",
+        action="store_true",
+        # A subcommand may have an option of this name.
+        dest="answer_as_json",
+        help="the answer as JSON on standard output; what people read goes to standard error",
+    )
     commands = result.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
@@ -61,11 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why;
         130: it was interrupted.
     """
-    options = parser().parse_args(argv)
+    # Filled word by word: it holds what was said before the word that is wrong.
+    options = argparse.Namespace()
     try:
-        status: int = options.run(options)
+        parser().parse_args(argv, options)
+        with answer.said_aside(aside=options.answer_as_json):
+            answered: answer.Answer = options.run(options)
+    except arguments.UsageError as error:
+        _tell(error, options)
+        sys.exit(2)
     except UserError as error:
-        print(f"{arguments.PROGRAM}: error: {error}", file=sys.stderr)
+        _tell(error, options)
         return 2
     except BrokenPipeError:
         sys.stderr.close()
@@ -73,4 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # As the shell has it: 128 and the number of the signal.
         return 130
-    return status
+    if options.answer_as_json:
+        print(answered.as_json())
+    return answered.status
+
+
+def _tell(error: UserError, options: argparse.Namespace) -> None:
+    print(f"{arguments.PROGRAM}: error: {error}", file=sys.stderr)
+    if options.answer_as_json:
+        print(answer.error_as_json(str(error)))

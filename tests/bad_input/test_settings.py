@@ -171,6 +171,7 @@ def test_a_name_that_nothing_reads_is_refused(play: Runner, tmp_path: Path, play
     ("playbook", "setting", "words"),
     [
         ("teardown", "cluster_provider=exsting", "is not known: choose one of minikube, existing."),
+        ("failover", "fault_kind=explode", "fault_kind 'explode' is not known: choose one of drain, kill,"),
         ("status", "lab_profile=", "lab_profile is '', and names containers"),
         ("recover", "engine_ready=false", "engine_ready is what the plays find out by themselves, and no"),
     ],

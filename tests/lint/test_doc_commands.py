@@ -20,7 +20,8 @@ from tests.documents import load
 from tests.pages import PAGES, blocks, commands_of, spans, typed
 
 from failover_lab import cli
-from failover_lab.faults import predict
+from failover_lab.arguments import UsageError
+from failover_lab.faults import kinds
 from failover_lab.report import verdict, words
 
 REPO = Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def settings() -> dict[str, dict[str, Any]]:
             found |= entry.get("options") or {}
     for name in whole_labs():
         found.setdefault(name, {})
-    found["fault_kind"] = found["fault_kind"] | {"choices": list(predict.KINDS)}
+    found["fault_kind"] = found["fault_kind"] | {"choices": kinds.names()}
     return found
 
 
@@ -123,6 +124,8 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str]) -> Any:
             if not ended.code:
                 return None
             raise UnknownError(said.getvalue().strip().splitlines()[-1]) from ended
+        except UsageError as error:
+            raise UnknownError(str(error)) from error
     short = [word for word in argv if word.startswith("--") and word.split("=")[0] not in options_of(parser)]
     if short:
         raise UnknownError(f"{short[0]} is cut short")

@@ -11,14 +11,13 @@ import json
 from dataclasses import dataclass, fields, replace
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
+from failover_lab.errors import UserError
+from failover_lab.faults import kinds
 from failover_lab.probe import ports
 from failover_lab.watchdog.sights import Pace
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
-KINDS = ("drain", "kill", "freeze", "partition", "kubelet", "pod")
-RECOVERIES = ("automatic", "watchdog", "manual")
-# With these, the node stops answering its users; of a stopped kubelet nobody notices but the control plane.
-_SILENT = frozenset({"kill", "freeze", "partition"})
 # MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one
 # to two seconds, and given up four seconds later; then another announces the address.
 _MEMBERLIST_S = (5.0, 6.0)
@@ -94,16 +93,21 @@ def not_ready(timings: Timings) -> Range:
 
 
 def given_away(kind: str, pace: Pace) -> Range | None:
-    """From the fault until the watchdog has fenced the node; None: it would not act."""
+    """From the fault until the watchdog has fenced the node; None: it would not act.
+
+    It goes by what the node shows, whatever was done to it.
+    """
+    fault = kinds.of(kind)
+    if "watchdog" not in fault.recoveries:
+        return None
     looks_s = (pace.confirm - 1) * pace.fact_s
-    if kind == "kill":
-        return Range(looks_s, looks_s + 2 * pace.fact_s)
-    if kind == "freeze":
-        return Range(pace.pause_s, pace.pause_s + pace.interval_s) + Range(*_FENCE_S)
-    if kind == "partition":
-        # Whoever is silent is asked for longer; the last answer came up to a look before the fault.
-        return Range(pace.silence_s - pace.interval_s, pace.silence_s + pace.ask_s) + Range(*_FENCE_S)
-    return None
+    # Whoever is silent is asked for longer; the last answer came up to a look before the fault.
+    silence = Range(pace.silence_s - pace.interval_s, pace.silence_s + pace.ask_s)
+    shown = {
+        "exited": Range(looks_s, looks_s + 2 * pace.fact_s),
+        "paused": Range(pace.pause_s, pace.pause_s + pace.interval_s) + Range(*_FENCE_S),
+    }
+    return shown.get(fault.symptom or "", silence + Range(*_FENCE_S))
 
 
 def predict(
@@ -118,30 +122,30 @@ def predict(
         announcer: whether the node announces the address; None: not known.
         pace: of the watchdog; its own unless given.
     """
+    fault = kinds.of(kind)
     clocks: dict[str, Range | None] = dict.fromkeys(CLOCKS)
     start = None
     if timings.pod_start_s is not None:
         start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
-    if kind == "drain":
-        return clocks
-    if kind == "pod":
+    if fault.spares_node:
         clocks["endpoints"] = Range(*_SLICE_S)
         clocks["capacity"] = start
         return clocks
     fenced = given_away(kind, pace or Pace()) if recovery == "watchdog" else None
-    if kind in _SILENT and announcer is not None:
+    # Of a stopped kubelet nobody notices but the control plane.
+    if fault.silent and announcer is not None:
         clocks["address"] = fixed(0.0)
         if announcer:
             clocks["address"] = Range(*_MEMBERLIST_S) if fenced is None else fenced + Range(*_SPEAKER_S)
     if fenced is not None:
         clocks["endpoints"] = fenced + Range(*_SLICE_S)
         clocks["capacity"] = None if start is None else fenced + start
-    elif recovery != "manual":
+    elif fault.loses_node and recovery != "manual":
         lost = not_ready(timings)
         clocks["endpoints"] = lost + Range(*_SLICE_S)
         if start is not None and timings.toleration_s is not None:
             clocks["capacity"] = lost + fixed(timings.toleration_s) + start
-        if kind in _SILENT and timings.leaves_a_tail and timings.half_open_s is not None:
+        if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
             # A connection that was begun just before the endpoint was gone.
             clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
     return clocks
@@ -156,6 +160,14 @@ def timings_from(text: str) -> Timings:
         raise argparse.ArgumentTypeError(f"no timings: {error}") from None
 
 
+def known(text: str) -> str:
+    """A type for the name of a kind; not choices, for which each command would read the table."""
+    try:
+        return kinds.of(text).name
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     """Add ``predict`` to the command line."""
     parser = commands.add_parser(
@@ -164,8 +176,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         description="Prints, as JSON, the predicted clocks in seconds from the fault on (the middle of each "
         "range; null where nothing of the kind is to happen, or nobody can say when), and the ranges.",
     )
-    parser.add_argument("--kind", required=True, choices=KINDS)
-    parser.add_argument("--recovery", default="automatic", choices=RECOVERIES)
+    parser.add_argument("--kind", required=True, type=known, help="of the fault")
+    parser.add_argument("--recovery", default="automatic", choices=kinds.RECOVERIES)
     parser.add_argument(
         "--announcer",
         choices=("yes", "no"),
@@ -187,24 +199,18 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``predict``."""
     announcer = None if options.announcer is None else options.announcer == "yes"
     timings = options.timings
     if options.rate is not None:
         timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
     clocks = predict(options.kind, options.recovery, timings, announcer=announcer)
-    print(
-        json.dumps(
-            {
-                "predicted_s": {
-                    name: None if c is None else round(c.middle, 2) for name, c in clocks.items()
-                },
-                "ranges_s": {
-                    name: None if c is None else [round(c.low, 2), round(c.high, 2)]
-                    for name, c in clocks.items()
-                },
-            }
-        )
-    )
-    return 0
+    data = {
+        "predicted_s": {name: None if c is None else round(c.middle, 2) for name, c in clocks.items()},
+        "ranges_s": {
+            name: None if c is None else [round(c.low, 2), round(c.high, 2)] for name, c in clocks.items()
+        },
+    }
+    print(json.dumps(data))
+    return Answer(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab.faults import rules
+from failover_lab.faults import kinds, rules
 from failover_lab.kube import timings
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.objects import address_of, internal_address, is_schedulable, name_of, of, url_of
@@ -50,7 +50,10 @@ def look(cluster: Cluster, asked: Object) -> Object:
 
     Raises:
         rules.Refusal: the fault must not be.
+        UserError: there is no such kind.
     """
+    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
+    kinds.of(wanted.kind)
     # First: one that never answers is known after one time-out.
     version = cluster.answers()
     namespace = asked["namespace"]
@@ -73,13 +76,14 @@ def look(cluster: Cluster, asked: Object) -> Object:
         limit_ranges=cluster.limit_ranges(namespace),
     )
     snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
-    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
     node, overridden = rules.judge(snapshot, wanted)
     if not answers(service, ANSWER_S):
         raise rules.Refusal(silent(asked["context"], service, nodes))
+    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
     return {
         "kind": wanted.kind,
+        "evicts": wanted.fault.evicts,
         "node": node,
         "node_uid": chosen["metadata"]["uid"],
         "container": snapshot.engine[node].id if node in snapshot.engine else "",
@@ -94,12 +98,12 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "eligible_nodes": [
             name_of(item)
             for item in snapshot.nodes
-            if is_schedulable(item) and (name_of(item) != node or wanted.kind == "pod")
+            if is_schedulable(item) and (name_of(item) != node or not wanted.fault.moves_pods)
         ],
         "replicas": deployment["spec"]["replicas"],
         "autoscalers": cluster.autoscalers(namespace, asked["deployment"]),
         "pods": [row(pod) for pod in snapshot.site_pods],
-        "displaced": [row(pod) for pod in snapshot.struck(node, wanted)],
+        "displaced": [row(pod) for pod in struck],
         "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
         "overridden": overridden,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.faults import evictions, quota
+from failover_lab.faults import evictions, kinds, quota
 from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
@@ -28,10 +28,6 @@ from failover_lab.kube.selectors import selects
 if TYPE_CHECKING:
     from failover_lab.nodes import reported
 
-# Kinds that take the whole node from the cluster, without a word.
-SUDDEN = ("kill", "freeze", "partition", "kubelet")
-# Kinds after which nothing of the node answers; without a kubelet, all else goes on.
-_SILENT = ("kill", "freeze", "partition")
 # From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
 # nodes).
 _STOPS_AT_SHARE = 0.55
@@ -49,7 +45,7 @@ class Wanted:
     Attributes:
         kind: of the fault.
         node: a name, ``auto``, ``announcer`` or ``other``.
-        pods: of kind ``pod``: ``one`` or ``all`` of the site's on the node.
+        pods: of a kind that spares the node: ``one`` or ``all`` of the site's on it.
         force: what is a matter of taste does not count.
     """
 
@@ -57,6 +53,11 @@ class Wanted:
     node: str = "auto"
     pods: str = "one"
     force: bool = False
+
+    @property
+    def fault(self) -> kinds.Kind:
+        """The row of the kind."""
+        return kinds.of(self.kind)
 
 
 @dataclass
@@ -127,7 +128,7 @@ class Snapshot:
     def struck(self, node: str, wanted: Wanted) -> list[Object]:
         """The site's pods that a fault of this node would take."""
         pods = self.on(node)
-        if wanted.kind != "pod" or wanted.pods == "all":
+        if not wanted.fault.spares_node or wanted.pods == "all":
             return pods
         # One that serves, if there is one: the loss of another would show nothing.
         return sorted(pods, key=lambda pod: not is_ready(pod))[:1]
@@ -198,7 +199,7 @@ def _any_worker(snapshot: Snapshot, wanted: Wanted) -> Object:
         if name_of(node) not in controls
         and not (wanted.node == "other" and name_of(node) == snapshot.announcer)
     ]
-    if wanted.kind == "pod" and controls >= {name_of(node) for node in snapshot.nodes}:
+    if wanted.fault.spares_node and controls >= {name_of(node) for node in snapshot.nodes}:
         # Its node lives on, whatever runs there.
         candidates = [node for node in sound if wanted.node == "auto" or name_of(node) != snapshot.announcer]
     if not candidates:
@@ -214,12 +215,17 @@ def _no_worker(snapshot: Snapshot, wanted: Wanted) -> str:
         helps = (
             f"choose one by its name (fault_node={may[0]})"
             if may
-            else "choose fault_kind=pod, or add a worker (`ansible-playbook setup.yml -e "
+            else f"choose fault_kind={_sparing()}, or add a worker (`ansible-playbook setup.yml -e "
             f"cluster_nodes={len(names) + 1}`, where the lab made the cluster)"
         )
         return f"Every node is a control plane, and fault_node={wanted.node} takes none of them: {helps}."
     which = " that does not announce the address" if wanted.node == "other" else ""
     return f"No schedulable worker{which} carries a pod of the site: {_spread_anew(snapshot)}."
+
+
+def _sparing() -> str:
+    """A kind that may be chosen where no node can be spared."""
+    return kinds.first(lambda kind: kind.spares_node)
 
 
 def _may_be_named(name: str, snapshot: Snapshot, wanted: Wanted) -> bool:
@@ -269,15 +275,19 @@ def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
         )
     controls = len(snapshot.controls)
     workers = len(snapshot.nodes) > controls
-    instead = "Choose a worker, or fault_node=auto." if workers else "Choose fault_kind=pod, or add a node."
-    if wanted.kind != "pod" and name in snapshot.controls:
+    instead = (
+        "Choose a worker, or fault_node=auto."
+        if workers
+        else f"Choose fault_kind={_sparing()}, or add a node."
+    )
+    if not wanted.fault.spares_node and name in snapshot.controls:
         announces = ", and it announces the address" if wanted.node == "announcer" else ""
         if controls == 1:
             raise Refusal(
                 f"{name} is the only control plane{announces}: nothing could bring up replacements without "
                 f"it. {instead}"
             )
-        if wanted.kind in SUDDEN and 2 * (controls - 1) <= controls:
+        if wanted.fault.takes_node and 2 * (controls - 1) <= controls:
             raise Refusal(
                 f"{name} is one of {controls} control planes{announces}: those that are left would be no "
                 f"majority. {instead}"
@@ -299,10 +309,10 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
             "outage. Set site_replicas to 2 or more and run `ansible-playbook setup.yml`."
         )
     struck = {name_of(pod) for pod in snapshot.struck(node, wanted)}
-    if wanted.kind != "drain" and struck >= {name_of(pod) for pod in ready}:
+    if not wanted.fault.evicts and struck >= {name_of(pod) for pod in ready}:
         return (
             f"All {len(ready)} ready pods of the site are on {node}: a {wanted.kind} is an outage. "
-            + ("Leave out fault_pods=all, or " if wanted.kind == "pod" else "First ")
+            + ("Leave out fault_pods=all, or " if wanted.fault.spares_node else "First ")
             + f"{_spread_anew(snapshot)}."
         )
     return None
@@ -311,7 +321,7 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     """Why there is nowhere to go."""
     schedulable = [node for node in snapshot.nodes if is_schedulable(node)]
-    if wanted.kind == "pod" or len(schedulable) >= 2:
+    if not wanted.fault.moves_pods or len(schedulable) >= 2:
         return None
     remedies = []
     closed = [
@@ -329,7 +339,10 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     ]
     if tainted:
         remedies.append(f"take the taints off {', '.join(tainted)}")
-    remedies += [_add_a_node(max(3, len(snapshot.nodes) + 1)), "choose fault_kind=pod, which needs one"]
+    remedies += [
+        _add_a_node(max(3, len(snapshot.nodes) + 1)),
+        f"choose fault_kind={_sparing()}, which needs one",
+    ]
     takes = "takes" if len(schedulable) == 1 else "take"
     return (
         f"Only {len(schedulable)} of {len(snapshot.nodes)} nodes {takes} pods: a {wanted.kind} needs two. "
@@ -339,7 +352,7 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
 
 def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a drain would end somebody's pod for good; it stops at such a one, with the node cordoned."""
-    if wanted.kind != "drain":
+    if not wanted.fault.evicts:
         return None
     if orphans := [title(pod) for pod in snapshot.moving(node) if is_orphan(pod)]:
         has = "has" if len(orphans) == 1 else "have"
@@ -353,7 +366,7 @@ def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str
 
 def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a pod can never be evicted: the API server answers with an error where two budgets select it."""
-    if wanted.kind != "drain":
+    if not wanted.fault.evicts:
         return None
     for pod in snapshot.moving(node):
         if len(found := evictions.budgets_of(pod, snapshot.budgets)) > 1:
@@ -367,7 +380,7 @@ def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a pod may not be evicted. Only a drain asks; whoever dies does not."""
-    if wanted.kind != "drain":
+    if not wanted.fault.evicts:
         return None
     held: dict[str, tuple[Object, list[str]]] = {}
     for pod in snapshot.moving(node):
@@ -394,13 +407,13 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     if not struck:
         return None
     # A drain evicts one after the other, as the budget lets it.
-    count = 1 if wanted.kind == "drain" else len(struck)
+    count = 1 if wanted.fault.evicts else len(struck)
     return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
 
 
 def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why no replacement could start elsewhere: what its volume is on is the node itself."""
-    if wanted.kind == "pod":
+    if wanted.fault.spares_node:
         return None
     others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
     for volume in snapshot.volumes:
@@ -409,8 +422,8 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
             claim = of(volume, "spec", "claimRef", "name", default="")
             return (
                 f"The site's pods use the volume {name_of(volume)} (claim {claim}), which none of the nodes "
-                "that would be left can reach: no replacement could start. Choose fault_kind=pod, another "
-                "node, or a volume that more than one node can reach."
+                f"that would be left can reach: no replacement could start. Choose fault_kind={_sparing()}, "
+                "another node, or a volume that more than one node can reach."
             )
     return None
 
@@ -418,7 +431,7 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why those that lose their place would find no other."""
     struck = snapshot.struck(node, wanted)
-    lost = None if wanted.kind == "pod" else node
+    lost = node if wanted.fault.moves_pods else None
     nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
     taken = {item["metadata"]["uid"] for item in struck}
     staying = [pod for pod in snapshot.pods if pod["metadata"]["uid"] not in taken]
@@ -441,7 +454,7 @@ def gone(node: Object) -> Object:
 
 def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why the orchestrator would bring up no replacements: with so many nodes lost, it trusts nobody."""
-    if wanted.kind not in SUDDEN:
+    if not wanted.fault.loses_node:
         return None
     lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) == node]
     share = len(lost) / len(snapshot.nodes)
@@ -456,7 +469,7 @@ def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str |
 
 def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why users would have no address before the node is back, whoever replaces its pods."""
-    if wanted.kind not in _SILENT or snapshot.announcer != node:
+    if not wanted.fault.silent or snapshot.announcer != node:
         return None
     if any(may_announce(item) for item in snapshot.nodes if name_of(item) != node):
         return None

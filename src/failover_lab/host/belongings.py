@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes.docker import MARK, Engine, EngineError, node_name, of_profile, unanswered
 from failover_lab.run.layout import Lab
@@ -170,7 +171,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``belongings``.
 
     Raises:
@@ -180,7 +181,8 @@ def run(options: argparse.Namespace) -> int:
     names = recorded(home, profile, options.state_dir)
     if options.remember:
         remember(names, options.state_dir)
-        return 0
+        # For the lab's own use, whose state it is a part of.
+        return Answer()
     foreign = others(home, profile)
     try:
         engine = Engine(profile)
@@ -192,9 +194,11 @@ def run(options: argparse.Namespace) -> int:
                     f"A {found} exists that this lab did not make, and the lab {profile} would have one of "
                     "that name: remove or rename it, or choose another lab_profile."
                 )
-            return 0
-        for kind, name in belongings(engine, names, foreign):
-            print(json.dumps({kind: name}))
+            return Answer()
+        rows = belongings(engine, names, foreign)
     except EngineError as error:
         raise unanswered(error) from error
-    return 0
+    for kind, name in rows:
+        print(json.dumps({kind: name}))
+    kinds = ("container", "volume", "network")
+    return Answer({f"{kind}s": [name for what, name in rows if what == kind] for kind in kinds})

@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.door.answer import Answer
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
@@ -146,11 +148,11 @@ def ask(info: Object) -> Engine:
     )
 
 
-def run(_options: argparse.Namespace) -> int:
+def run(_options: argparse.Namespace) -> Answer:
     """Print what ``docker info`` says; under ``Unfit``, why the engine will not do.
 
     Returns:
-        The status of ``docker info``.
+        What it says, and what it complains of; with the status of ``docker info``.
     """
     asked = _docker(["info", "--format", "{{json .}}"], INFO_TIMEOUT_S)
     sys.stderr.write(asked.stderr)
@@ -161,12 +163,20 @@ def run(_options: argparse.Namespace) -> int:
         info = {"ServerErrors": [f"it takes the question and says nothing for {INFO_TIMEOUT_S:.0f} s"]}
     if not isinstance(info, dict):
         sys.stdout.write(asked.stdout)
-        return asked.returncode
+        return _told({}, asked)
     if info.get("ServerVersion"):
         system = os.uname()
         info["Unfit"] = unfit(ask(info), Machine(system.nodename, system.release))
     print(json.dumps(info))
-    return asked.returncode
+    return _told(info, asked)
+
+
+def _told(info: Object, asked: subprocess.CompletedProcess[str]) -> Answer:
+    complaint = asked.stderr.strip()
+    # Podman's command has an account of its own, whose shape tells whose it is.
+    podman = "podman" in complaint.lower() or "buildahVersion" in asked.stdout
+    data = {"info": info, "complaint": complaint, "podman": podman}
+    return Answer(data, status=asked.returncode, why=complaint if asked.returncode else "")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

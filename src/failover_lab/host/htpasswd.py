@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.run import files
 
@@ -45,7 +46,7 @@ def fits(line: str, username: str, password: bytes) -> bool:
         return False
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Write the file unless it fits already; print ``written`` or ``kept``.
 
     Raises:
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
             options.out.read_text(encoding="utf-8", errors="replace"), options.username, password
         ):
             print("kept")
-            return 0
+            return Answer()
         hashed = bcrypt.hashpw(password, bcrypt.gensalt(rounds=options.rounds)).decode()
         files.write_atomic(options.out, f"{options.username}:{hashed}\n")
         # The registry reads it as whatever user its image has; behind a 0700 folder others cannot.
@@ -73,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"cannot write {options.out}: {error.strerror}") from error
     print("written")
-    return 0
+    return Answer(changed=True)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def bridged_packets_are_filtered(proc: Path, modules: Path, release: str) -> boo
     return False
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Print how many inotify instances there are, are held by others and are wanted for this lab, as JSON.
 
     Raises:
@@ -78,8 +79,9 @@ def run(options: argparse.Namespace) -> int:
         limit = 0  # no Linux
     others = held(PROC)
     wanted = (_AT_REST if others is None else others) + _A_NODE * options.nodes + _SPARE
-    print(json.dumps({"limit": limit, "held": others, "wanted": wanted}))
-    return 0
+    data = {"limit": limit, "held": others, "wanted": wanted}
+    print(json.dumps(data))
+    return Answer(data)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

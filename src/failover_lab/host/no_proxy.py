@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _entries(exceptions: str) -> list[str]:
     return [entry for entry in map(str.strip, exceptions.split(",")) if entry]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Say that no proxy stands between this machine and the network.
 
     Raises:
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
             f'{" and ".join(lacking)}, which no proxy can reach: have it say "noProxy": "{listed}"'
         )
     print("direct")
-    return 0
+    return Answer()
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

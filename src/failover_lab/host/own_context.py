@@ -11,6 +11,7 @@ import binascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``own-context``.
 
     Raises:
@@ -102,4 +103,4 @@ def run(options: argparse.Namespace) -> int:
             "would write over it: choose another lab_profile, or rename it (`kubectl config "
             "rename-context`). To use that cluster as it is, give cluster_provider=existing."
         )
-    return 0
+    return Answer()

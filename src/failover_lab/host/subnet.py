@@ -6,6 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.host import policy_routes
 
@@ -73,15 +74,16 @@ def _elsewhere(
     return f"table {found[0]} of this machine's routes sends through {found[1]} (`ip rule`)" if found else ""
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Say that the network is free.
 
     Raises:
         UserError: it is no network of a usable size, not private, or in use.
     """
     if not options.wanted:
-        print(chosen())
-        return 0
+        subnet = chosen()
+        print(subnet)
+        return Answer({"subnet": str(subnet)})
     try:
         wanted = ipaddress.IPv4Network(options.wanted)
     except ValueError as error:
@@ -104,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if away := _elsewhere(wanted, policy_routes.rules(), policy_routes.routes()):
         raise UserError(f"cluster_subnet {wanted} is not to be had: {away}. Choose another one")
     print("free")
-    return 0
+    return Answer({"subnet": str(wanted)})
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, delete_pod
 from failover_lab.kube.errors import RefusedError
@@ -99,7 +100,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``delete-pods``."""
     api = Api(options.context, options.kubeconfig)
     try:
@@ -112,7 +113,9 @@ def run(options: argparse.Namespace) -> int:
         list(threads.map(lambda target: kill(api, options.namespace, target), options.pods))
     left = wait(api, options.namespace, options.pods, options.timeout)
     if left:
-        print(f"after {options.timeout:g} s still there: {', '.join(target.name for target in left)}")
-        return 1
-    print(json.dumps({"began": began}))
-    return 0
+        why = f"after {options.timeout:g} s still there: {', '.join(target.name for target in left)}"
+        print(why)
+        return no(why, {"began": began}, changed=True)
+    data = {"began": began}
+    print(json.dumps(data))
+    return Answer(data, changed=True)

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api
 from failover_lab.kube.cordon import cordon, exists, uncordon
@@ -85,27 +86,33 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
     return reasons(left)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``evict``."""
     api = Api(options.context, options.kubeconfig)
+    cordoned = False
     if not options.cordon_as:
         exists(api, options.node)
-    elif not cordon(api, options.node, options.uid, options.cordon_as):
+    elif not (cordoned := cordon(api, options.node, options.uid, options.cordon_as)):
         print(f"{options.node} was cordoned by somebody else, and will stay so", flush=True)
     drain = Drain(api, options.node)
     why = carry_out(drain, options.timeout)
+    left = [row for row in drain.evictions.values() if row.gone_s is None] if why else []
     if why:
-        # A line for each: whoever reads them may cut a long one.
-        for row in drain.evictions.values():
-            if row.gone_s is None:
-                print(f"left: {row.title}")
-        print(f"after {time.monotonic() - drain.began:.0f} s: {why}")
-    print(json.dumps([row.figures() for row in drain.evictions.values()]))
-    return 1 if why else 0
+        why = f"after {time.monotonic() - drain.began:.0f} s: {why}"
+        # A line for each: one with all of them would be too long to read.
+        for row in left:
+            print(f"left: {row.title}")
+        print(why)
+    figures = [row.figures() for row in drain.evictions.values()]
+    print(json.dumps(figures))
+    data = {"left": [row.figures() for row in left], "evictions": figures}
+    changed = cordoned or bool(figures)
+    return no(why, data, changed=changed) if why else Answer(data, changed=changed)
 
 
-def run_uncordon(options: argparse.Namespace) -> int:
+def run_uncordon(options: argparse.Namespace) -> Answer:
     """Carry out ``uncordon``."""
-    for name in uncordon(Api(options.context, options.kubeconfig)):
+    names = list(uncordon(Api(options.context, options.kubeconfig)))
+    for name in names:
         print(name)
-    return 0
+    return Answer({"nodes": names}, changed=bool(names))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, items
 from failover_lab.kube.errors import RefusedError
@@ -52,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``forgotten``.
 
     Raises:
@@ -67,4 +68,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for name in names:
         print(name)
-    return 0
+    return Answer({"nodes": names})

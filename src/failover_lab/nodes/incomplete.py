@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from failover_lab.door.answer import Answer
 from failover_lab.nodes.docker import Engine, EngineError, unanswered
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``unjoined``.
 
     Raises:
@@ -53,4 +54,4 @@ def run(options: argparse.Namespace) -> int:
         raise unanswered(error) from error
     for name in names:
         print(name)
-    return 0
+    return Answer({"nodes": names})

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, items
 from failover_lab.kube.errors import RefusedError
@@ -156,7 +157,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``routes``.
 
     Raises:
@@ -172,4 +173,4 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"the cluster cannot be asked for the Service's endpoints: {error}") from error
     for sentence in wrong:
         print(sentence)
-    return 1 if wrong else 0
+    return no("; ".join(wrong)) if wrong else Answer()

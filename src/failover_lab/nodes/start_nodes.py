@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes.docker import Engine, EngineError
 from failover_lab.nodes.state import CONTROL_PLANE, RUNNING, answers
@@ -126,7 +127,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``start-nodes``.
 
     Raises:
@@ -137,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
     except EngineError as error:
         which = ", ".join(options.nodes or [f"the nodes of {options.profile}"])
         raise UserError(f"the container engine cannot start {which}: {error}") from error
-    for name, instant in since.items():
-        print(json.dumps({"name": name, "since": instant}))
-    return 0
+    rows = [{"name": name, "since": instant} for name, instant in since.items()]
+    for row in rows:
+        print(json.dumps(row))
+    return Answer({"nodes": rows}, changed=bool(rows))

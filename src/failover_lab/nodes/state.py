@@ -8,6 +8,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.door.answer import Answer
+from failover_lab.nodes import symptoms
 from failover_lab.nodes.docker import Engine, EngineError, unanswered
 
 if TYPE_CHECKING:
@@ -109,7 +111,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "nodes",
         help="say what state the nodes' containers are in, and the nodes themselves",
         description="Prints a line of JSON for each node of a minikube profile: its container's state, and, "
-        "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is.",
+        "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is. "
+        "Which of that are symptoms of a fault is told too.",
     )
     parser.add_argument("--profile", required=True, help="the minikube profile")
     parser.add_argument("--interface", default="eth0", help="of the nodes, default eth0")
@@ -119,12 +122,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``nodes``."""
     try:
         rows = look(Engine(options.profile), options.interface, options.preference)
     except EngineError as error:
         raise unanswered(error) from error
+    rows = [row | {"symptoms": symptoms.of(row)} for row in rows]
     for row in rows:
         print(json.dumps(row))
-    return 0
+    return Answer({"nodes": rows})

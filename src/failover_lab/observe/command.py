@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api
 from failover_lab.run import files, instants
@@ -159,7 +160,7 @@ def _write_status(
         raise UserError(f"cannot write {Run(out).observer}: {error.strerror}") from error
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``observe``."""
     stop = StopCondition(
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
@@ -182,4 +183,4 @@ def run(options: argparse.Namespace) -> int:
             files.write_json(Run(options.out).observer, {"state": "ended", "trouble": str(error)})
         raise
     print(f"{written} changes written; stopped: {stop.reason()}")
-    return 0
+    return Answer({"changes": written, "reason": stop.reason()}, changed=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from failover_lab import __version__, arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.host import priority
 from failover_lab.probe import dropped
@@ -101,7 +102,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
 
 
-def check_open_files(options: argparse.Namespace) -> int:
+def check_open_files(options: argparse.Namespace) -> Answer:
     """Say that there is room for them, before anything else is done.
 
     Raises:
@@ -109,7 +110,7 @@ def check_open_files(options: argparse.Namespace) -> int:
     """
     allow_open_files(settings_from(options))
     print("enough")
-    return 0
+    return Answer()
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
@@ -337,7 +338,7 @@ class Run:
             raise UserError(f"cannot write {self._files.about}: {error.strerror}") from error
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``probe``."""
     told = any(value is not None for value in (options.stop_file, options.parent_pid, options.max_duration))
     stop = StopCondition(
@@ -368,4 +369,4 @@ def run(options: argparse.Namespace) -> int:
     if not told:
         probe.insist_on_an_answer()
     print(f"{probe.summary()}; stopped: {reason}")
-    return 0
+    return Answer({"reason": reason}, changed=True)

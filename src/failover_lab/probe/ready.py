@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.probe import dropped
 from failover_lab.probe.ports import TRACKED_S
@@ -80,11 +81,12 @@ def warnings(rate: float, proc: Path = Path("/proc")) -> list[str]:
     return [line]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``ready``."""
     out = options.out.absolute()
     writable(out.parent)
     may_point(out)
-    for line in warnings(options.rate):
+    lines = warnings(options.rate)
+    for line in lines:
         print(line)
-    return 0
+    return Answer({"warnings": lines})

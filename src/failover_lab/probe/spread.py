@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.kube.waiting import until
 from failover_lab.probe import identity
 from failover_lab.probe.ports import Ports
@@ -239,7 +240,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``check-spread``."""
     spread = check(
         options.url,
@@ -248,15 +249,13 @@ def run(options: argparse.Namespace) -> int:
         timeout_s=options.timeout,
         wait_s=options.wait,
     )
-    if options.json:
-        print(json.dumps(spread.figures()))
-    else:
-        print(f"{spread.requests} requests, {spread.failed} failed")
-        # What is wrong first: there may be many pods.
-        for what, missing in (("pod", spread.missing_pods), ("node", spread.missing_nodes)):
-            for name in missing:
-                print(f"{what} {name}: no answer")
-        for what, seen in (("pod", spread.pods), ("node", spread.nodes)):
-            for name, count in sorted(seen.items()):
-                print(f"{what} {name}: {count}")
-    return 0 if spread.complete and not spread.failed and spread.requests else 1
+    # What is wrong first: there may be many pods.
+    lines = [f"{spread.requests} requests, {spread.failed} failed"]
+    for what, missing in (("pod", spread.missing_pods), ("node", spread.missing_nodes)):
+        lines += [f"{what} {name}: no answer" for name in missing]
+    for what, seen in (("pod", spread.pods), ("node", spread.nodes)):
+        lines += [f"{what} {name}: {count}" for name, count in sorted(seen.items())]
+    print(json.dumps(spread.figures()) if options.json else "\n".join(lines))
+    if spread.complete and not spread.failed and spread.requests:
+        return Answer(spread.figures())
+    return no("; ".join(lines), spread.figures())

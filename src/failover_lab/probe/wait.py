@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.waiting import until
 from failover_lab.run import files, instants, marks
@@ -219,7 +220,7 @@ def _instant(out: Path, since: float | str) -> float:
     return marks.instant_of(out, since) if isinstance(since, str) else since
 
 
-def run_steady(options: argparse.Namespace) -> int:
+def run_steady(options: argparse.Namespace) -> Answer:
     """Carry out ``wait-steady``."""
     out = files.existing_directory(options.out)
     clock = instants.shared_clock(out)
@@ -229,20 +230,23 @@ def run_steady(options: argparse.Namespace) -> int:
     state = SteadyState(options.window, options.pods, since, options.observed)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
-        print(f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}")
-        return 1
+        why = f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}"
+        print(why)
+        return no(why, changed=options.mark_first is not None)
     if options.mark:
         marks.append(out, options.mark)
     print(f"steady for {options.window:g} s")
-    return 0
+    return Answer(changed=bool(options.mark or options.mark_first))
 
 
-def run_answers(options: argparse.Namespace) -> int:
+def run_answers(options: argparse.Namespace) -> Answer:
     """Carry out ``wait-answers``."""
     out = files.existing_directory(options.out)
     watch = AnswerWatch(out, instants.shared_clock(out), options.pods, _instant(out, options.since))
     missing = wait(watch.look, options.timeout)
+    first = {pod: instants.text(at) for pod, at in sorted(watch.first.items())}
+    why = f"not all answered within {options.timeout:g} s: still missing {'; '.join(missing)}"
     if missing:
-        print(f"not all answered within {options.timeout:g} s: still missing {'; '.join(missing)}")
-    print(json.dumps({pod: instants.text(at) for pod, at in sorted(watch.first.items())}))
-    return 1 if missing else 0
+        print(why)
+    print(json.dumps(first))
+    return no(why, {"first": first}) if missing else Answer({"first": first})

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # A difference greater than this share of what was predicted is to be explained.
 WORTH_A_REASON = 0.3
-# With these, the node's speaker is silent, and the others give it up by themselves.
-_SILENT = rules.SUDDEN - {"kubelet"}
 # A step is noted once the API server has granted it, by when others may have seen it.
 _NOTED_S = 0.5
 _STEPS = {
@@ -125,8 +123,8 @@ def _is_to_be_told(run: Run, name: str) -> bool:
         # An address that is to move after 0 s is not to move at all.
         return bool(should)
     if should is None:
-        # Whatever a drain takes, everybody is told in time: nobody predicts it. But the address is to stay.
-        return run.fault.kind != "drain" or name == "address"
+        # Whatever is evicted, everybody is told in time: nobody predicts it. But the address is to stay.
+        return not run.fault.what.evicts or name == "address"
     return abs(was - should) > WORTH_A_REASON * should
 
 
@@ -147,7 +145,8 @@ def _address(run: Run) -> str:
     announced = f"{other} announced the address at {run.after(at)}"
     if steps := run.steps(at, "marked"):
         return f"{', '.join(steps)}, and at the label exclude-from-external-load-balancers {announced}"
-    if run.fault.kind in _SILENT:
+    # Its speaker is silent too, and the others give it up by themselves.
+    if run.fault.what.silent:
         told = f"the speakers gave the node up, and {announced}"
     else:
         told = f"{announced}, and nothing that was done to the node says why"
@@ -191,7 +190,7 @@ def _endpoints(run: Run) -> str:
         if not left:
             return "none of the pods was in the list of endpoints when it struck"
         return f"{', '.join(left)} stayed in the list of endpoints"
-    if run.fault.kind not in rules.SUDDEN:
+    if not run.fault.what.takes_node:
         return f"{', '.join(_stops(run))}, out of the list of endpoints at {run.after(clean)}"
     out = f"its endpoints were out of the list at {run.after(clean)}"
     if steps := run.steps(clean):
@@ -219,7 +218,7 @@ def _capacity(run: Run) -> str:
         return "the replacements were not observed"
     last = max(ready, key=lambda life: life.ready or 0.0)
     parts: list[str] = []
-    if run.fault.kind in rules.SUDDEN:
+    if run.fault.what.takes_node:
         lost = _not_ready(run)
         parts = run.steps(last.seen)
         if not parts and lost is not None and lost <= last.seen:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab.report import rules
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
@@ -27,9 +26,8 @@ def address_move(seen: Cluster, fault: Fault) -> tuple[float, str, str] | None:
 def lost_endpoints(data: RunData, seen: Cluster, fault: Fault) -> list[tuple[float, set[str]]]:
     """What the fault took that was listed as ready, at each change of the list from the fault on."""
     # Of a node, everything; where pods alone were killed, those.
-    pods = (
-        {entry["pod"] for entry in (data.play or {}).get("displaced") or []} if fault.kind == "pod" else None
-    )
+    displaced = {entry["pod"] for entry in (data.play or {}).get("displaced") or []}
+    pods = displaced if fault.what.spares_node else None
     return [
         (at, {e.pod for e in state if e.ready and (e.node == fault.node if pods is None else e.pod in pods)})
         for at, state in seen.endpoint_states(fault.at or 0.0, float("inf"))
@@ -87,7 +85,7 @@ def measured(
         full = (at for at, state in states if expected and sum(e.ready for e in state) >= expected)
         if (whole := next(full, None)) is not None:
             result["capacity"] = round(whole - fault.at, 3)
-    if fault.kind in rules.SUDDEN and (dues := late(failures, clean)):
+    if fault.what.takes_node and (dues := late(failures, clean)):
         result["stale_flows"] = round(max(dues) - fault.at, 3)
     return result
 

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
-from failover_lab.run import files
+from failover_lab.run import files, marks
 from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--latest",
         action="store_true",
         help="let the link `latest` beside the directory lead to it, unless it leads to a newer run's",
+    )
+    parser.add_argument(
+        "--aborted-by", metavar="WHAT", help="mark first that this ended the run, unless something has"
     )
     parser.set_defaults(run=run)
     parser = commands.add_parser(
@@ -131,22 +135,25 @@ def point_to(directory: Path) -> None:
         raise UserError(f"cannot make the link {link}: {error.strerror}") from error
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``report``."""
     if options.facts is not None:
         _keep(options.directory, options.facts)
+    if options.aborted_by is not None and not marks.has(options.directory, marks.ABORTED):
+        marks.append(options.directory, [marks.ABORTED], {"by": options.aborted_by})
     lines, passed = write(options.directory)
-    print("\n".join(lines))
     if options.latest:
         try:
             point_to(options.directory)
         except UserError as error:
             # The verdict stands, whatever leads to it.
-            print(f"Mind: {error}")
-    return 0 if passed else 1
+            lines.append(f"Mind: {error}")
+    print("\n".join(lines))
+    data = {"passed": passed, "summary": lines}
+    return Answer(data, changed=True) if passed else no(lines[0], data, changed=True)
 
 
-def run_facts(options: argparse.Namespace) -> int:
+def run_facts(options: argparse.Namespace) -> Answer:
     """Carry out ``facts``."""
     try:
         options.directory.mkdir(parents=True, exist_ok=True)
@@ -160,4 +167,4 @@ def run_facts(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"cannot write to {options.directory}: {error.strerror}") from error
     _keep(options.directory, options.facts)
-    return 0
+    return Answer(changed=True)

@@ -8,6 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from failover_lab.faults import kinds
 from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class Fault:
     node: str | None
     at: float | None
     back: float | None = None
+
+    @property
+    def what(self) -> kinds.Kind:
+        """The row of its kind."""
+        return kinds.of(self.kind)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 
 from failover_lab.errors import UserError
+from failover_lab.faults import kinds
 from failover_lab.report import instrument
 from failover_lab.run import files, instants, layout
 from failover_lab.run.records import FORMAT, Record, RecordFile
@@ -107,6 +108,9 @@ def schema(name: str) -> dict[str, Any]:
     """One of the package's JSON Schemas: ``run`` or ``report``."""
     text = (importlib.resources.files(__package__) / f"{name}.schema.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
+    fault = content["properties"]["fault"]["properties"]
+    # The schemas list no kinds; whoever is asked for one has these.
+    fault["kind"] |= {"enum": [*kinds.names(), *([None] if "null" in fault["kind"]["type"] else [])]}
     return content
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from failover_lab.report.groups import Group
     from failover_lab.run.records import Record
 
-SUDDEN = frozenset({"kill", "freeze", "partition", "kubelet"})
 # A failure that a flaky endpoint may have caused; the sentence on it needs all of them together.
 REFUSES = "endpoint_refuses"
 # kube-proxy gathers changes for up to a second, and needs a moment to write its rules.
@@ -143,7 +142,7 @@ def _address_moved(group: Group, evidence: Evidence) -> Finding | None:
 
 def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
     fault = evidence.fault
-    if fault.kind not in SUDDEN or fault.at is None or group.ended < fault.at:
+    if not fault.what.takes_node or fault.at is None or group.ended < fault.at:
         return None
     # Pods that are listed on the node once it is back live.
     if group.first.outcome not in _NO_ANSWER or (fault.back is not None and group.began >= fault.back):
@@ -158,7 +157,7 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
 
 def _stale_flow(group: Group, evidence: Evidence) -> Finding | None:
     fault = evidence.fault
-    if fault.kind not in SUDDEN or fault.at is None or not evidence.cluster.slices_known:
+    if not fault.what.takes_node or fault.at is None or not evidence.cluster.slices_known:
         return None
     if group.first.outcome not in {Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.UNREACHABLE}:
         return None

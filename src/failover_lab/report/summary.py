@@ -5,9 +5,9 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.faults import kinds
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
-from failover_lab.report.rules import SUDDEN
 from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
     requests, latency = report["requests"], report["latency_ms"]
     result = [f"{words.heading(report)}: {words.sentence(report)}"]
     if requests["total"]:
-        kinds = ", ".join(
+        by_connection = ", ".join(
             f"{kind} {counts['failed']} of {words.number(counts['total'])}"
             for kind, counts in requests["by_connection"].items()
         )
         result.append(
-            f"Lost by connection: {kinds}; a request is lost less often than "
+            f"Lost by connection: {by_connection}; a request is lost less often than "
             f"{words.bound(requests['lost_upper_bound_95'])} (95%)"
         )
         median, most, slowest = (words.milliseconds(latency[name]) for name in ("p50", "p99", "max"))
@@ -41,7 +41,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             + (f", the last one first after {words.seconds(last)}" if last is not None else "")
         )
     clocks = {name: took for name, took in report["clocks_s"].items() if took is not None}
-    if clocks and report["fault"]["kind"] in SUDDEN:
+    if clocks and kinds.of(report["fault"]["kind"]).takes_node:
         told = [f"{words.CLOCKS[name]} {words.seconds(took)}" for name, took in clocks.items()]
         if report["operator_s"] is not None:
             told.append(f"of it the operator {words.seconds(report['operator_s'])}")

@@ -6,6 +6,7 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.faults import kinds
 from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import instrument, ports, rules, stats
@@ -225,7 +226,8 @@ def _spread(data: RunData, reasons: list[str]) -> None:
         return
     eligible = spread.get("eligible_nodes")
     if eligible is None:
-        lost = None if play["fault"]["kind"] == "pod" else play["fault"].get("node")
+        moves_pods = kinds.of(play["fault"]["kind"]).moves_pods
+        lost = play["fault"].get("node") if moves_pods else None
         eligible = [node for node in (play.get("lab") or {}).get("nodes") or [] if node != lost]
     counts = collections.Counter(after.values())
     expected = data.settings["expected_replicas"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from failover_lab.faults import kinds
+
 OUTCOMES = {
     "ok": "answered",
     "refused": "refused",
@@ -35,14 +37,6 @@ CLOCKS = {
     "endpoints": "endpoints clean",
     "capacity": "all replicas ready",
     "stale_flows": "last stale flow",
-}
-_DEEDS = {
-    "drain": "Draining {node}",
-    "kill": "Killing {node}",
-    "freeze": "Freezing {node}",
-    "partition": "Cutting off {node}",
-    "kubelet": "Stopping the kubelet of {node}",
-    "pod": "Deleting pods on {node}",
 }
 
 
@@ -94,8 +88,9 @@ def sentence(report: dict[str, Any]) -> str:
     total, failed = requests["total"], requests["failed"]
     if not total:
         return "No request was recorded."
-    deed = _DEEDS.get(fault["kind"] or "", "The run").format(node=fault["node"] or "a node")
-    if fault["kind"] == "drain" and fault["node"] and fault["node"] == fault["announcer"]:
+    kind = kinds.of(fault["kind"])
+    deed = kind.says.format(node=fault["node"] or "a node")
+    if kind.evicts and fault["node"] and fault["node"] == fault["announcer"]:
         deed += ", which announced the address,"
     lost = (
         f"lost none of {number(total)} requests"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.run import files, instants
 from failover_lab.run.layout import Run
@@ -79,6 +80,11 @@ def instant_of(directory: Path, event: str) -> float:
         return instants.parse(entries[-1]["at"])
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged: {entries[-1]} is no mark") from error
+
+
+def has(directory: Path, event: str) -> bool:
+    """Whether this was marked at any time."""
+    return any(entry.get("event") == event for entry in files.read_lines(Run(directory).marks))
 
 
 class MarkFollower:
@@ -151,9 +157,10 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``mark``."""
     details = dict(options.details)
     at = append(options.out, [options.event], details, at=options.at)
-    print(json.dumps({"at": instants.text(at), "event": options.event, **details}))
-    return 0
+    data = {"at": instants.text(at), "event": options.event, **details}
+    print(json.dumps(data))
+    return Answer(data, changed=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.run import files
 from failover_lab.run.layout import Run
@@ -43,7 +44,7 @@ def _works_on(pid: int, run: Path) -> bool:
     return b"failover_lab" in words and any(word.endswith(os.fsencode(run.name)) for word in words)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Ask them to end in good order, and wait until they have.
 
     Raises:
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             raise UserError(f"process {left[0]} does not end; its records in {directory} are not whole yet")
         time.sleep(POLL_S)
     print(f"ended {len(working)}")
-    return 0
+    return Answer({"processes": working}, changed=bool(working))
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.errors import RefusedError
 from failover_lab.run import marks
@@ -34,12 +35,14 @@ class OperatorsRecorder(Recorder):
         """Begin; ``out`` is the run's directory, if there is a run."""
         super().__init__(out)
         self._run = out
+        self.steps: list[str] = []
 
     def note(self, event: str, **details: str) -> None:
         """Write down that this has just happened."""
         if event == "dead":
             return
-        print(" ".join([event, *(f"{key}={value}" for key, value in details.items())]), flush=True)
+        self.steps.append(" ".join([event, *(f"{key}={value}" for key, value in details.items())]))
+        print(self.steps[-1], flush=True)
         if self._run is not None:
             marks.append(self._run, [f"operator_{event}"], details)
 
@@ -117,7 +120,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``give-away``."""
     from failover_lab.nodes.docker import Engine, EngineError  # noqa: PLC0415
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
@@ -152,8 +155,9 @@ def run(options: argparse.Namespace) -> int:
         finally:
             journal.close()
     if outcome is not Outcome.GIVEN_AWAY:
-        print(f"{options.node} was {outcome}")
-        return 1
+        why = f"{options.node} was {outcome}"
+        print(why)
+        return no(why, {"steps": recorder.steps}, changed=bool(recorder.steps))
     if options.out is not None:
         marks.append(options.out, [marks.OPERATOR_DONE], {"node": options.node})
-    return 0
+    return Answer({"steps": recorder.steps}, changed=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
+from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
 from failover_lab.kube.errors import RefusedError
@@ -94,7 +95,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     """Carry out ``watchdog``."""
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
 
@@ -125,7 +126,9 @@ def _make(directory: Path, option: str) -> None:
         ) from error
 
 
-def _watch(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api, stop: StopCondition) -> int:
+def _watch(
+    options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api, stop: StopCondition
+) -> Answer:
     from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.loop import Settings, Watchdog  # noqa: PLC0415
@@ -157,10 +160,10 @@ def _watch(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api, 
             journal.close()
     gone = ", ".join(watchdog.given_away) or "none"
     print(f"{watchdog.looks} looks; nodes given away: {gone}; stopped: {stop.reason()}")
-    return 0
+    return Answer({"given_away": list(watchdog.given_away)}, changed=True)
 
 
-def _release_alone(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api) -> int:
+def _release_alone(options: argparse.Namespace, lab: Lab, recorder: Recorder, api: Api) -> Answer:
     from failover_lab.nodes.docker import Engine  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal  # noqa: PLC0415
     from failover_lab.watchdog.only_one import HeldError, only_one  # noqa: PLC0415
@@ -186,7 +189,7 @@ def release(
     journal: Journal | None = None,
     wait_s: float = 0.0,
     but: Collection[str] = (),
-) -> int:
+) -> Answer:
     """Take the watchdog's mark off every node that is back.
 
     Args:
@@ -198,7 +201,7 @@ def release(
         but: nodes that keep it.
 
     Returns:
-        0: no other node bears it any more; 1: one does, and a line says why.
+        yes: no other node bears it any more; no: one does, and a line says why.
 
     Raises:
         UserError: the API server does not answer, or the journal cannot be written.
@@ -219,7 +222,7 @@ async def _release(
     journal: Journal | None,
     wait_s: float,
     but: Collection[str],
-) -> int:
+) -> Answer:
     from failover_lab.watchdog.cluster import member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
 
@@ -241,6 +244,9 @@ async def _release(
             if not missing or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
-    for name, why in missing.items():
-        print(f"{name} stays out of service: {why}")
-    return 1 if missing else 0
+    lines = [f"{name} stays out of service: {why}" for name, why in missing.items()]
+    for line in lines:
+        print(line)
+    data = {"released": [step["node"] for step in recorder.actions if step["event"] == "released"]}
+    changed = bool(recorder.actions)
+    return no("; ".join(lines), data, changed=changed) if lines else Answer(data, changed=changed)

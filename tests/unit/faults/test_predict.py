@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from failover_lab import cli
-from failover_lab.faults.predict import KINDS, RECOVERIES, Range, Timings, given_away, not_ready, predict
+from failover_lab.faults import kinds
+from failover_lab.faults.predict import Range, Timings, given_away, not_ready, predict
 from failover_lab.probe import ports
 from failover_lab.watchdog.sights import Pace
 
 DEFAULT = Timings(grace_s=50, monitor_period_s=5, lease_s=40, toleration_s=300, pod_start_s=3)
 FAST = Timings(grace_s=5, monitor_period_s=1, lease_s=4, toleration_s=5, pod_start_s=2, half_open_s=120)
-SUDDEN = ("kill", "freeze", "partition", "kubelet")
 
 
 def middles(
@@ -108,8 +108,8 @@ def test_a_tail_needs_ports_that_come_back_too_soon() -> None:
     assert middles("kill", "watchdog", tired)["stale_flows"] is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("recovery", RECOVERIES)
+@pytest.mark.parametrize("kind", kinds.names())
+@pytest.mark.parametrize("recovery", kinds.RECOVERIES)
 def test_ranges_are_in_order(kind: str, recovery: str) -> None:
     for timings in (DEFAULT, FAST):
         for clock in predict(kind, recovery, timings, announcer=True).values():

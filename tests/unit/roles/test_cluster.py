@@ -49,7 +49,7 @@ def test_one_that_is_made_goes_by_the_settings_of_today(*, whole: bool, known: b
 def test_the_nodes_that_are_there_are_not_counted_twice() -> None:
     names = ["/lab", "/lab-m02", "/lab-m03", "/lab-more", "/other", "/other-m02"]
     there = {"containers": [{"Names": [name]} for name in names]}
-    mine = [f'{{"container": "lab{number}"}}' for number in ("", "-m02", "-m03")]
+    mine = [f"lab{number}" for number in ("", "-m02", "-m03")]
     # What others hold counts where it is more than that.
     for held, expected in ((40, 17 * (3 + 4) + 16), (500, 500)):
         wanted = templated(
@@ -58,7 +58,7 @@ def test_the_nodes_that_are_there_are_not_counted_twice() -> None:
             cluster_profile="lab",
             cluster_nodes=4,
             __cluster_nodes_here=there,
-            __cluster_judged={"stdout": json.dumps({"limit": 128, "held": 9, "wanted": held})},
-            __cluster_belonging={"stdout_lines": mine},
+            __cluster_judged={"data": {"limit": 128, "held": 9, "wanted": held}},
+            __cluster_belonging={"data": {"containers": mine, "volumes": mine, "networks": ["lab"]}},
         )
         assert int(wanted) == expected

@@ -89,7 +89,6 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         label = arguments["label"] or Path(arguments["argv"][0]).name
-        hidden = bool(self._task.no_log)
         if self._task.become:
             return result | {"failed": True, "msg": "progress knows no become"}
         created = arguments["creates"] and (Path(arguments["chdir"] or ".") / arguments["creates"]).exists()
@@ -100,29 +99,11 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return result | {"changed": True, "msg": f"{label} would run"}
 
-        environment: dict[str, str] = {}
-        self._compute_environment_string(environment)
-        if hidden:
-            arguments = arguments | {"relay": "timer", "log": None}
         argv = [str(word) for word in arguments["argv"]]
-        try:
-            with running.open_log(arguments["log"], argv) as log:
-                outcome = running.run(
-                    argv,
-                    environment=os.environ | {key: str(value) for key, value in environment.items()},
-                    chdir=arguments["chdir"],
-                    log=log,
-                    interval_s=arguments["interval_s"],
-                    timeout_s=arguments["timeout_s"],
-                    tick=Teller(arguments, label),
-                    finishes=arguments["finishes"],
-                )
-        except OSError as error:
-            return result | {"failed": True, "rc": 127, "msg": f"{label} could not be run: {error}"}
-        except (running.Interrupted, running.Orphaned) as end:
-            running.hand_on(end)
-            return result | {"failed": True, "msg": f"{label} was interrupted"}
-
+        ended = self.carried_out(argv, arguments, label)
+        if not isinstance(ended, running.Outcome):
+            return result | ended
+        outcome = ended
         result |= {
             "changed": True,
             "rc": outcome.rc,
@@ -132,14 +113,67 @@ class ActionModule(ActionBase):
             "stderr_lines": list(outcome.stderr.kept),
             "elapsed_s": round(outcome.elapsed_s, 3),
         }
-        if arguments["log"]:
+        if arguments["log"] and not self._task.no_log:
             result["log"] = arguments["log"]
         if outcome.timed_out or outcome.rc != 0:
-            limit_s = arguments["timeout_s"]
-            if hidden:
-                ending = running.ended_how(label, outcome, limit_s)
-                told = f"{ending}; what it said is hidden, since this task has no_log"
-            else:
-                told = running.complaint(label, outcome, limit_s=limit_s, log=arguments["log"])
-            result |= {"failed": True, "msg": told}
+            result |= {"failed": True, "msg": self.complaint(label, outcome, arguments)}
         return result
+
+    def carried_out(
+        self,
+        argv: list[str],
+        arguments: Mapping[str, Any],
+        label: str,
+        *,
+        more: Mapping[str, str] | None = None,
+        answers: bool = False,
+    ) -> running.Outcome | dict[str, Any]:
+        """Run a command to its end, and tell meanwhile.
+
+        Args:
+            argv: The command and its arguments.
+            arguments: The task's validated arguments, as in ``ARGUMENTS``.
+            label: What runs, in the words of the user.
+            more: Variables of its environment beside the task's.
+            answers: Its standard output is its answer, and what it says meanwhile is on standard error.
+
+        Returns:
+            How it ended, or the result of a task whose command could not be run.
+        """
+        environment: dict[str, str] = {}
+        self._compute_environment_string(environment)
+        environment |= more or {}
+        if self._task.no_log:
+            arguments = {**arguments, "relay": "timer", "log": None}
+        try:
+            with running.open_log(arguments.get("log"), argv) as log:
+                return running.run(
+                    argv,
+                    environment=os.environ | {key: str(value) for key, value in environment.items()},
+                    chdir=arguments.get("chdir"),
+                    log=log,
+                    interval_s=arguments["interval_s"],
+                    timeout_s=arguments["timeout_s"],
+                    tick=Teller(arguments, label),
+                    finishes=arguments["finishes"],
+                    answers=answers,
+                )
+        except OSError as error:
+            return {"failed": True, "rc": 127, "msg": f"{label} could not be run: {error}"}
+        except (running.Interrupted, running.Orphaned) as end:
+            running.hand_on(end)
+            return {"failed": True, "msg": f"{label} was interrupted"}
+
+    def complaint(self, label: str, outcome: running.Outcome, arguments: Mapping[str, Any]) -> str:
+        """Say how a command failed.
+
+        Args:
+            label: What ran, in the words of the user.
+            outcome: How it ended.
+            arguments: The task's validated arguments, as in ``ARGUMENTS``.
+        """
+        limit_s = arguments["timeout_s"]
+        if self._task.no_log:
+            ending = running.ended_how(label, outcome, limit_s)
+            return f"{ending}; what it said is hidden, since this task has no_log"
+        return running.complaint(label, outcome, limit_s=limit_s, log=arguments.get("log"))

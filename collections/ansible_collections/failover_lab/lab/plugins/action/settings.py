@@ -14,6 +14,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import values
 
+from failover_lab.faults import kinds
+
 REPOSITORY = Path(__file__).resolve().parents[6]
 # Beside the names of the roles: who types a name that begins so means a setting of the lab.
 PREFIXES = ("failover", "lab", "teardown")
@@ -49,6 +51,9 @@ def options(roles: Path) -> dict[str, dict[str, Any]]:
         for entry_point in read_yaml(path)["argument_specs"].values():
             for name, option in (entry_point.get("options") or {}).items():
                 found.setdefault(name, option)
+    # The kinds that there are stand in their own table, and not in the role's description.
+    if "fault_kind" in found:
+        found["fault_kind"] = found["fault_kind"] | {"choices": kinds.names()}
     return found
 
 

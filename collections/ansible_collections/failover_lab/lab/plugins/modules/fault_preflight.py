@@ -21,9 +21,8 @@ description:
 extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.site]
 options:
   kind:
-    description: What is to be done to the node.
+    description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.
     type: str
-    choices: [drain, kill, freeze, partition, kubelet, pod]
     default: drain
   node:
     description:
@@ -33,7 +32,8 @@ options:
     type: str
     default: auto
   pods:
-    description: With O(kind=pod), whether V(one) or V(all) of the Deployment's pods on the node are meant.
+    description:
+      - Of a kind that spares the node, whether V(one) or V(all) of the Deployment's pods on it are meant.
     type: str
     choices: [one, all]
     default: one
@@ -68,6 +68,10 @@ RETURN = r"""
 kind:
   description: What is to be done to the node.
   type: str
+  returned: success
+evicts:
+  description: Whether that is done the polite way, by evictions, which should lose no request.
+  type: bool
   returned: success
 node:
   description: The node to break.
@@ -134,7 +138,7 @@ pods:
   elements: dict
   returned: success
 displaced:
-  description: Those of C(pods) that the fault takes.
+  description: Those of C(pods) that the fault takes, so that others take their place.
   type: list
   elements: dict
   returned: success
@@ -155,7 +159,7 @@ overridden:
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
 from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
 
-from failover_lab.faults import preflight, rules
+from failover_lab.faults import preflight
 
 
 def main() -> None:
@@ -163,7 +167,7 @@ def main() -> None:
     cluster_module.run(
         {
             **SITE,
-            "kind": {"type": "str", "choices": ["drain", *rules.SUDDEN, "pod"], "default": "drain"},
+            "kind": {"type": "str", "default": "drain"},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},

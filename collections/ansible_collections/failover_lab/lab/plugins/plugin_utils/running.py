@@ -82,6 +82,21 @@ class Lines:
 
 
 @dataclass
+class Whole(Lines):
+    """All of one stream, as it came: no tail of it, but an answer that is read by a program."""
+
+    came: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read."""
+        self.came += data
+
+    def text(self) -> str:
+        """All of it."""
+        return self.came.decode("utf-8", "replace")
+
+
+@dataclass
 class Outcome:
     """How the command ended: ``rc`` as the shell counts it (128 + signal), and the time in seconds."""
 
@@ -158,6 +173,7 @@ class Command:
         environment: Mapping[str, str],
         chdir: str | None = None,
         log: Log = None,
+        answers: bool = False,
     ) -> None:
         """Start it.
 
@@ -166,11 +182,12 @@ class Command:
             environment: The command's whole environment.
             chdir: The directory that it runs in.
             log: Where everything that it says goes, both streams in the order in which they came.
+            answers: Its standard output is its answer, and kept whole.
 
         Raises:
             OSError: It cannot be started.
         """
-        self.stdout, self.stderr = Lines(), Lines()
+        self.stdout, self.stderr = Whole() if answers else Lines(), Lines()
         self._log = log
         self._start = time.monotonic()
         self.process = subprocess.Popen(
@@ -374,6 +391,7 @@ def run(
     timeout_s: float | None = None,
     tick: Callable[[float, Lines], None] = lambda _elapsed_s, _stdout: None,
     finishes: bool = False,
+    answers: bool = False,
 ) -> Outcome:
     """Run a command in a process group of its own and call ``tick`` while it runs.
 
@@ -384,8 +402,10 @@ def run(
         log: Where everything that it says goes, both streams in the order in which they came.
         interval_s: How long at most between two ticks, in seconds.
         timeout_s: How long the command may take, in seconds.
-        tick: Called with the seconds since the start and with the standard output so far.
+        tick: Called with the seconds since the start and with what it has said so far: the standard output,
+            or, if that is its answer, the standard error.
         finishes: The command is let finish where the parent is gone: half done, it could not be put right.
+        answers: The command's standard output is its answer, and kept whole.
 
     Raises:
         OSError: The command cannot be started.
@@ -394,7 +414,10 @@ def run(
     """
     timed_out = False
     with Commands() as commands:
-        command = commands.start(lambda: Command(argv, environment=environment, chdir=chdir, log=log))
+        command = commands.start(
+            lambda: Command(argv, environment=environment, chdir=chdir, log=log, answers=answers)
+        )
+        said = command.stderr if answers else command.stdout
         next_s = interval_s
         while True:
             elapsed_s = command.elapsed_s
@@ -402,7 +425,7 @@ def run(
                 raise Orphaned
             if elapsed_s >= next_s:
                 if not commands.orphaned:
-                    tick(elapsed_s, command.stdout)
+                    tick(elapsed_s, said)
                 next_s = elapsed_s + interval_s
             if timeout_s is not None and elapsed_s >= timeout_s:
                 timed_out = True

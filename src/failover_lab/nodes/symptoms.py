@@ -1,0 +1,33 @@
+"""What a node shows of what was done to it: names that the table of fault kinds goes by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Who shows a symptom, in the order in which they are asked: the cluster, by a mark on the node's object; the
+# engine, by the state of the node's container; the node itself, which answers once its container is well.
+CLUSTER, ENGINE, NODE = SHOWN_BY = ("cluster", "engine", "node")
+SYMPTOMS = {
+    "cordoned": CLUSTER,
+    "paused": ENGINE,
+    # Or it was started and not told where the control plane is: a run may have been killed between the two.
+    "exited": ENGINE,
+    "cut_off": NODE,
+    "no_kubelet": NODE,
+}
+_ENDED = ("exited", "created", "dead")
+_NOT_ACTIVE = ("inactive", "failed")
+
+
+def of(row: Mapping[str, Any]) -> list[str]:
+    """The symptoms that a row of ``nodes`` shows; what the cluster shows is not in it."""
+    shown = {
+        "paused": row["state"] == "paused",
+        "exited": row["state"] in _ENDED or row.get("nameless"),
+        "cut_off": row.get("incoming") or row.get("outgoing"),
+        "no_kubelet": row.get("kubelet") in _NOT_ACTIVE,
+    }
+    return [name for name, is_shown in shown.items() if is_shown]
