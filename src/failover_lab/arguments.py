@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from failover_lab.errors import UserError
+from failover_lab.kube.objects import authority
 from failover_lab.run import instants
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ class Target:
     @property
     def authority(self) -> str:
         """What the Host header says."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 80 else f"{host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def url(self) -> str:

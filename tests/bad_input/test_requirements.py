@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api_server import api_server, kubeconfig
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -101,6 +103,49 @@ def test_a_python_module_is_missing(play: Runner, only_the_plugin: Path, tmp_pat
     play(str(only_the_plugin), PYTHONPATH=str(tmp_path)).refused(
         "no Python module kubernetes", "run 'make env'"
     )
+
+
+@pytest.fixture
+def made_by_hand(tmp_path: Path) -> str:
+    """A PYTHONPATH of an environment that nobody told where the lab's package is, as `make env` does."""
+    # Site has read the environment's .pth by then, and every program of it imports a part of the package.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "given = os.environ.get('PYTHONPATH', '').split(os.pathsep)\n"
+        "sys.path[:] = [p for p in sys.path if p in given or not p.endswith('/src')]\n"
+        "for name in [n for n in sys.modules if n.split('.')[0] == 'failover_lab']:\n"
+        "    del sys.modules[name]\n",
+        encoding="utf-8",
+    )
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.stem)
+def test_every_playbook_tells_where_the_package_is(play: Runner, playbook: Path, made_by_hand: str) -> None:
+    play(str(playbook), PYTHONPATH=made_by_hand).refused(
+        "does not find the lab's own Python package failover_lab: run 'make env'",
+        f"or export PYTHONPATH={REPO / 'src'}, then this again.",
+    )
+
+
+def test_with_pythonpath_modules_work_in_an_environment_made_by_hand(
+    play: Runner, made_by_hand: str, tmp_path: Path
+) -> None:
+    with api_server(tmp_path / "tls") as server:
+        where = {
+            "context": "lab",
+            "kubeconfig": kubeconfig(tmp_path / "config", "lab", server.url, server.ca),
+        }
+        tasks = [{"failover_lab.lab.requirements": None}, {"failover_lab.lab.cluster_answers": where}]
+        path = tmp_path / "play.yml"
+        path.write_text(
+            json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8"
+        )
+        given = os.pathsep.join([str(REPO / "src"), made_by_hand])
+        played = play(str(path), PYTHONPATH=given)
+        assert played.returncode == 0, played.output
+        without = play(str(path), PYTHONPATH=made_by_hand)
+        without.refused("does not find the lab's own Python package")
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench.bench import PROFILE, Bench
 
-from failover_lab.kube.out_of_service import EXCLUDE
+from failover_lab.kube.names import EXCLUDE
 from failover_lab.report.stats import upper_bound_95
 
 REQUESTS = 24_000

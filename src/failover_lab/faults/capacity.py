@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from failover_lab.faults import claims
 from failover_lab.faults.placement import Apart, admits, takes, wished
-from failover_lab.kube.cluster import Object, of
+from failover_lab.kube.objects import ENDED, Object, is_leaving, name_of, of
 from failover_lab.kube.quantity import amount
 from failover_lab.kube.selectors import selects
 
 HOSTNAME = "kubernetes.io/hostname"
-ENDED = ("Succeeded", "Failed")
-
-
-def name_of(thing: Object) -> str:
-    """The name of any object."""
-    return str(thing["metadata"]["name"])
 
 
 def requests_of(pod: Object) -> claims.Amounts:
@@ -135,7 +129,7 @@ def _spreads_of(pod: Object, nodes: list[Object], pods: list[Object]) -> list[Sp
                 other["metadata"]["namespace"] == pod["metadata"]["namespace"]
                 and selects(rule.get("labelSelector"), theirs := of(other, "metadata", "labels", default={}))
                 and alike.items() <= theirs.items()
-                and not of(other, "metadata", "deletionTimestamp")
+                and not is_leaving(other)
                 and of(other, "status", "phase") not in ENDED
             ):
                 spread.add(str(of(other, "spec", "nodeName", default="")))

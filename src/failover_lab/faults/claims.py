@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from failover_lab.kube.cluster import Object, of
+from failover_lab.kube.objects import Object, condition_of, of
 from failover_lab.kube.quantity import amount
 
 Amounts = dict[str, Any]
@@ -96,7 +96,4 @@ def taken(pod: Object) -> Amounts:
 
 def _infeasible(pod: Object) -> bool:
     """Whether a resize was asked for that its node can never grant: it is as if it had not been."""
-    return any(
-        condition.get("type") == "PodResizePending" and condition.get("reason") == "Infeasible"
-        for condition in of(pod, "status", "conditions", default=[])
-    )
+    return bool(condition_of(pod, "PodResizePending").get("reason") == "Infeasible")

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from failover_lab.faults.capacity import ENDED, name_of
-from failover_lab.kube.cluster import Object, is_ready, of
+from failover_lab.kube.objects import ENDED, Object, condition_of, is_leaving, is_ready, of
 from failover_lab.kube.selectors import selects
-
-_MIRROR = "kubernetes.io/config.mirror"
-
-
-def title(thing: Object) -> str:
-    """Namespace and name of any object that has both."""
-    return f"{thing['metadata'].get('namespace', '')}/{name_of(thing)}"
-
-
-def moves(pod: Object) -> bool:
-    """Whether a drain evicts a pod, which the package decides in `failover_lab.kube.client.evict.stays`."""
-    owners = of(pod, "metadata", "ownerReferences", default=[])
-    return _MIRROR not in of(pod, "metadata", "annotations", default={}) and not any(
-        owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners
-    )
-
-
-def is_orphan(pod: Object) -> bool:
-    """Whether nothing would bring a running pod back elsewhere."""
-    owners = of(pod, "metadata", "ownerReferences", default=[])
-    return not any(owner.get("controller") for owner in owners) and of(pod, "status", "phase") not in ENDED
 
 
 def budgets_of(pod: Object, budgets: list[Object]) -> list[Object]:
     """The disruption budgets that an eviction of this pod asks; none for one that has ended or not begun."""
-    if of(pod, "metadata", "deletionTimestamp") or of(pod, "status", "phase") in (*ENDED, "Pending"):
+    if is_leaving(pod) or of(pod, "status", "phase") in (*ENDED, "Pending"):
         return []
     namespace, labels = pod["metadata"]["namespace"], of(pod, "metadata", "labels", default={})
     return [
@@ -60,9 +38,9 @@ def never_allows(budget: Object) -> bool:
 
 def why_not(budget: Object) -> str:
     """What a budget that allows nothing says of itself."""
-    for condition in of(budget, "status", "conditions", default=[]):
-        if condition.get("type") == "DisruptionAllowed" and condition.get("reason") == "SyncFailed":
-            return str(condition.get("message") or "it could not be worked out")
+    allowed = condition_of(budget, "DisruptionAllowed")
+    if allowed.get("reason") == "SyncFailed":
+        return str(allowed.get("message") or "it could not be worked out")
     return (
         f"{of(budget, 'status', 'currentHealthy', default=0)} healthy of "
         f"{of(budget, 'status', 'desiredHealthy', default=0)} that must be"

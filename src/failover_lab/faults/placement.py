@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from failover_lab.kube.cluster import Object, is_ready, of
+from failover_lab.kube.objects import Object, is_ready, of
 from failover_lab.kube.selectors import selects
 
 # A node that bears one of these is lost, or is not to be used, whoever tolerates it.

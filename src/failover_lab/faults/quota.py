@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from failover_lab.faults import claims
-from failover_lab.faults.capacity import name_of
-from failover_lab.kube.cluster import Object, of
+from failover_lab.kube.objects import Object, name_of, of, title
 from failover_lab.kube.quantity import amount
 from failover_lab.kube.selectors import selects
 
@@ -135,25 +134,24 @@ def beyond(limit_range: Object, pod: Object) -> str:
 def objection(quotas: list[Object], limit_ranges: list[Object], pod: Object, count: int) -> str | None:
     """Why a replacement of this pod would be refused, with the name of what does; None if it would not."""
     for quota in quotas:
-        title = f"{quota['metadata'].get('namespace', '')}/{name_of(quota)}"
+        called = title(quota)
         if missing := unsaid(quota, pod, limit_ranges):
             return (
-                f"The ResourceQuota {title} counts {', '.join(missing)}, which {name_of(pod)} does not say: "
+                f"The ResourceQuota {called} counts {', '.join(missing)}, which {name_of(pod)} does not say: "
                 "its replacement would be refused. Set site_resources so that it does, give the namespace a "
                 "LimitRange, or remove the quota."
             )
         if short := lacks(quota, pod, count):
             whom = "a replacement" if count == 1 else f"{count} replacements"
             return (
-                f"The ResourceQuota {title} has no room for {whom} ({'; '.join(short)}): while the old pod "
+                f"The ResourceQuota {called} has no room for {whom} ({'; '.join(short)}): while the old pod "
                 "is there, a new one is refused. Raise the quota, or lower site_replicas or site_resources."
             )
     for limit_range in limit_ranges:
         if wanted := beyond(limit_range, pod):
-            title = f"{limit_range['metadata'].get('namespace', '')}/{name_of(limit_range)}"
             return (
-                f"The LimitRange {title} wants {wanted}, and {name_of(pod)} is of before: its replacement "
-                "would be refused. Change the LimitRange; or site_resources, and run `ansible-playbook "
-                "setup.yml`."
+                f"The LimitRange {title(limit_range)} wants {wanted}, and {name_of(pod)} is of before: its "
+                "replacement would be refused. Change the LimitRange; or site_resources, and run "
+                "`ansible-playbook setup.yml`."
             )
     return None

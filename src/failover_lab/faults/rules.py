@@ -6,33 +6,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from failover_lab.errors import UserError
 from failover_lab.faults import evictions, kinds, quota
-from failover_lab.faults.capacity import ENDED, name_of, without_room
+from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
-from failover_lab.kube.cluster import Object, is_ready, is_schedulable, of
+from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
+from failover_lab.kube.objects import (
+    ENDED,
+    Object,
+    is_orphan,
+    is_ready,
+    is_schedulable,
+    name_of,
+    of,
+    stays_on_node,
+    title,
+)
 from failover_lab.kube.reach import may_announce
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
     from failover_lab.nodes import reported
 
-# Written onto a node in the same request that cordons it: who did it, so that only this is ever undone.
-CORDONED_BY = "failover-lab/cordoned-by"
-# The same, for a node that a run has left dead because it was told to.
-LEFT_BY = "failover-lab/left-by"
-# The same, for a node that was started and may not announce the address yet.
-EXCLUDED_BY = "failover-lab/excluded-by"
-# The package's own, for a node that a watchdog or an operator has given up.
-OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 # From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
 # nodes).
 _STOPS_AT_SHARE = 0.55
 _STOPS_AT_NODES = 3
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a mishap
+class Refusal(UserError):  # noqa: N818 - it is an answer, not a mishap
     """One sentence: why not, and what to do."""
 
 
@@ -116,7 +118,7 @@ class Snapshot:
             for pod in self.pods
             if of(pod, "spec", "nodeName") == node
             and not of(pod, "metadata", "deletionTimestamp")
-            and evictions.moves(pod)
+            and not stays_on_node(pod)
         ]
 
     def on(self, node: str) -> list[Object]:
@@ -352,7 +354,7 @@ def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str
     """Why a drain would end somebody's pod for good; it stops at such a one, with the node cordoned."""
     if not wanted.fault.evicts:
         return None
-    if orphans := [evictions.title(pod) for pod in snapshot.moving(node) if evictions.is_orphan(pod)]:
+    if orphans := [title(pod) for pod in snapshot.moving(node) if is_orphan(pod)]:
         has = "has" if len(orphans) == 1 else "have"
         return (
             f"{', '.join(orphans)} on {node} {has} no controller: nothing would bring "
@@ -369,8 +371,8 @@ def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     for pod in snapshot.moving(node):
         if len(found := evictions.budgets_of(pod, snapshot.budgets)) > 1:
             return (
-                f"{evictions.title(pod)} on {node} is selected by {len(found)} disruption budgets, "
-                f"{' and '.join(evictions.title(budget) for budget in found)}: the API server evicts no pod "
+                f"{title(pod)} on {node} is selected by {len(found)} disruption budgets, "
+                f"{' and '.join(title(budget) for budget in found)}: the API server evicts no pod "
                 "that has more than one. Remove one, or narrow its selector."
             )
     return None
@@ -384,7 +386,7 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     for pod in snapshot.moving(node):
         for budget in evictions.budgets_of(pod, snapshot.budgets):
             if not evictions.allows(budget, pod):
-                held.setdefault(evictions.title(budget), (budget, []))[1].append(name_of(pod))
+                held.setdefault(title(budget), (budget, []))[1].append(name_of(pod))
     if not held:
         return None
     namespaces = sorted({budget["metadata"]["namespace"] for budget, _ in held.values()})

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab.faults.capacity import name_of
-from failover_lab.kube.cluster import address_of, of
+from failover_lab.kube import neighbours
+from failover_lab.kube.objects import address_of, internal_address, name_of
 
 if TYPE_CHECKING:
-    from failover_lab.kube.cluster import Cluster, Object
+    from pathlib import Path
 
-TABLE = Path("/proc/net/arp")
-_COMPLETE = 0x2
-_DISCARD_PORT = 9
+    from failover_lab.kube.cluster import Cluster
+    from failover_lab.kube.objects import Object
+
 # On a network of this machine's own, an answer takes far less than a millisecond.
 _ANSWER_S = 0.05
 
 
-def hardware_addresses(table: Path) -> dict[str, str]:
-    """By IPv4 address, as this machine's kernel knows them; nothing where it does not tell."""
-    try:
-        rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
-    except (OSError, ValueError):
-        return {}
-    return {row[0]: row[3] for row in rows if len(row) >= 6 and int(row[2], 16) & _COMPLETE}
-
-
-def internal_address(node: Object) -> str:
-    """The node's own address; empty if it has none."""
-    addresses = of(node, "status", "addresses", default=[])
-    return next((str(a["address"]) for a in addresses if a.get("type") == "InternalIP"), "")
-
-
-def here(address: str, nodes: list[Object], table: Path = TABLE) -> str | None:
+def here(address: str, nodes: list[Object], table: Path = neighbours.TABLE) -> str | None:
     """The node to which this machine's kernel sends what is for an address; None on another network."""
     own = {name_of(node): internal_address(node) for node in nodes}
     # Nobody may have asked for any of them lately; an empty datagram makes the kernel do so.
-    for asked in {address, *own.values()}:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"", (asked, _DISCARD_PORT))
+    neighbours.ask({address, *own.values()})
     time.sleep(_ANSWER_S)
-    known = hardware_addresses(table)
+    known = neighbours.read(table)
     if address not in known:
         return None
     return next((name for name, at in own.items() if known.get(at) == known[address]), None)

@@ -1,95 +1,132 @@
-"""Plain requests to a cluster's API: paths and objects as the API server writes them.
+"""Plain requests to a cluster's API, bounded in time: paths and objects as the API server writes them.
 
 The client's own classes for them take a second of processor time to import; most answers take less.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.errors import UserError
+from failover_lab.kube import errors
+from failover_lab.kube.errors import RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from kubernetes.client import ApiClient
-    from urllib3.exceptions import HTTPError
+    from urllib3 import BaseHTTPResponse
 
-Object = dict[str, Any]
+    from failover_lab.kube.objects import Object
 
-_REQUEST_TIMEOUT_S = 10.0
-_COME_BACK_S = 2
-_WIDTH = 200
+# Sends ``(method, path, body)`` and gives back the object that came, as ``Api.request`` does.
+Request = Callable[[str, str, "Object | None"], "Object"]
+
+REQUEST_TIMEOUT_S = 10.0
+# A kubeconfig may name a program that fetches the credentials, and that waits for whatever it likes.
+OPEN_TIMEOUT_S = 30.0
+# A server that says "not now" (429, 503) may say as well when to come back, be it hours.
+COME_BACK_S = 2
 
 
-class RefusedError(Exception):
-    """The API server said no, or did not answer.
+class _OverdueError(BaseException):
+    """The time to open a context is up."""
 
-    Attributes:
-        status: of HTTP; 0 where there was no answer.
-    """
 
-    def __init__(self, status: int, message: str) -> None:
-        """The status, and the API server's own words."""
-        super().__init__(message)
-        self.status = status
+class _Said(logging.Handler):
+    """What the client only logs: why a credential plugin gave nothing."""
 
-    @property
-    def passing(self) -> bool:
-        """Whether it may be over in a moment: a silence, or a server that starts or has too much to do."""
-        return self.status in {0, 429, 502, 503, 504}
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.words: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.words.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise where it takes longer. Signals are the main thread's: in another one nothing is bounded."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def overdue(_signum: int, _frame: FrameType | None) -> None:
+        raise _OverdueError
+
+    before = signal.signal(signal.SIGALRM, overdue)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _usual() -> str | None:
-    """The files of KUBECONFIG, without those that kubectl passes over: missing or empty ones."""
-    paths = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return os.pathsep.join(p for p in paths if not Path(p).is_file() or Path(p).stat().st_size) or None
+    """The files that kubectl reads; None where there is none."""
+    from failover_lab.kube import kubeconfig  # noqa: PLC0415  it needs yaml, as those do that need a cluster
+
+    paths = kubeconfig.named(os.environ.get("KUBECONFIG", ""), str(Path.home()))
+    return os.pathsep.join(map(str, kubeconfig.read(paths))) or None
 
 
-def client_of(context: str | None, kubeconfig: Path | None) -> ApiClient:
-    """A client of the ``kubernetes`` package; nothing is asked yet.
-
-    Args:
-        context: its name; None: the current one.
-        kubeconfig: None: as kubectl finds it.
+def _opened(context: str | None, kubeconfig: str | None) -> ApiClient:
+    """A client of the ``kubernetes`` package, opened in bounded time; nothing is asked yet.
 
     Raises:
-        UserError: there is no such context or file, or the file is damaged.
+        errors.OpenError: there is no such context or file, the file is damaged, or its credential plugin
+            gives no credentials.
     """
-    import yaml  # noqa: PLC0415
-    from kubernetes import config  # noqa: PLC0415  only those commands that need a cluster pay for it
-    from urllib3 import Retry  # noqa: PLC0415
-
     try:
-        client: ApiClient = config.new_client_from_config(
-            config_file=_usual() if kubeconfig is None else str(kubeconfig), context=context
-        )
-    except (config.ConfigException, OSError) as error:
-        raise UserError(f"no access to the cluster: {error}; check --kubeconfig and --context") from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
-        # The package takes a file for whole, and stumbles over whatever is not.
-        why = " ".join(str(error).split())
-        raise UserError(
-            f"no access to the cluster: the kubeconfig is damaged ({why}); mend it, or give another with "
-            "--kubeconfig"
-        ) from error
-    # A server that says "not now" (429, 503) may say as well when to come back, be it hours.
+        import yaml  # noqa: PLC0415
+        from kubernetes import config  # noqa: PLC0415  only those that need a cluster pay for it
+        from urllib3 import Retry  # noqa: PLC0415
+    except ImportError as error:
+        raise errors.missing_package() from error
+    said = _Said()
+    log = logging.getLogger()
+    log.addHandler(said)
+    try:
+        with _within(OPEN_TIMEOUT_S):
+            client = config.new_client_from_config(config_file=kubeconfig or _usual(), context=context)
+    except _OverdueError:
+        raise errors.overdue(context, OPEN_TIMEOUT_S) from None
+    except config.ConfigException as error:
+        raise errors.missing_context(error) from error
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise errors.damaged(kubeconfig or "that kubectl uses", error) from error
+    finally:
+        log.removeHandler(said)
+    if said.words:
+        raise errors.no_credentials(context, said.words[-1])
     retries = Retry(3, raise_on_status=False)
-    retries.retry_after_max = _COME_BACK_S
+    retries.retry_after_max = COME_BACK_S
     client.rest_client.pool_manager.connection_pool_kw["retries"] = retries
     return client
 
 
 class Api:
-    """One context of a kubeconfig."""
+    """One context of a kubeconfig. Requests may be made from several threads at once.
+
+    Attributes:
+        url: of the API server.
+    """
 
     def __init__(
         self,
         context: str | None,
-        kubeconfig: Path | None,
+        kubeconfig: Path | str | None,
         *,
-        timeout_s: float | tuple[float, float] = _REQUEST_TIMEOUT_S,
+        timeout_s: float | tuple[float, float] | None = None,
         again: bool = True,
     ) -> None:
         """Open the context; nothing is asked yet.
@@ -101,23 +138,45 @@ class Api:
             again: try again where nothing answers; without, a silence is known after one time-out.
 
         Raises:
-            UserError: there is no such context or file, or the file is damaged.
+            errors.OpenError: it cannot be opened.
         """
+        client = _opened(context, None if kubeconfig is None else str(kubeconfig))
         from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
-        client = client_of(context, kubeconfig)
+        self.url = str(client.configuration.host)
+        self._pools = client.rest_client.pool_manager.connection_pool_kw
         if not again:
-            client.rest_client.pool_manager.connection_pool_kw["retries"] = False
+            self._pools["retries"] = 0
         self._client = DynamicClient(client, discoverer=lambda *_: None)
         self._timeout_s = timeout_s
 
-    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
-        """One request; gives back the object in the answer.
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        """In here nothing is tried again: a silence is known after one time-out and not after four."""
+        before = dict(self._pools)
+        self._pools["retries"] = 0
+        try:
+            yield
+        finally:
+            self._pools.clear()
+            self._pools.update(before)
+
+    def open(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        timeout_s: float | tuple[float, float] | None = None,
+        **query: str,
+    ) -> BaseHTTPResponse:
+        """One request; gives back the answer, whose body is not read yet.
 
         Args:
             method: ``get``, ``post``, ``patch`` (a merge patch) or ``delete``.
             path: on the API server, from its first ``/``.
             body: the object to send.
+            timeout_s: as that of the whole client, where this one has its own.
             query: as the API spells it, such as ``fieldSelector``.
 
         Raises:
@@ -126,47 +185,79 @@ class Api:
         from kubernetes.client import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        kind = "application/merge-patch+json" if method == "patch" else "application/json"
         try:
-            answer = self._client.request(
+            answer: BaseHTTPResponse = self._client.request(
                 method,
                 path,
                 body=body,
                 query_params=list(query.items()),
-                content_type=kind,
+                content_type="application/merge-patch+json" if method == "patch" else "application/json",
                 serialize=False,
-                _request_timeout=self._timeout_s,
+                _request_timeout=timeout_s or self._timeout_s or REQUEST_TIMEOUT_S,
             )
-            # Read here, and it may break off.
-            found: Object = json.loads(answer.data)
         except ApiException as error:
-            raise RefusedError(int(error.status or 0), _words(error.body) or str(error.reason)) from error
-        except HTTPError as error:
-            raise RefusedError(0, _silence(error)) from error
+            raise errors.refused(int(error.status or 0), str(error.reason), error.body) from error
+        except (HTTPError, OSError) as error:
+            raise errors.silence(error) from error
+        return answer
+
+    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
+        """The same; gives back the object in the answer.
+
+        Raises:
+            RefusedError: the API server said no, or did not answer.
+        """
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        answer = self.open(method, path, body, timeout_s=None, **query)
+        try:
+            # Read here, and it may break off.
+            found: Any = json.loads(answer.data)
+        except (HTTPError, OSError) as error:
+            raise errors.silence(error) from error
         except ValueError as error:
-            raise RefusedError(0, "what answers is no API server") from error
+            raise errors.stranger(error) from error
+        if not isinstance(found, dict):
+            raise errors.stranger(errors.NO_VERSION if path == "/version" else f"{path} is no object")
         return found
 
 
-def _silence(error: HTTPError) -> str:
-    """That nothing answered; a proxy in between is most likely why."""
-    from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
-
-    if isinstance(error, MaxRetryError) and (proxy := getattr(error.pool, "proxy", None)):
-        return f"no answer through the proxy {proxy.host}: is {error.pool.host} to be in NO_PROXY?"
-    # What it comes down to: a certificate, a name, a connection.
-    reason = getattr(error, "reason", None) or error
-    words = " ".join(str(reason).split())
-    return f"no answer ({type(reason).__name__}: {words[:_WIDTH]})"
+def items(answer: Object) -> list[Object]:
+    """What is in a list; a list without anything may be null."""
+    found: list[Object] = answer.get("items") or []
+    return found
 
 
-def _words(body: str | bytes | None) -> str:
-    """What the API server says in the body of a refusal, and which disruption budget it is about."""
+def found(request: Request, path: str) -> Object | None:
+    """What is at a path; None where the API server knows no such thing.
+
+    Raises:
+        RefusedError: the API server said no, or did not answer.
+    """
     try:
-        status = json.loads(body or "")
-        said = [str(status["message"])]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    causes = (status.get("details") or {}).get("causes") or []
-    said += [str(cause.get("message")) for cause in causes if cause.get("reason") == "DisruptionBudget"]
-    return " ".join(said)
+        return request("get", path, None)
+    except RefusedError as refusal:
+        if refusal.status == 404:
+            return None
+        raise
+
+
+def delete_pod(request: Request, namespace: str, name: str, uid: str) -> bool:
+    """Delete this pod, and no other of its name, with no grace; False where there is none such any more.
+
+    Raises:
+        RefusedError: the API server said no, or did not answer.
+    """
+    body = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": uid},
+    }
+    try:
+        request("delete", f"/api/v1/namespaces/{namespace}/pods/{name}", body)
+    except RefusedError as refusal:
+        if refusal.status in {404, 409}:
+            return False
+        raise
+    return True

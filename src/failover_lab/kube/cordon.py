@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.client import found, items
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import CORDONED_BY
+from failover_lab.kube.objects import name_of, of
 
 if TYPE_CHECKING:
-    from failover_lab.kube.client import Api, Object
-
-# The annotation's value is who did it. A node without it was cordoned by somebody else, and stays so.
-OWNER = "failover-lab/cordoned-by"
+    from failover_lab.kube.client import Api
 
 
 def cordon(api: Api, name: str, uid: str, by: str) -> bool:
@@ -27,17 +27,17 @@ def cordon(api: Api, name: str, uid: str, by: str) -> bool:
         UserError: it is gone, or the API server said no.
     """
     try:
-        node = _found(api, name)
+        node = found(api.request, f"/api/v1/nodes/{name}")
         if node is None or (uid and node["metadata"]["uid"] != uid):
             raise UserError(
                 f"{name} has vanished since it was chosen: the cluster has "
                 f"{'none' if node is None else 'another one'} of that name. Nothing was evicted from it"
             )
-        if (node.get("spec") or {}).get("unschedulable"):
+        if of(node, "spec", "unschedulable"):
             return False
         # One request: no moment in which the node is cordoned and nobody knows by whom.
         change = {
-            "metadata": {"uid": node["metadata"]["uid"], "annotations": {OWNER: by}},
+            "metadata": {"uid": node["metadata"]["uid"], "annotations": {CORDONED_BY: by}},
             "spec": {"unschedulable": True},
         }
         api.request("patch", f"/api/v1/nodes/{name}", change)
@@ -53,20 +53,11 @@ def exists(api: Api, name: str) -> None:
         UserError: there is none of this name, or the API server said no.
     """
     try:
-        node = _found(api, name)
+        node = found(api.request, f"/api/v1/nodes/{name}")
     except RefusedError as refusal:
         raise UserError(f"the cluster refused to tell of {name}: {refusal}") from refusal
     if node is None:
         raise UserError(f"there is no node {name}; give one that `kubectl get nodes` lists")
-
-
-def _found(api: Api, name: str) -> Object | None:
-    try:
-        return api.request("get", f"/api/v1/nodes/{name}")
-    except RefusedError as refusal:
-        if refusal.status == 404:
-            return None
-        raise
 
 
 def uncordon(api: Api) -> list[str]:
@@ -77,10 +68,10 @@ def uncordon(api: Api) -> list[str]:
     """
     done = []
     try:
-        for node in api.request("get", "/api/v1/nodes")["items"]:
-            name, marks = node["metadata"]["name"], node["metadata"].get("annotations") or {}
-            if OWNER in marks:
-                change = {"metadata": {"annotations": {OWNER: None}}, "spec": {"unschedulable": None}}
+        for node in items(api.request("get", "/api/v1/nodes")):
+            if CORDONED_BY in of(node, "metadata", "annotations", default={}):
+                name = name_of(node)
+                change = {"metadata": {"annotations": {CORDONED_BY: None}}, "spec": {"unschedulable": None}}
                 api.request("patch", f"/api/v1/nodes/{name}", change)
                 done.append(name)
     except RefusedError as refusal:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
-from failover_lab.kube.client import Api, RefusedError
+from failover_lab.kube.client import Api, delete_pod
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 LOOK_EVERY_S = 0.1
 _POD = re.compile(r"([a-z0-9][-a-z0-9.]*)=([-0-9A-Za-z]+)")
@@ -44,20 +46,12 @@ def kill(api: Api, namespace: str, target: Pod) -> None:
     Raises:
         UserError: it is gone already, or the API server said no.
     """
-    body = {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "gracePeriodSeconds": 0,
-        "preconditions": {"uid": target.uid},
-    }
     try:
-        api.request("delete", f"/api/v1/namespaces/{namespace}/pods/{target.name}", body)
+        deleted = delete_pod(api.request, namespace, target.name, target.uid)
     except RefusedError as refusal:
-        if refusal.status in {404, 409}:
-            raise UserError(
-                f"pod {target.name} has vanished since it was chosen; nothing was done to it"
-            ) from refusal
         raise UserError(f"the cluster refused to delete pod {target.name}: {refusal}") from refusal
+    if not deleted:
+        raise UserError(f"pod {target.name} has vanished since it was chosen; nothing was done to it")
 
 
 def is_gone(api: Api, namespace: str, target: Pod) -> bool:
@@ -77,21 +71,15 @@ def is_gone(api: Api, namespace: str, target: Pod) -> bool:
     return bool(found["metadata"]["uid"] != target.uid)
 
 
-def wait(
-    api: Api,
-    namespace: str,
-    pods: Sequence[Pod],
-    timeout_s: float,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Pod]:
+def wait(api: Api, namespace: str, pods: Sequence[Pod], timeout_s: float) -> list[Pod]:
     """Those that are not gone when the time is over."""
-    deadline = time.monotonic() + timeout_s
     left = list(pods)
-    while left := [target for target in left if not is_gone(api, namespace, target)]:
-        if time.monotonic() >= deadline:
-            break
-        sleep(LOOK_EVERY_S)
-    return left
+
+    def look() -> list[Pod]:
+        left[:] = [target for target in left if not is_gone(api, namespace, target)]
+        return left
+
+    return until(look, timeout_s, every_s=LOOK_EVERY_S)
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.kube.cluster import of
+from failover_lab.kube.objects import of
 
 if TYPE_CHECKING:
-    from failover_lab.kube.cluster import Object
+    from failover_lab.kube.objects import Object
 
 UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
@@ -130,6 +130,12 @@ class Detection:
         return {name: int(value) if value == int(value) else value for name, value in figures.items()}
 
 
+def command_of(pod: Object) -> list[str]:
+    """The command line of a pod's first container."""
+    container = of(pod, "spec", "containers", default=[{}])[0]
+    return [*of(container, "command", default=[]), *of(container, "args", default=[])]
+
+
 def seconds(text: str) -> float:
     """A duration as Go writes it, such as ``1m30s``.
 
@@ -140,13 +146,3 @@ def seconds(text: str) -> float:
     if "".join(number + unit for number, unit in parts) != text or not parts:
         raise ValueError(f"{text!r} is no duration")
     return sum(float(number) * UNITS_S[unit] for number, unit in parts)
-
-
-def is_running(pod: Object) -> bool:
-    """Whether all of a pod's containers run, and it is not about to go."""
-    states = of(pod, "status", "containerStatuses", default=[])
-    return (
-        bool(states)
-        and not of(pod, "metadata", "deletionTimestamp")
-        and all(of(state, "state", "running") is not None for state in states)
-    )

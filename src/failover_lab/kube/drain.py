@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
-from failover_lab.kube.client import Api, RefusedError
-from failover_lab.kube.cordon import OWNER, cordon, exists, uncordon
-from failover_lab.kube.evict import LOOK_EVERY_S, Drain, progress, reasons
+from failover_lab.kube.client import Api
+from failover_lab.kube.cordon import cordon, exists, uncordon
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.evict import Drain, Eviction, progress, reasons
+from failover_lab.kube.names import CORDONED_BY
+from failover_lab.kube.waiting import until
 
 if TYPE_CHECKING:
     import argparse
 
-_PROGRESS_EVERY_S = 4.0
+LOOK_EVERY_S = 0.25
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
@@ -26,15 +29,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="evict the pods of a node, disruption budgets respected",
         description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
         "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
-        "Each pod that is left then has a line of its own. The last line is JSON: each pod with the seconds "
-        "until its eviction was granted and until it was gone, and how often it was refused. Status 1 where "
-        "pods are left.",
+        "Each pod that is left then has a line of its own. The last line is JSON: each pod with its "
+        "namespace. Status 1 where pods are left.",
     )
     parser.add_argument("--node", required=True, help="the node's name")
     parser.add_argument(
         "--cordon-as",
         metavar="WHO",
-        help=f"cordon the node first, and write WHO to its annotation {OWNER}; default: it is cordoned",
+        help=f"cordon the node first, and write WHO to its annotation {CORDONED_BY}; default: it is cordoned",
     )
     parser.add_argument("--uid", default="", help="the node's, for --cordon-as: refuse another of its name")
     arguments.add_cluster(parser)
@@ -45,8 +47,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser = commands.add_parser(
         "uncordon",
         help="uncordon the nodes that evict has cordoned",
-        description=f"Uncordons each node that bears the annotation {OWNER}, and takes that off; prints "
-        "their names. One that somebody else has cordoned stays so.",
+        description=f"Uncordons each node that bears the annotation {CORDONED_BY}, and takes that off; "
+        "prints their names. One that somebody else has cordoned stays so.",
     )
     arguments.add_cluster(parser)
     parser.set_defaults(run=run_uncordon)
@@ -61,32 +63,27 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
     Raises:
         UserError: the API server said no.
     """
-    deadline = time.monotonic() + timeout_s
-    said, next_line = "", 0.0
-    while True:
-        silence: RefusedError | None = None
+
+    def look() -> tuple[list[Eviction], RefusedError | None]:
         try:
-            left = drain.look()
+            return drain.look(), None
         except RefusedError as refusal:
             # A moment's silence is no reason to leave a node half empty.
             if not refusal.passing:
                 raise UserError(f"the cluster refused: {refusal}") from refusal
-            silence = refusal
-            left = [row for row in drain.evictions.values() if row.gone_s is None]
-        else:
-            if not left:
-                return ""
-            if drain.only_held(left):
-                return reasons(left)
-        line, now = progress(drain.evictions.values()), time.monotonic()
-        if line != said or now >= next_line:
-            print(line, flush=True)
-            said, next_line = line, now + _PROGRESS_EVERY_S
-        if now >= deadline:
-            if silence is not None:
-                raise UserError(f"the cluster refused: {silence}") from silence
-            return reasons(left)
-        time.sleep(LOOK_EVERY_S)
+            return [row for row in drain.evictions.values() if row.gone_s is None], refusal
+
+    left, silence = until(
+        look,
+        timeout_s,
+        every_s=LOOK_EVERY_S,
+        over=lambda found: found[1] is None and drain.only_held(found[0]),
+        tell=lambda _: progress(drain.evictions.values()),
+        at_changes=True,
+    )
+    if silence is not None:
+        raise UserError(f"the cluster refused: {silence}") from silence
+    return reasons(left)
 
 
 def run(options: argparse.Namespace) -> Answer:

@@ -11,45 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.client import items
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import has_ended, is_leaving, is_orphan, stays_on_node, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from failover_lab.kube.client import Api, Object
+    from failover_lab.kube.client import Api
+    from failover_lab.kube.objects import Object
 
-LOOK_EVERY_S = 0.25
 # Who is to take a finalizer off does so in a moment, or is not there.
 _HELD_S = 30.0
-_MIRROR = "kubernetes.io/config.mirror"
-_ENDED = {"Succeeded", "Failed"}
-
-
-def stays(pod: Object) -> bool:
-    """Whether a drain leaves a pod where it is: it belongs to the node, not to the cluster."""
-    meta = pod["metadata"]
-    owners = meta.get("ownerReferences") or []
-    return _MIRROR in (meta.get("annotations") or {}) or any(
-        owner.get("controller") and owner.get("kind") == "DaemonSet" for owner in owners
-    )
-
-
-def is_orphan(pod: Object) -> bool:
-    """Whether nothing would bring a running pod back elsewhere."""
-    owners = pod["metadata"].get("ownerReferences") or []
-    return not any(owner.get("controller") for owner in owners) and pod["status"].get("phase") not in _ENDED
-
-
-def has_ended(pod: Object) -> bool:
-    """Whether nothing of a pod runs any more, whatever keeps its object."""
-    states = [
-        status.get("state") or {}
-        for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-        for status in pod["status"].get(kind) or []
-    ]
-    return pod["status"].get("phase") in _ENDED or (
-        bool(states) and all("terminated" in state for state in states)
-    )
 
 
 @dataclass
@@ -66,7 +39,6 @@ class Eviction:
     uid: str
     granted_s: float | None = None
     gone_s: float | None = None
-    refusals: int = 0
     refused_by: str = ""
     finalizers: tuple[str, ...] = ()
     held_s: float | None = None
@@ -81,10 +53,6 @@ class Eviction:
         return {
             "pod": self.name,
             "namespace": self.namespace,
-            "uid": self.uid,
-            "granted_s": self.granted_s,
-            "gone_s": self.gone_s,
-            "refusals": self.refusals,
         }
 
 
@@ -112,7 +80,7 @@ class Drain:
             RefusedError: the API server does not say.
         """
         found = self.api.request("get", "/api/v1/pods", fieldSelector=f"spec.nodeName={self.node}")
-        return [pod for pod in found["items"] if not stays(pod)]
+        return [pod for pod in items(found) if not stays_on_node(pod)]
 
     def look(self) -> list[Eviction]:
         """One look: note who has gone, ask for those who have not been told to go; gives back who is left.
@@ -122,9 +90,7 @@ class Drain:
             UserError: a pod would be lost for good.
         """
         pods = self.moving()
-        if orphans := sorted(
-            f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in pods if is_orphan(p)
-        ):
+        if orphans := sorted(title(pod) for pod in pods if is_orphan(pod)):
             raise UserError(
                 f"{', '.join(orphans)} on {self.node} has no controller: nothing would bring it back; "
                 "delete it, or give it a Deployment, then run this again"
@@ -138,7 +104,7 @@ class Drain:
             eviction = self.evictions.setdefault(
                 meta["uid"], Eviction(meta["namespace"], meta["name"], meta["uid"])
             )
-            if meta.get("deletionTimestamp"):
+            if is_leaving(pod):
                 # Told to go, by us or by somebody else.
                 eviction.granted_s = self._now_s() if eviction.granted_s is None else eviction.granted_s
                 if meta.get("finalizers") and has_ended(pod):
@@ -165,7 +131,6 @@ class Drain:
             self.api.request("post", path, body)
         except RefusedError as refusal:
             if refusal.status == 429:
-                eviction.refusals += 1
                 eviction.refused_by = str(refusal)
                 return
             if refusal.status in {404, 409}:
@@ -187,7 +152,7 @@ def progress(evictions: Iterable[Eviction]) -> str:
         row.title for row in rows if row.granted_s is not None and row.gone_s is None and not row.finalizers
     ]:
         parts.append(f"ending: {', '.join(ending)}")
-    if waiting := [row for row in rows if row.granted_s is None and row.gone_s is None and row.refusals]:
+    if waiting := [row for row in rows if row.granted_s is None and row.gone_s is None and row.refused_by]:
         # A webhook of somebody's, or an API server that has too much to do, says 429 as well.
         budget = [row for row in waiting if "disruption budget" in row.refused_by.lower()]
         others = [f"{row.title} ({row.refused_by})" for row in waiting if row not in budget]

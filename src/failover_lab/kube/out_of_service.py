@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
-Object = dict[str, Any]
+from failover_lab.kube.names import EXCLUDE, OUT_OF_SERVICE, OUT_OF_SERVICE_BY
+from failover_lab.kube.objects import of
 
-# Beside failover-lab/cordoned-by, the mark of a drain: each takes back its own.
-OWNER = "failover-lab/out-of-service-by"
-# Kubernetes' own word for a node that is down for certain: volumes are detached, pods that were told to stop
-# are dropped without waiting for a kubelet that will not answer.
-TAINT = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-# MetalLB and cloud load balancers leave a node alone that has it.
-EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+if TYPE_CHECKING:
+    from failover_lab.kube.objects import Object
+
+TAINT = {"key": OUT_OF_SERVICE, "value": "nodeshutdown", "effect": "NoExecute"}
 _CORDON, _TAINT, _LABEL = "cordon", "taint", "label"
 
 
@@ -22,12 +20,12 @@ def _is_ours(taint: Object) -> bool:
 
 
 def _taints(node: Object) -> list[Object]:
-    return list((node.get("spec") or {}).get("taints") or [])
+    return list(of(node, "spec", "taints", default=[]))
 
 
 def _owned(node: Object) -> list[str] | None:
     """What the mark says was changed; None: there is no mark."""
-    mark = (node["metadata"].get("annotations") or {}).get(OWNER)
+    mark = of(node, "metadata", "annotations", OUT_OF_SERVICE_BY)
     if mark is None:
         return None
     try:
@@ -50,9 +48,9 @@ def marking(node: Object, by: str, since: str) -> Object | None:
         since: the instant, as text.
     """
     taints = _taints(node)
-    labels = node["metadata"].get("labels") or {}
+    labels = of(node, "metadata", "labels", default={})
     to_do = []
-    if not (node.get("spec") or {}).get("unschedulable"):
+    if not of(node, "spec", "unschedulable"):
         to_do.append(_CORDON)
     if not any(_is_ours(taint) for taint in taints):
         to_do.append(_TAINT)
@@ -64,7 +62,7 @@ def marking(node: Object, by: str, since: str) -> Object | None:
     mark = {"by": by, "since": since, "changed": sorted({*(owned or ()), *to_do})}
     meta: Object = {
         "resourceVersion": node["metadata"]["resourceVersion"],
-        "annotations": {OWNER: json.dumps(mark)},
+        "annotations": {OUT_OF_SERVICE_BY: json.dumps(mark)},
     }
     spec: Object = {"unschedulable": True}
     if _TAINT in to_do:
@@ -83,7 +81,10 @@ def unmarking(node: Object) -> Object | None:
     owned = _owned(node)
     if owned is None:
         return None
-    meta: Object = {"resourceVersion": node["metadata"]["resourceVersion"], "annotations": {OWNER: None}}
+    meta: Object = {
+        "resourceVersion": node["metadata"]["resourceVersion"],
+        "annotations": {OUT_OF_SERVICE_BY: None},
+    }
     spec: Object = {}
     if _LABEL in owned:
         meta["labels"] = {EXCLUDE: None}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 
-from failover_lab.faults.capacity import name_of
-from failover_lab.kube.cluster import Object, address_of, is_ready, of
+from failover_lab.kube.names import EXCLUDE
+from failover_lab.kube.objects import Object, address_of, is_ready, name_of, of, port_of
+from failover_lab.kube.waiting import until
 
-# With this label, which kubeadm gives to control planes, no node announces an address.
-EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 _TOPOLOGY = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
-_AGAIN_S = 0.25
 _TRY_S = 2.0
 
 
@@ -67,15 +64,14 @@ def hindrances(service: Object, nodes: list[Object]) -> list[str]:
 
 def answers(service: Object, timeout_s: float) -> bool:
     """Whether somebody takes a connection at a Service's address and first port, within this time."""
-    ports = of(service, "spec", "ports", default=[])
-    there = (address_of(service), int(ports[0]["port"]) if ports else 80)
-    deadline = time.monotonic() + timeout_s
-    while True:
+    there = (address_of(service), port_of(service))
+
+    def is_silent() -> bool:
         with (
             contextlib.suppress(OSError, UnicodeError),
             socket.create_connection(there, min(_TRY_S, timeout_s)),
         ):
-            return True
-        if time.monotonic() >= deadline:
             return False
-        time.sleep(_AGAIN_S)
+        return True
+
+    return not until(is_silent, timeout_s)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from failover_lab.kube.cluster import Object, is_ready, of
-from failover_lab.kube.detection import Controller, Kubelet
+from failover_lab.kube.detection import Controller, Kubelet, command_of
+from failover_lab.kube.objects import Object, condition_of, is_ready, of
+from failover_lab.run import instants
 
 _MANAGER = {"component": "kube-controller-manager"}
 _UNREACHABLE = ("node.kubernetes.io/unreachable", None)
@@ -17,10 +16,8 @@ def controller_of(pods: list[Object], version: str) -> Controller:
     own = Controller.own(version)
     for pod in pods:
         if _MANAGER.items() <= of(pod, "metadata", "labels", default={}).items():
-            container = of(pod, "spec", "containers", default=[{}])[0]
-            words = [*(container.get("command") or []), *(container.get("args") or [])]
             try:
-                return Controller.of(words, own)
+                return Controller.of(command_of(pod), own)
             except ValueError:
                 return own
     return own
@@ -41,20 +38,12 @@ def start_of(pods: list[Object]) -> float | None:
     The first ones of an image wait for it to be pulled, which no replacement does.
     """
     took = [
-        (
-            instant(condition["lastTransitionTime"]) - instant(pod["metadata"]["creationTimestamp"])
-        ).total_seconds()
+        instants.parse(since) - instants.parse(pod["metadata"]["creationTimestamp"])
         for pod in pods
         if is_ready(pod)
-        for condition in of(pod, "status", "conditions", default=[])
-        if condition["type"] == "Ready" and condition.get("lastTransitionTime")
+        if (since := condition_of(pod).get("lastTransitionTime"))
     ]
     return min(took, default=None)
-
-
-def instant(text: str) -> datetime:
-    """An instant as the API writes it."""
-    return datetime.fromisoformat(text)
 
 
 def timings_of(pods: list[Object], site_pods: list[Object], lease: Object | None, version: str) -> Object:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.kube.client import Api, RefusedError
+from failover_lab.kube.client import Api, items
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import name_of
 from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
 from failover_lab.nodes.incomplete import CREDENTIALS
 
@@ -57,9 +59,9 @@ def run(options: argparse.Namespace) -> Answer:
         UserError: the engine or the cluster does not answer.
     """
     try:
-        known = Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes")["items"]
+        known = items(Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes"))
         engine = nodes.driver_of(options.driver, options.profile)
-        names = forgotten(engine, {node["metadata"]["name"] for node in known})
+        names = forgotten(engine, set(map(name_of, known)))
     except RefusedError as refusal:
         raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
     except DriverError as error:

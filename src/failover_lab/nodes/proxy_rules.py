@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import argparse
 import threading
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
-from failover_lab.kube.client import Api, Object, RefusedError
+from failover_lab.kube.client import Api, items
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.waiting import until
 from failover_lab.nodes.driver import Driver, DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
+    from failover_lab.kube.objects import Object
     from failover_lab.nodes.driver import Shell
 
 # Answers each line with where kube-proxy's rules for a Service lead: addresses with ports. A line without
@@ -105,16 +107,6 @@ def _end(shells: dict[str, tuple[Shell, Iterator[str]]]) -> None:
         shell.close()
 
 
-def wait(look: Callable[[], list[str]], timeout_s: float) -> list[str]:
-    """Look again and again until nothing is wrong; what is at the end."""
-    deadline = time.monotonic() + timeout_s
-    while wrong := look():
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_POLL_S)
-    return wrong
-
-
 def compared(api: Api, engine: Driver, names: Collection[str], options: argparse.Namespace) -> list[str]:
     """Wait as the options say; what is wrong at the end.
 
@@ -138,11 +130,11 @@ def compared(api: Api, engine: Driver, names: Collection[str], options: argparse
         late.start()
 
         def look() -> list[str]:
-            wanted = ready(api.request("get", path, labelSelector=selector)["items"])
+            wanted = ready(items(api.request("get", path, labelSelector=selector)))
             # Of none that is ready, kube-proxy makes other rules.
             return stale(wanted, ask(shells)) if wanted else []
 
-        return wait(look, options.timeout)
+        return until(look, options.timeout, every_s=_POLL_S)
 
 
 def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:

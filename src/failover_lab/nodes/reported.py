@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from failover_lab.kube.cluster import Object
+    from failover_lab.kube.objects import Object
 
 _STATES = {"paused": "its container is paused", "exited": "its container is stopped"}
 _CUTS = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.kube.client import client_of
+from failover_lab.kube.client import Api
 from failover_lab.run import files, instants
 from failover_lab.run.layout import Run
 from failover_lab.run.lifetime import StopCondition
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from kubernetes.client import ApiClient
-
+    from failover_lab.kube.objects import Object
     from failover_lab.observe.resources import Resource
     from failover_lab.observe.watch import Watch
 
@@ -52,49 +51,38 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def resources(
-    api_client: ApiClient, namespace: str, service: str, nodes: dict[str, str] | None = None
-) -> list[Resource]:
+def resources(api: Api, namespace: str, service: str, nodes: dict[str, str] | None = None) -> list[Resource]:
     """Everything that is watched.
 
     Args:
-        api_client: of the ``kubernetes`` package.
+        api: of the cluster.
         namespace: the site's.
         service: the site's; another one's endpoints are not the site's.
         nodes: is kept filled with the nodes' own addresses, by their names.
     """
-    from functools import partial  # noqa: PLC0415  with the client, which takes a second to import
-
-    from kubernetes import client  # noqa: PLC0415
+    from functools import partial  # noqa: PLC0415
 
     from failover_lab.observe import resources as r  # noqa: PLC0415
 
-    def node(obj: r.Object) -> r.Object:
+    def node(obj: Object) -> Object:
         facts = r.node(obj)
         if nodes is not None and facts["address"]:
             nodes[obj["metadata"]["name"]] = facts["address"]
         return facts
 
-    core = client.CoreV1Api(api_client)
-    leases = partial(client.CoordinationV1Api(api_client).list_namespaced_lease, "kube-node-lease")
-    slices = partial(
-        client.DiscoveryV1Api(api_client).list_namespaced_endpoint_slice,
-        namespace,
-        label_selector=f"kubernetes.io/service-name={service}",
-    )
-    announcements = partial(
-        client.CustomObjectsApi(api_client).list_cluster_custom_object,
-        "metallb.io",
-        "v1beta1",
-        "servicel2statuses",
-    )
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+    mine = f"kubernetes.io/service-name={service}"
+    announcements = "/apis/metallb.io/v1beta1/servicel2statuses"
     return [
-        r.Resource(r.NODE, core.list_node, node),
-        r.Resource(r.LEASE, leases, r.lease),
-        r.Resource(r.SLICE, slices, r.endpoint_slice),
-        r.Resource(r.POD, partial(core.list_namespaced_pod, namespace), r.pod),
-        r.Resource(r.EVENT, core.list_event_for_all_namespaces, r.event(namespace)),
-        r.Resource(r.ANNOUNCEMENT, announcements, r.announcement(namespace, service)),
+        r.Resource(r.NODE, partial(api.open, "get", "/api/v1/nodes"), node),
+        r.Resource(r.LEASE, partial(api.open, "get", leases), r.lease),
+        r.Resource(r.SLICE, partial(api.open, "get", slices, labelSelector=mine), r.endpoint_slice),
+        r.Resource(r.POD, partial(api.open, "get", f"/api/v1/namespaces/{namespace}/pods"), r.pod),
+        r.Resource(r.EVENT, partial(api.open, "get", "/api/v1/events"), r.event(namespace)),
+        r.Resource(
+            r.ANNOUNCEMENT, partial(api.open, "get", announcements), r.announcement(namespace, service)
+        ),
     ]
 
 
@@ -185,9 +173,9 @@ def run(options: argparse.Namespace) -> Answer:
             f"cannot make {options.out}: {error.strerror}; give --out another directory"
         ) from error
     try:
-        api_client = client_of(options.context, options.kubeconfig)
+        api = Api(options.context, options.kubeconfig)
         nodes: dict[str, str] = {}
-        watched = resources(api_client, options.namespace, options.service, nodes)
+        watched = resources(api, options.namespace, options.service, nodes)
         written = observe(options.out, watched, stop, address=options.address, nodes=nodes)
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.

@@ -7,34 +7,21 @@ account comes later or, where the node died, not at all.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from failover_lab.kube import neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from failover_lab.observe.log import EventLog
 
 KIND = "Neighbour"
-TABLE = Path("/proc/net/arp")
 _LOOK_EVERY_S = 0.05
 # Whose hardware address is not known is asked for it, for so many looks; after that, once in so many.
 _PATIENCE = 10
-_COMPLETE = 0x2
-_DISCARD_PORT = 9
-
-
-def read(table: Path = TABLE) -> dict[str, str]:
-    """Hardware addresses by IPv4 address; nothing where the kernel does not tell."""
-    try:
-        lines = table.read_text(encoding="ascii").splitlines()[1:]
-    except (OSError, ValueError):
-        return {}
-    rows = [line.split() for line in lines]
-    return {row[0]: row[3] for row in rows if len(row) >= 6 and int(row[2], 16) & _COMPLETE}
 
 
 class Neighbour(threading.Thread):
@@ -55,7 +42,7 @@ class Neighbour(threading.Thread):
         log: EventLog,
         stop: threading.Event,
         *,
-        table: Path = TABLE,
+        table: Path = neighbours.TABLE,
     ) -> None:
         """Nothing is looked at yet."""
         super().__init__(name="watch-Neighbour", daemon=True)
@@ -79,7 +66,7 @@ class Neighbour(threading.Thread):
         self.join()
 
     def _look(self) -> None:
-        table = read(self._table)
+        table = neighbours.read(self._table)
         hardware = table.get(self._address)
         if hardware is None or (self._told is not None and self._told[0] == hardware and self._told[1]):
             self._unknown = 0
@@ -105,8 +92,5 @@ class Neighbour(threading.Thread):
         return told or self._unknown <= _PATIENCE
 
     def _ask(self, addresses: set[str]) -> None:
-        """Have the kernel find out their hardware addresses: an empty datagram to each does."""
-        for address in addresses:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"", (address, _DISCARD_PORT))
+        neighbours.ask(addresses)
         self._asked |= addresses

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.kube.objects import condition_of, internal_address
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Object = dict[str, Any]
+    from failover_lab.kube.objects import Object
 
 NODE, LEASE, SLICE, POD, EVENT, ANNOUNCEMENT = (
     "Node",
@@ -26,7 +28,7 @@ class Resource:
 
     Attributes:
         kind: its name in the log.
-        listing: the client's listing call; with ``watch=True`` it gives a stream.
+        listing: asks for the list; with ``watch="true"`` it gives a stream.
         facts: what to keep of an object, or None for an object that is of no interest.
     """
 
@@ -35,18 +37,12 @@ class Resource:
     facts: Callable[[Object], Object | None]
 
 
-def _condition(obj: Object, name: str) -> Object:
-    conditions: list[Object] = obj.get("status", {}).get("conditions") or []
-    return next((c for c in conditions if c.get("type") == name), {})
-
-
 def node(obj: Object) -> Object:
     """Whether the node is ready and may be scheduled to."""
-    ready = _condition(obj, "Ready")
+    ready = condition_of(obj)
     taints = obj.get("spec", {}).get("taints") or []
-    addresses = obj.get("status", {}).get("addresses") or []
     return {
-        "address": next((a.get("address", "") for a in addresses if a.get("type") == "InternalIP"), ""),
+        "address": internal_address(obj),
         "ready": ready.get("status", "Unknown"),
         "stamped": ready.get("lastTransitionTime"),
         "unschedulable": bool(obj.get("spec", {}).get("unschedulable")),
@@ -86,8 +82,8 @@ def pod(obj: Object) -> Object:
         "uid": meta.get("uid", ""),
         "node": obj.get("spec", {}).get("nodeName", ""),
         "phase": status.get("phase", ""),
-        "ready": _condition(obj, "Ready").get("status") == "True",
-        "stamped": _condition(obj, "Ready").get("lastTransitionTime"),
+        "ready": condition_of(obj).get("status") == "True",
+        "stamped": condition_of(obj).get("lastTransitionTime"),
         "address": status.get("podIP", ""),
         "deletion": meta.get("deletionTimestamp"),
         "restarts": sum(c.get("restartCount", 0) for c in containers),

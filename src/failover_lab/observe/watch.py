@@ -7,23 +7,26 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from failover_lab.kube.client import items
+from failover_lab.kube.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from urllib3 import BaseHTTPResponse
 
+    from failover_lab.kube.objects import Object
     from failover_lab.observe.log import EventLog
-    from failover_lab.observe.resources import Object, Resource
+    from failover_lab.observe.resources import Resource
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 # A node that dies takes its connections with it silently; silence this long and the watch is opened again,
 # from where it was, so that nothing is lost by being impatient.
 _SILENCE_S = 10.0
 _CONNECT_S = 3.0
-_SERVER_SIDE_S = 300
+_SERVER_SIDE_S = "300"
 
 
 class GoneError(Exception):
@@ -69,10 +72,10 @@ class Watch(threading.Thread):
                 self._version = None
             except ReadTimeoutError:
                 continue
-            except (ApiException, HTTPError, OSError, ValueError, KeyError) as error:
+            except (RefusedError, HTTPError, OSError, ValueError, KeyError) as error:
                 if self._stop_event.is_set():
                     return
-                status = error.status if isinstance(error, ApiException) else None
+                status = error.status if isinstance(error, RefusedError) else None
                 if status in {404, 410}:
                     self._version = None
                 if status == 404:
@@ -95,16 +98,12 @@ class Watch(threading.Thread):
 
     def _interrupted(self, error: Exception) -> None:
         self.interruptions += 1
-        if isinstance(error, MaxRetryError) and error.reason is not None:
-            # Around the reason there is only how often it was tried.
-            error = error.reason
-        self.trouble = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        said = error.account if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+        self.trouble = said.splitlines()[0][:200]
         self._log.add("Observer", "INTERRUPTED", self._resource.kind, {"message": self.trouble})
 
-    def _call(self, **arguments: str | int) -> BaseHTTPResponse:
-        response: BaseHTTPResponse = self._resource.listing(
-            _preload_content=False, _request_timeout=(_CONNECT_S, _SILENCE_S), **arguments
-        )
+    def _call(self, **query: str) -> BaseHTTPResponse:
+        response: BaseHTTPResponse = self._resource.listing(timeout_s=(_CONNECT_S, _SILENCE_S), **query)
         return response
 
     def _list(self) -> str:
@@ -115,7 +114,7 @@ class Watch(threading.Thread):
             response.release_conn()
         change = "MODIFIED" if self._listed else "LISTED"
         now: set[str] = set()
-        for item in listing.get("items") or []:
+        for item in items(listing):
             uid = item["metadata"]["uid"]
             now.add(uid)
             known = self._known.get(uid)
@@ -132,7 +131,7 @@ class Watch(threading.Thread):
 
     def _follow(self, version: str) -> Iterator[Object]:
         response = self._call(
-            watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=_SERVER_SIDE_S
+            watch="true", resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds=_SERVER_SIDE_S
         )
         self._stream = response
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
+from failover_lab.kube.waiting import until
 from failover_lab.probe import identity
 from failover_lab.probe.ports import Ports
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _KNOWN_PACE_S = 0.01
 # Of the witness, unless it is told otherwise.
 _RATE = 200.0
+# For so long at most one request waits for the very first answer.
+_FIRST_S = 3.0
 
 
 _LEAST_REQUESTS = 300
@@ -176,9 +179,9 @@ def check(
         UserError: what was given can be no host's name.
     """
     ask = Asker(target).ask
-    patient_until = time.monotonic() + wait_s
-    while (left := patient_until - time.monotonic()) > 0 and ask(min(left, 3.0)) is None:
-        time.sleep(pace_s)
+    if wait_s:
+        until(lambda: ask(min(wait_s, _FIRST_S)) is None, wait_s, every_s=pace_s)
+    # No wait: each look is a request that counts, and its outcome sets the pace.
     deadline = time.monotonic() + timeout_s
     while spread.requests < requests and (left := deadline - time.monotonic()) > 0:
         began = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
+from failover_lab.kube.waiting import until
 from failover_lab.run import files, instants, marks
 from failover_lab.run.layout import Probe, Run
 from failover_lab.run.records import Outcome, RecordFile
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOOK_EVERY_S = 0.1
-_PROGRESS_EVERY_S = 4.0
 # The probe renews its status several times a second; after so long it is dead or the machine far too busy.
 _STALE_S = 5.0
 
@@ -40,19 +39,13 @@ def wait(look: Callable[[], Look], timeout_s: float) -> list[str]:
     Returns:
         what was still missing at the end; empty means success.
     """
-    deadline = time.monotonic() + timeout_s
-    next_line = 0.0
-    while True:
-        found = look()
-        now = time.monotonic()
-        if not found.missing:
-            return []
-        if now >= deadline:
-            return found.missing
-        if now >= next_line:
-            print(f"{found.progress}; waiting for {'; '.join(found.missing)}", flush=True)
-            next_line = now + _PROGRESS_EVERY_S
-        time.sleep(min(_LOOK_EVERY_S, max(0.01, deadline - now)))
+    return until(
+        look,
+        timeout_s,
+        every_s=_LOOK_EVERY_S,
+        over=lambda found: not found.missing,
+        tell=lambda found: f"{found.progress}; waiting for {'; '.join(found.missing)}",
+    ).missing
 
 
 def _status(path: Path, who: str, now: float) -> dict[str, Any] | None:

@@ -8,16 +8,19 @@ import enum
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import stays_on_node
 from failover_lab.kube.out_of_service import marking
 from failover_lab.nodes import conntrack
 from failover_lab.nodes.driver import DriverError, NodeState
-from failover_lab.watchdog.cluster import ApiError
+from failover_lab.watchdog.cluster import RestlessError, words
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
 
 if TYPE_CHECKING:
+    from failover_lab.kube.objects import Object
     from failover_lab.nodes.driver import Fencer
-    from failover_lab.watchdog.cluster import Api, Object
+    from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.recorder import Recorder
 
 # The engine itself gives a killed container 12 s to end; after that nothing more is to be hoped for.
@@ -41,16 +44,6 @@ class Outcome(enum.StrEnum):
 
 class _BackError(Exception):
     """The node runs again while its work is being given away."""
-
-
-def is_to_be_deleted(pod: Object) -> bool:
-    """Whether a pod would be replaced elsewhere: a DaemonSet's and the kubelet's own belong to the node."""
-    meta = pod["metadata"]
-    if "kubernetes.io/config.mirror" in (meta.get("annotations") or {}):
-        return False
-    return not any(
-        o.get("controller") and o["kind"] == "DaemonSet" for o in meta.get("ownerReferences") or []
-    )
 
 
 def addresses(pods: Collection[Object]) -> set[str]:
@@ -118,7 +111,7 @@ class GiveAway:
                 self._recorder.note("removed", node=node, why="the cluster knows no such node any more")
             try:
                 pods = await listed
-            except ApiError:
+            except RefusedError:
                 pods = await self._insist(node, "list its pods", self._list, node)
             await asyncio.gather(self._delete(node, pods), self._clear(pods, others))
         except _BackError:
@@ -164,9 +157,9 @@ class GiveAway:
         while True:
             try:
                 return await self._off(call, *arguments)
-            except ApiError as error:
+            except RefusedError as error:
                 if pause_s == _FIRST_PAUSE_S:
-                    self._recorder.note("stuck", node=node, step=step, why=str(error))
+                    self._recorder.note("stuck", node=node, step=step, why=words(error))
             holds = False
             while not holds:
                 await asyncio.sleep(pause_s)
@@ -192,17 +185,17 @@ class GiveAway:
             try:
                 if change is not None:
                     self._api.patch_node(node, change)
-            except ApiError as error:
+            except RefusedError as error:
                 # Somebody has changed the node meanwhile (the node controller does, just now): look again.
                 if error.status == 409:
                     continue
                 raise
             self._recorder.note("marked", node=node)
             return True
-        raise ApiError(409, "the node changes faster than it can be marked")
+        raise RestlessError("it can be marked")
 
     def _list(self, node: str) -> list[Object]:
-        return [pod for pod in self._api.pods(self._namespace, node) if is_to_be_deleted(pod)]
+        return [pod for pod in self._api.pods(self._namespace, node) if not stays_on_node(pod)]
 
     async def _delete(self, node: str, pods: list[Object]) -> None:
         """Delete the pods, and then those that were put on the node between the list and the mark."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
+from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.run import marks
 from failover_lab.run.layout import Lab
-from failover_lab.watchdog.cluster import ApiError, member
+from failover_lab.watchdog.cluster import member
 from failover_lab.watchdog.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def others(api: Api, engine: Driver, node: str) -> list[str]:
     """
     try:
         members = {m.name: m for m in map(member, api.nodes())}
-    except ApiError as error:
-        raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
+    except RefusedError as error:
+        raise UserError(f"the cluster cannot be asked for its nodes: {error.account}") from error
     if node not in members:
         raise UserError(f"there is no node {node}; give one of {', '.join(sorted(members))}")
     controls = [name for name, m in members.items() if m.control_plane]

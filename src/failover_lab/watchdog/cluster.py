@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from failover_lab.kube import client
-from failover_lab.kube.out_of_service import OWNER
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE_BY
+from failover_lab.kube.objects import internal_address, name_of, of
 from failover_lab.watchdog.kubelet import PORT
 from failover_lab.watchdog.policy import Member
 
-Object = dict[str, Any]
+if TYPE_CHECKING:
+    from failover_lab.kube.objects import Object
 
 # To connect within a machine takes a millisecond, so a second is silence; a busy API server may need some to
 # answer.
 _TIMEOUT_S = (1.0, 3.0)
-_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 # As many connections are kept open: a node's pods of the site, the list and the mark at the same time.
 CONNECTIONS = 4
-
-
-class ApiError(Exception):
-    """The API server has refused, or did not answer.
-
-    Attributes:
-        status: of its answer; None: there was none.
-    """
-
-    def __init__(self, status: int | None, words: str) -> None:
-        """Keep both."""
-        super().__init__(words)
-        self.status = status
 
 
 def _quoted(name: str) -> str:
     return urllib.parse.quote(name, safe="")
 
 
+class RestlessError(RefusedError):
+    """Somebody changes a node again and again, just before it can be changed here."""
+
+    def __init__(self, than: str) -> None:
+        """What it changes faster than."""
+        super().__init__(409, f"the node changes faster than {than}")
+
+    @property
+    def account(self) -> str:
+        """These words are not the API server's."""
+        return str(self)
+
+
 class Api:
-    """What the watchdog asks of a cluster. Every method raises ``ApiError`` where it is not granted.
+    """What the watchdog asks of a cluster. Every method raises ``RefusedError`` where it is not granted.
 
     Args:
         send: sends ``(method, path, body)``, a patch as a merge patch, and gives back the object that came.
     """
 
-    def __init__(self, send: Callable[[str, str, Object | None], Object]) -> None:
+    def __init__(self, send: client.Request) -> None:
         """Nothing is asked yet."""
         self._send = send
 
@@ -55,17 +56,11 @@ class Api:
 
     def nodes(self) -> list[Object]:
         """All nodes."""
-        items: list[Object] = self._get("/api/v1/nodes").get("items") or []
-        return items
+        return client.items(self._get("/api/v1/nodes"))
 
     def node(self, name: str) -> Object | None:
         """One node; None where there is none of this name."""
-        try:
-            return self._get(f"/api/v1/nodes/{_quoted(name)}")
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        return client.found(self._send, f"/api/v1/nodes/{_quoted(name)}")
 
     def patch_node(self, name: str, change: Object) -> None:
         """Change a node by a merge patch."""
@@ -73,30 +68,18 @@ class Api:
 
     def leases(self) -> dict[str, str]:
         """When each node's kubelet renewed its lease last, as it wrote it."""
-        items = self._get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases").get("items") or []
-        return {i["metadata"]["name"]: str((i.get("spec") or {}).get("renewTime") or "") for i in items}
+        leases = client.items(self._get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"))
+        return {name_of(lease): str(of(lease, "spec", "renewTime", default="")) for lease in leases}
 
     def pods(self, namespace: str, node: str) -> list[Object]:
         """The pods of a namespace on a node."""
         selector = urllib.parse.urlencode({"fieldSelector": f"spec.nodeName={node}"})
-        items = self._get(f"/api/v1/namespaces/{_quoted(namespace)}/pods?{selector}").get("items")
-        return items or []
+        return client.items(self._get(f"/api/v1/namespaces/{_quoted(namespace)}/pods?{selector}"))
 
     def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Delete this pod, and no other of its name, from the cluster's account at once."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": 0,
-            "preconditions": {"uid": uid},
-        }
-        try:
-            path = f"/api/v1/namespaces/{_quoted(namespace)}/pods/{_quoted(name)}"
-            self._send("delete", path, body)
-        except ApiError as error:
-            # Gone already, or replaced by another one.
-            if error.status not in {404, 409}:
-                raise
+        # One that is gone already, or was replaced by another, is deleted enough.
+        client.delete_pod(self._send, _quoted(namespace), _quoted(name), uid)
 
     def version(self) -> Object:
         """The API server's version: the cheapest question that goes all the way."""
@@ -105,16 +88,19 @@ class Api:
 
 def member(node: Object) -> Member:
     """What of a node the watchdog goes by."""
-    meta = node["metadata"]
-    status = node.get("status") or {}
-    port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or PORT
-    host = next((a["address"] for a in status.get("addresses") or [] if a["type"] == "InternalIP"), "")
+    port = of(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port", default=PORT)
+    host = internal_address(node)
     return Member(
-        name=meta["name"],
+        name=name_of(node),
         address=f"{host}:{port}" if host else "",
-        control_plane=_CONTROL_PLANE in (meta.get("labels") or {}),
-        ours=OWNER in (meta.get("annotations") or {}),
+        control_plane=CONTROL_PLANE in of(node, "metadata", "labels", default={}),
+        ours=OUT_OF_SERVICE_BY in of(node, "metadata", "annotations", default={}),
     )
+
+
+def words(error: Exception) -> str:
+    """What is noted of one that came in the way, the API server's or the engine's."""
+    return error.account if isinstance(error, RefusedError) else str(error)
 
 
 def connect(kubeconfig: Path | None, context: str | None) -> Api:
@@ -124,16 +110,4 @@ def connect(kubeconfig: Path | None, context: str | None) -> Api:
         UserError: the configuration is missing or knows no such context.
     """
     # Who asks decides whether to ask again; several attempts in a row would hide a silence.
-    server = client.Api(context, kubeconfig, timeout_s=_TIMEOUT_S, again=False)
-
-    def send(method: str, path: str, body: Object | None) -> Object:
-        try:
-            return server.request(method, path, body)
-        except client.RefusedError as error:
-            if error.status:
-                raise ApiError(error.status, f"the API server says {error.status}: {error}") from error
-            raise ApiError(None, f"the API server does not answer: {error}") from error
-        except (OSError, ValueError) as error:
-            raise ApiError(None, f"the API server does not answer: {type(error).__name__}") from error
-
-    return Api(send)
+    return Api(client.Api(context, kubeconfig, timeout_s=_TIMEOUT_S, again=False).request)

@@ -15,6 +15,7 @@ from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
+from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes.pace import Pace
 from failover_lab.run.layout import Lab, Run
 from failover_lab.run.lifetime import StopCondition
@@ -221,18 +222,19 @@ async def _release(
     wait_s: float,
     but: Collection[str],
 ) -> Answer:
-    from failover_lab.watchdog.cluster import ApiError, member  # noqa: PLC0415
+    from failover_lab.watchdog.cluster import member  # noqa: PLC0415
     from failover_lab.watchdog.giveback import GiveBack  # noqa: PLC0415
 
     deadline = time.monotonic() + wait_s
     with concurrent.futures.ThreadPoolExecutor(_THREADS, "release") as executor:
         taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
+        # Not by kube.waiting, which sleeps: each look asks kubelets, and that is done in this event loop.
         while True:
             try:
                 marked = [m.name for m in map(member, api.nodes()) if m.ours]
                 marked += [name for name in (journal.phases if journal else ()) if name not in marked]
-            except ApiError as error:
-                raise UserError(f"the cluster cannot be asked for its nodes: {error}") from error
+            except RefusedError as error:
+                raise UserError(f"the cluster cannot be asked for its nodes: {error.account}") from error
             missing = {
                 name: why
                 for name in marked

@@ -6,10 +6,12 @@ import asyncio
 import concurrent.futures
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import condition_of
 from failover_lab.kube.out_of_service import unmarking
 from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.run import instants
-from failover_lab.watchdog.cluster import ApiError, member
+from failover_lab.watchdog.cluster import RestlessError, member, words
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.kubelet import Kubelet
 from failover_lab.watchdog.sights import Reach
@@ -17,8 +19,9 @@ from failover_lab.watchdog.sights import Reach
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from failover_lab.kube.objects import Object
     from failover_lab.nodes.driver import Fencer, Inspected
-    from failover_lab.watchdog.cluster import Api, Object
+    from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.recorder import Recorder
 
 # Nothing is in a hurry any more; a kubelet that has just been started is.
@@ -53,8 +56,7 @@ def why_not_back(node: Object, inspected: Inspected, lease: str | None) -> str |
     # All of these are clocks of one machine: a container has none of its own.
     if renewed is None or renewed <= started:
         return "its kubelet has not renewed its lease since its container was started"
-    conditions = (node.get("status") or {}).get("conditions") or []
-    ready: Object = next((c for c in conditions if c.get("type") == "Ready"), {})
+    ready = condition_of(node)
     if ready.get("status") != "True":
         return "it is not Ready"
     said = _instant(ready.get("lastHeartbeatTime"))
@@ -118,8 +120,8 @@ class GiveBack:
             if self._journal is not None:
                 await self._off(self._journal.write, name, Phase.RETURNING)
             await self._off(self._unmark, name)
-        except (ApiError, DriverError) as error:
-            return str(error)
+        except (RefusedError, DriverError) as error:
+            return words(error)
         await self._close(name)
         self._recorder.note("released", node=name)
         return None
@@ -136,12 +138,12 @@ class GiveBack:
                 return
             try:
                 self._api.patch_node(name, change)
-            except ApiError as error:
+            except RefusedError as error:
                 if error.status == 409:
                     continue
                 raise
             return
-        raise ApiError(409, "the node changes faster than its mark can be taken off")
+        raise RestlessError("its mark can be taken off")
 
 
 async def _ask_kubelet(address: str) -> Reach:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes.driver import DriverError
-from failover_lab.watchdog.cluster import ApiError
+from failover_lab.watchdog.cluster import words
 
 T = TypeVar("T")
 _TICK_S = 0.05
@@ -51,8 +52,8 @@ class Poller(Generic[T]):
             asked = time.monotonic()
             try:
                 value = await loop.run_in_executor(self._executor, self._ask)
-            except (ApiError, DriverError) as error:
-                self.failure = str(error)
+            except (RefusedError, DriverError) as error:
+                self.failure = words(error)
             else:
                 self.failure = ""
                 self.latest = Answer(asked, value)

@@ -6,18 +6,20 @@ import importlib.resources
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import lookup_loader
-from ansible_collections.failover_lab.lab.plugins.modules import fault_preflight
 
 from failover_lab.errors import UserError
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, preflight
 from failover_lab.nodes import symptoms
 from failover_lab.report import load
+
+if TYPE_CHECKING:
+    from failover_lab.kube.cluster import Cluster
 
 ROWS: dict[str, dict[str, Any]] = yaml.safe_load(
     (importlib.resources.files("failover_lab.faults") / kinds.TABLE).read_text(encoding="utf-8")
@@ -150,7 +152,7 @@ def test_a_machine_that_comes_back_by_itself() -> None:
 def test_the_module_refuses_one_that_there_is_not() -> None:
     asked = {"kind": "explode", "node": "auto", "pods": "one", "force": False}
     with pytest.raises(UserError, match="'explode' is not known"):
-        fault_preflight.look(asked)
+        preflight.look(cast("Cluster", None), asked)
 
 
 def test_the_schemas_have_them_all() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from failover_lab.faults import rules
-from failover_lab.faults.capacity import name_of
-from failover_lab.kube.reach import EXCLUDE
+from failover_lab.kube.names import CONTROL_PLANE, EXCLUDE, OUT_OF_SERVICE
+from failover_lab.kube.objects import name_of
 from failover_lab.nodes import reported
 
 Object = dict[str, Any]
@@ -20,7 +20,7 @@ UNREADY = [{"type": "Ready", "status": "Unknown"}]
 def node(name: str, *, ready: bool = True, control_plane: bool = False, **more: Any) -> Object:
     room = more.pop("room", {"cpu": "2", "memory": "2Gi", "pods": "110"})
     return {
-        "metadata": {"name": name, "labels": {rules.CONTROL_PLANE: ""} if control_plane else {}},
+        "metadata": {"name": name, "labels": {CONTROL_PLANE: ""} if control_plane else {}},
         "spec": more,
         "status": {"conditions": READY if ready else UNREADY, "allocatable": room},
     }
@@ -650,7 +650,7 @@ def test_a_kubelet_that_is_only_starting_is_no_fault() -> None:
 
 
 def test_refuses_a_node_that_is_out_of_service_or_not_ready() -> None:
-    taint = {"key": rules.OUT_OF_SERVICE, "effect": "NoExecute"}
+    taint = {"key": OUT_OF_SERVICE, "effect": "NoExecute"}
     nodes = [NODES[0], node("m02", taints=[taint]), NODES[2], node("m04")]
     assert "it is marked out of service" in refusal(snapshot(nodes), "m02", "kill")
     nodes[1] = node("m02", ready=False)

@@ -9,14 +9,15 @@ import pytest
 from failover_lab import cli
 from failover_lab.errors import UserError
 from failover_lab.kube import drain
-from failover_lab.kube.client import RefusedError
-from failover_lab.kube.cordon import OWNER, cordon, uncordon
+from failover_lab.kube.cordon import cordon, uncordon
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import CORDONED_BY
 
 Object = dict[str, Any]
 
 
 def node(name: str, *, by: str | None = None, cordoned: bool = False) -> Object:
-    annotations = {"kept": "yes"} | ({OWNER: by} if by else {})
+    annotations = {"kept": "yes"} | ({CORDONED_BY: by} if by else {})
     return {
         "metadata": {"name": name, "uid": f"uid-{name}", "annotations": annotations},
         "spec": {"unschedulable": True} if cordoned else {},

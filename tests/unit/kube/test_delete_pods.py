@@ -10,7 +10,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.kube import delete_pods
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.errors import RefusedError
 
 Object = dict[str, Any]
 

@@ -11,8 +11,8 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.kube import drain, evict
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube import drain, evict, waiting
+from failover_lab.kube.errors import RefusedError
 
 Object = dict[str, Any]
 BUDGET = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -82,9 +82,9 @@ def test_every_pod_is_evicted_once_and_waited_for() -> None:
     why, drain = drained(played)
     assert why == ""
     assert [body["metadata"]["name"] for body in played.evicted] == ["a", "b"]
-    rows = [row.figures() for row in drain.evictions.values()]
-    assert [row["pod"] for row in rows] == ["a", "b"]
-    assert all(0 <= row["granted_s"] <= row["gone_s"] for row in rows)
+    rows = list(drain.evictions.values())
+    assert [row.figures()["pod"] for row in rows] == ["a", "b"]
+    assert all(0 <= (row.granted_s or 0) <= (row.gone_s or -1) for row in rows)
     assert played.pods == []
 
 
@@ -99,7 +99,8 @@ def test_a_disruption_budget_is_waited_out(capsys: pytest.CaptureFixture[str]) -
     played = Played(pod("a"), refusals=3)
     why, drain = drained(played)
     assert why == ""
-    assert drain.evictions["uid-a"].refusals == 3
+    assert drain.evictions["uid-a"].refused_by == BUDGET
+    assert played.refusals == 0
     assert "0 of 1 pods gone; held back by a disruption budget: site/a" in capsys.readouterr().out
 
 
@@ -198,7 +199,7 @@ def test_a_silence_is_no_end_at_whatever_moment_the_time_is_over(
     """Of a node that nobody was seen on nothing is known, not that it is empty."""
     ticks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(ticks)), sleep=lambda _: None)
-    monkeypatch.setattr(drain, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
     played = Played(pod("a"))
     played.silent = 10**9
     with pytest.raises(UserError, match="the cluster refused: no answer"):

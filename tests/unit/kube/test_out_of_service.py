@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.watchdog.conftest import SimNode, merge
 
-from failover_lab.kube.out_of_service import EXCLUDE, OWNER, TAINT, marking, unmarking
+from failover_lab.kube.names import EXCLUDE, OUT_OF_SERVICE_BY
+from failover_lab.kube.out_of_service import TAINT, marking, unmarking
 from failover_lab.watchdog.cluster import member
 
 OTHER = {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}
@@ -38,7 +39,7 @@ def test_all_in_one_patch_and_all_back() -> None:
     after = marked(before)
     assert after["spec"] == {"podCIDR": "10.244.1.0/24", "unschedulable": True, "taints": [TAINT]}
     assert EXCLUDE in after["metadata"]["labels"]
-    assert json.loads(after["metadata"]["annotations"][OWNER]) == {
+    assert json.loads(after["metadata"]["annotations"][OUT_OF_SERVICE_BY]) == {
         "by": "test",
         "since": "2026-11-23T19:00:00Z",
         "changed": ["cordon", "label", "taint"],
@@ -64,7 +65,11 @@ def test_a_mark_in_part_is_completed_and_stays_ours() -> None:
     del part["metadata"]["labels"][EXCLUDE]
     whole = marked(part)
     assert whole["spec"]["taints"] == [OTHER, TAINT]
-    assert json.loads(whole["metadata"]["annotations"][OWNER])["changed"] == ["cordon", "label", "taint"]
+    assert json.loads(whole["metadata"]["annotations"][OUT_OF_SERVICE_BY])["changed"] == [
+        "cordon",
+        "label",
+        "taint",
+    ]
 
 
 def test_what_others_did_is_left() -> None:
@@ -74,7 +79,7 @@ def test_what_others_did_is_left() -> None:
         annotations={"failover-lab/cordoned-by": "a run"},
     )
     after = marked(before)
-    assert json.loads(after["metadata"]["annotations"][OWNER])["changed"] == []
+    assert json.loads(after["metadata"]["annotations"][OUT_OF_SERVICE_BY])["changed"] == []
     assert unmarked(after) == before
 
 
@@ -100,11 +105,15 @@ def test_without_the_mark_nothing_is_taken_back() -> None:
 @pytest.mark.parametrize("mark", ["", "yes", "[]", "null", '{"by": "me"}', '{"changed": 3}'])
 def test_a_mark_that_somebody_edited_takes_back_the_taint_alone(mark: str) -> None:
     after = unmarked(
-        node(spec={"unschedulable": True, "taints": [TAINT]}, labels={EXCLUDE: ""}, annotations={OWNER: mark})
+        node(
+            spec={"unschedulable": True, "taints": [TAINT]},
+            labels={EXCLUDE: ""},
+            annotations={OUT_OF_SERVICE_BY: mark},
+        )
     )
     assert after["spec"] == {"unschedulable": True}
     assert EXCLUDE in after["metadata"]["labels"]
-    assert OWNER not in after["metadata"]["annotations"]
+    assert OUT_OF_SERVICE_BY not in after["metadata"]["annotations"]
 
 
 def test_what_is_known_of_a_node() -> None:

@@ -7,16 +7,17 @@ import threading
 from typing import Any
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.modules import fault_preflight
 
+from failover_lab.faults import preflight
 from failover_lab.kube import reach
+from failover_lab.kube.names import EXCLUDE
 
 Object = dict[str, Any]
 
 
 def node(name: str, *, excluded: bool = False, ready: bool = True) -> Object:
     return {
-        "metadata": {"name": name, "labels": {reach.EXCLUDE: ""} if excluded else {}},
+        "metadata": {"name": name, "labels": {EXCLUDE: ""} if excluded else {}},
         "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "Unknown"}]},
     }
 
@@ -46,7 +47,7 @@ def test_the_version_of_minikube_is_the_one_that_the_nodes_name(
     nodes = [node(f"n{number}") for number in range(len(labels))]
     for item, label in zip(nodes, labels, strict=True):
         item["metadata"]["labels"] = {"minikube.k8s.io/version": label} if label else {}
-    assert fault_preflight.minikube_of(nodes) == version
+    assert preflight.minikube_of(nodes) == version
 
 
 WELL = service(sessionAffinity="None", externalTrafficPolicy="Cluster", internalTrafficPolicy="Cluster")
@@ -116,7 +117,7 @@ def test_a_name_that_nobody_knows_is_nobody() -> None:
 
 
 def test_a_dead_address_is_refused_with_its_cause() -> None:
-    said = fault_preflight.silent("lab", service(loadBalancerSourceRanges=["10.1.0.0/16"]), [node("a")])
+    said = preflight.silent("lab", service(loadBalancerSourceRanges=["10.1.0.0/16"]), [node("a")])
     assert said.startswith(
         "Nobody takes a connection at http://192.0.2.9, so there is nothing to fail over: "
         "spec.loadBalancerSourceRanges lets only 10.1.0.0/16 in."

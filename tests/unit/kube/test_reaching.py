@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kubernetes
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.failover_lab.lab.plugins.modules import cluster_answers
 from tests import api_server as api
 
-from failover_lab.kube import cluster, reaching
+from failover_lab.kube import client, cluster
+from failover_lab.kube.errors import RefusedError
 
 Object = dict[str, Any]
 Ask = Callable[..., Object]
@@ -23,7 +23,7 @@ Ask = Callable[..., Object]
 @pytest.fixture
 def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Run the module on a kubeconfig; what it said. A silence of half a second is one."""
-    monkeypatch.setattr(cluster, "REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(client, "REQUEST_TIMEOUT_S", 0.5)
 
     def run(kubeconfig: str, provider: str = "existing", context: str = "office") -> Object:
         arguments = {"context": context, "kubeconfig": kubeconfig, "provider": provider}
@@ -133,10 +133,10 @@ def test_one_that_says_to_come_back_in_an_hour(
     """It is not waited for: urllib3 by itself would sleep that hour, three times."""
     with api.api_server(tmp_path / "tls", "refuses") as server:
         server.status, server.headers = status, {"Retry-After": "3600"}
-        monkeypatch.setattr(reaching, "COME_BACK_S", 0.01)
+        monkeypatch.setattr(client, "COME_BACK_S", 0.01)
         lab = cluster.Cluster("office", api.kubeconfig(tmp_path / "config", "office", server.url, server.ca))
         begun = time.monotonic()
-        with pytest.raises(kubernetes.client.ApiException) as refusal:
+        with pytest.raises(RefusedError) as refusal:
             lab.nodes()
         assert time.monotonic() - begun < 10
     assert refusal.value.status == status
@@ -147,7 +147,7 @@ def test_one_that_says_to_come_back_in_an_hour(
 def test_a_list_of_something_else(tmp_path: Path, content: object) -> None:
     with api.api_server(tmp_path / "tls", answers={"/api/v1/nodes": content}) as server:
         path = api.kubeconfig(tmp_path / "config", "office", server.url, server.ca)
-        with pytest.raises(reaching.StrangerError, match="/api/v1/nodes is no"):
+        with pytest.raises(RefusedError, match="is no API server: /api/v1/nodes is no"):
             cluster.Cluster("office", path).nodes()
 
 
@@ -184,7 +184,7 @@ def test_a_credential_plugin_that_is_not_there(ask: Ask, tmp_path: Path) -> None
 def test_a_credential_plugin_that_waits_for_ever(
     ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reaching, "OPEN_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(client, "OPEN_TIMEOUT_S", 0.4)
     path = api.kubeconfig(tmp_path / "config", "office", "https://127.0.0.1:1", user=plugin("exec sleep 30"))
     assert "did not come within 0 s" in ask(path)["msg"]
 

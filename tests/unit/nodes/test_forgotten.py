@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from failover_lab import cli, nodes
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes import forgotten
 from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import Listed

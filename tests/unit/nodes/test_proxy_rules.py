@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from failover_lab import cli
-from failover_lab.kube.client import RefusedError
+from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes import proxy_rules
 from failover_lab.nodes.docker import EngineError
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from failover_lab.kube import neighbours
 from failover_lab.observe import neighbour
 from failover_lab.observe.log import EventLog
 from failover_lab.observe.neighbour import Neighbour
@@ -34,12 +35,12 @@ def table(**hardware: str) -> str:
 
 def test_only_complete_entries_count(tmp_path: Path) -> None:
     (tmp_path / "arp").write_text(table(lab="aa", site="-"))
-    assert neighbour.read(tmp_path / "arp") == {"192.168.49.2": "aa"}
-    assert neighbour.read(tmp_path / "none") == {}
+    assert neighbours.read(tmp_path / "arp") == {"192.168.49.2": "aa"}
+    assert neighbours.read(tmp_path / "none") == {}
 
 
 def test_the_kernel_s_own_table_can_be_read() -> None:
-    assert isinstance(neighbour.read(), dict)
+    assert isinstance(neighbours.read(), dict)
 
 
 def follow(tmp_path: Path, *states: str, wait_s: float = 0.15) -> list[tuple[str, str, str]]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client
+from tests.api_server import kubeconfig
 from tests.quiet_server import QuietServer
 
 from failover_lab import cli
 from failover_lab.errors import UserError
+from failover_lab.kube.client import Api
 from failover_lab.observe import command, log, resources, watch
 from failover_lab.observe.watch import Watch
 from failover_lab.run.lifetime import StopCondition
@@ -36,6 +37,11 @@ def pod(name: str, version: int, *, ready: bool = True, deletion: str | None = N
     }
 
 
+def client_of(tmp_path: Path, url: str) -> Api:
+    """Of a server without TLS."""
+    return Api("lab", kubeconfig(tmp_path / "kubeconfig", "lab", url))
+
+
 class ApiServer:
     """One list, and a script of what each watch after it does.
 
@@ -43,7 +49,7 @@ class ApiServer:
     stream, ``"gone_status"`` for 410 as the answer, ``"fail"`` for 500, or ``"end"`` for a normal end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tmp_path: Path) -> None:
         self.pods: list[dict[str, Any]] = []
         self.version = 1
         self.script: list[list[Any]] = []
@@ -95,8 +101,7 @@ class ApiServer:
         self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        configuration = client.Configuration(host=f"http://127.0.0.1:{self.server.server_port}")
-        self.client = client.ApiClient(configuration)
+        self.client = client_of(tmp_path, f"http://127.0.0.1:{self.server.server_port}")
 
     def watch(self, handler: Any, path: str, query: dict[str, list[str]]) -> None:
         steps: list[Any] = []
@@ -134,8 +139,8 @@ def change(kind: str, name: str, version: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def api() -> Iterator[ApiServer]:
-    server = ApiServer()
+def api(tmp_path: Path) -> Iterator[ApiServer]:
+    server = ApiServer(tmp_path)
     yield server
     server.server.shutdown()
     server.server.server_close()
@@ -301,7 +306,7 @@ def test_silence_is_no_interruption(api: ApiServer, tmp_path: Path, monkeypatch:
 def test_what_cannot_be_listed_is_named_with_its_reason(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = taken.getsockname()[1]
-    api_client = client.ApiClient(client.Configuration(host=f"http://127.0.0.1:{nobody}"))
+    api_client = client_of(tmp_path, f"http://127.0.0.1:{nobody}")
     stop = tmp_path / "stop"
     watched = command.resources(api_client, "site", "web")[:2]
     observing = threading.Thread(

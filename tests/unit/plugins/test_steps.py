@@ -93,7 +93,7 @@ def test_one_that_needs_another_sees_what_it_made(tmp_path: Path) -> None:
 def test_one_that_stands_back_does_so_among_all_sessions() -> None:
     # Not every kernel has such groups.
     told = '[ "$(nice)" = 7 ] && ! grep -v "nice 7$" /proc/self/autogroup'
-    script = f"timeout --foreground 10 sh -c 'until {told}; do sleep 0.02; done'"
+    script = f"timeout --foreground 60 sh -c 'until {told}; do sleep 0.02; done'"
     steps.run(steps.Plan([step("a", script, nice=7)], {}))
 
 

@@ -19,13 +19,14 @@ from typing import Any
 
 import pytest
 
-from failover_lab.kube.out_of_service import OWNER
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import OUT_OF_SERVICE_BY
 from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import Inspected, NodeState
 from failover_lab.nodes.pace import Pace
 from failover_lab.watchdog import command, giveback, looking
 from failover_lab.watchdog.act import GiveAway
-from failover_lab.watchdog.cluster import Api, ApiError
+from failover_lab.watchdog.cluster import Api
 from failover_lab.watchdog.journal import Journal
 from failover_lab.watchdog.loop import Settings, Watchdog
 from failover_lab.watchdog.recorder import Recorder
@@ -207,7 +208,7 @@ class World:
         return {"silent": "silent", "refused": "111"}.get(node.reach(), "0")
 
     def mark_of(self, name: str) -> str | None:
-        return self.nodes[name].annotations.get(OWNER)
+        return self.nodes[name].annotations.get(OUT_OF_SERVICE_BY)
 
     def taints(self, name: str) -> list[str]:
         return [t["key"] for t in self.nodes[name].spec.get("taints", [])]
@@ -267,7 +268,7 @@ class World:
 
     def send(self, method: str, path: str, body: Object | None) -> Object:
         if not self.api_up:
-            raise ApiError(None, "the API server does not answer")
+            raise RefusedError(0, "no answer")
         for node in self.nodes.values():
             if node.lives and node.network:
                 node.renewed = time.time()
@@ -288,7 +289,7 @@ class World:
         if parts[3] == "nodes":
             node = self.nodes[parts[4]]
             if not node.listed:
-                raise ApiError(404, "the API server says 404 Not Found")
+                raise RefusedError(404, "Not Found")
             if method == "patch":
                 assert body is not None
                 self._patch(node, body)
@@ -297,7 +298,7 @@ class World:
 
     def _patch(self, node: SimNode, body: Object) -> None:
         if body["metadata"]["resourceVersion"] != str(node.version):
-            raise ApiError(409, "the API server says 409 Conflict")
+            raise RefusedError(409, "Conflict")
         with self._step(f"patch {node.name}"):
             changed = merge(node.as_object(), body)
             own = {"kubernetes.io/hostname", "node-role.kubernetes.io/control-plane"}
@@ -317,9 +318,9 @@ class World:
         assert body["gracePeriodSeconds"] == 0
         pod = self.pods.get(parts[6])
         if pod is None:
-            raise ApiError(404, "the API server says 404 Not Found")
+            raise RefusedError(404, "Not Found")
         if pod["metadata"]["uid"] != body["preconditions"]["uid"]:
-            raise ApiError(409, "the API server says 409 Conflict")
+            raise RefusedError(409, "Conflict")
         with self._step(f"delete {parts[6]}"):
             self.pods.pop(parts[6])
         return {}

@@ -6,20 +6,24 @@ import asyncio
 import concurrent.futures
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.watchdog.conftest import CrashError, SimNode, World, giving, text, until
 
-from failover_lab.kube.out_of_service import OWNER
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import OUT_OF_SERVICE_BY
 from failover_lab.nodes.driver import Inspected, NodeState
 from failover_lab.watchdog import act
 from failover_lab.watchdog.act import Outcome
-from failover_lab.watchdog.cluster import ApiError, Object
 from failover_lab.watchdog.giveback import GiveBack, why_not_back
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
 from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Reach
+
+if TYPE_CHECKING:
+    from failover_lab.kube.objects import Object
 
 NODE = "lab-m02"
 OTHERS = ["lab", "lab-m03"]
@@ -237,7 +241,7 @@ def test_a_node_that_never_rests_is_tried_again_later(
     def change(method: str, path: str, body: Object | None) -> Object:
         if method == "patch" and conflicts[0]:
             conflicts[0] -= 1
-            raise ApiError(409, "the API server says 409 Conflict")
+            raise RefusedError(409, "Conflict")
         return send(method, path, body)
 
     world.api._send = change
@@ -365,7 +369,7 @@ def test_one_that_is_back_is_taken_back(world: World, journal: Journal) -> None:
 
 def test_what_is_not_ours_is_not_taken_back(world: World, journal: Journal) -> None:
     given_away(world, journal)
-    del world.nodes[NODE].annotations[OWNER]
+    del world.nodes[NODE].annotations[OUT_OF_SERVICE_BY]
     world.start(NODE)
     missing, recorder = take(world, journal)
     assert missing is None
@@ -441,7 +445,7 @@ def test_a_node_that_changes_while_it_is_taken_back(world: World, journal: Journ
     def change(method: str, path: str, body: Object | None) -> Object:
         if method == "patch" and left[0]:
             left[0] -= 1
-            raise ApiError(409, "the API server says 409 Conflict")
+            raise RefusedError(409, "Conflict")
         return send(method, path, body)
 
     world.api._send = change
@@ -456,11 +460,11 @@ def test_an_unmark_that_is_refused_is_told(world: World, journal: Journal) -> No
 
     def refuse(method: str, path: str, body: Object | None) -> Object:
         if method == "patch":
-            raise ApiError(403, "the API server says 403 Forbidden")
+            raise RefusedError(403, "Forbidden")
         return send(method, path, body)
 
     world.api._send = refuse
-    assert take(world, journal)[0] == "the API server says 403 Forbidden"
+    assert take(world, journal)[0] == "the API server says 403: Forbidden"
 
 
 def test_a_mark_that_vanishes_while_it_is_taken_back(world: World, journal: Journal) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.watchdog.conftest import World
 
 from failover_lab import cli, nodes
-from failover_lab.kube.out_of_service import EXCLUDE
+from failover_lab.kube.names import EXCLUDE
 from failover_lab.nodes.driver import NodeState
 from failover_lab.watchdog import cluster
 from failover_lab.watchdog.journal import Journal

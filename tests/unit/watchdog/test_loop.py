@@ -15,12 +15,12 @@ import pytest
 from tests.unit.watchdog.conftest import FAST, Running, World, make_world, until, watching
 
 from failover_lab.errors import UserError
-from failover_lab.kube.out_of_service import OWNER
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import OUT_OF_SERVICE_BY
 from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import NodeState
 from failover_lab.run import files, instants, marks
 from failover_lab.watchdog import act, loop, peers, polling
-from failover_lab.watchdog.cluster import ApiError
 from failover_lab.watchdog.journal import Journal, Phase
 
 NODE = "lab-m02"
@@ -517,7 +517,7 @@ def test_what_a_crash_left_half_done_is_finished(world: World, tmp_path: Path) -
     """It was fenced and marked, its pods are still there."""
     crashed(tmp_path, Phase.ACTING)
     world.stop(NODE)
-    world.nodes[NODE].annotations[OWNER] = '{"changed": ["cordon", "taint"]}'
+    world.nodes[NODE].annotations[OUT_OF_SERVICE_BY] = '{"changed": ["cordon", "taint"]}'
     world.nodes[NODE].spec = {
         "unschedulable": True,
         "taints": [
@@ -542,7 +542,7 @@ def test_what_a_crash_left_on_a_node_that_lives_is_put_right(
 ) -> None:
     crashed(tmp_path, Phase.ACTING)
     if marked:
-        world.nodes[NODE].annotations[OWNER] = '{"changed": ["cordon"]}'
+        world.nodes[NODE].annotations[OUT_OF_SERVICE_BY] = '{"changed": ["cordon"]}'
         world.nodes[NODE].spec = {"unschedulable": True}
 
     async def scenario(running: Running) -> None:
@@ -562,7 +562,7 @@ def test_what_a_crash_left_out_of_service_is_taken_back(
     """Also where the journal is lost: the mark on the node says whose it is."""
     if phase is not None:
         crashed(tmp_path, phase)
-    world.nodes[NODE].annotations[OWNER] = '{"changed": ["cordon"]}'
+    world.nodes[NODE].annotations[OUT_OF_SERVICE_BY] = '{"changed": ["cordon"]}'
     world.nodes[NODE].spec = {"unschedulable": True}
     world.stop(NODE)
 
@@ -695,7 +695,7 @@ def test_what_does_not_come_to_an_end_is_left_for_the_next(
         await all_seen(running)
 
         def away(_step: str) -> None:
-            raise ApiError(None, "the API server does not answer")
+            raise RefusedError(0, "no answer")
 
         world.before = away
         world.stop(NODE)

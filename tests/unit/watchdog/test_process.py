@@ -21,7 +21,7 @@ from tests.unit.watchdog.conftest import SimNode
 from tests.unit.watchdog.fakes import ApiServer, FakeEngine, KubeletServer, make_certificate, serving
 
 from failover_lab import cli
-from failover_lab.kube.out_of_service import EXCLUDE, OWNER
+from failover_lab.kube.names import EXCLUDE, OUT_OF_SERVICE_BY
 from failover_lab.run import lifetime
 
 NODES = ("lab", "lab-m02", "lab-m03")
@@ -96,7 +96,7 @@ class Lab:
     def mark(self, name: str) -> None:
         """As the patch has left it."""
         node = self.api.answers[f"GET /api/v1/nodes/{name}"][1]
-        node["metadata"]["annotations"][OWNER] = '{"changed": ["cordon"]}'
+        node["metadata"]["annotations"][OUT_OF_SERVICE_BY] = '{"changed": ["cordon"]}'
 
     def kill(self, name: str) -> None:
         self._loop.call_soon_threadsafe(self._ends[name].set)
@@ -172,7 +172,7 @@ def test_from_the_death_of_a_node_to_a_crash_of_the_watchdog(
         assert marked[2]["spec"]["unschedulable"] is True
         assert [t["key"] for t in marked[2]["spec"]["taints"]] == ["node.kubernetes.io/out-of-service"]
         assert set(marked[2]["metadata"]["labels"]) == {EXCLUDE}
-        assert set(marked[2]["metadata"]["annotations"]) == {OWNER}
+        assert set(marked[2]["metadata"]["annotations"]) == {OUT_OF_SERVICE_BY}
         assert sorted(path for _, method, path, _ in deleted if method == "DELETE") == [
             f"{PODS}/site-0",
             f"{PODS}/site-1",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import bounded
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.bounded import ActionModule
 
-
-class ActionModule(bounded.ActionModule):
-    """``kubernetes.core.k8s_info`` in bounded time."""
+__all__ = ["ActionModule"]

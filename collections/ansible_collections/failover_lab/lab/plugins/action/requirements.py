@@ -18,11 +18,15 @@ from typing import Any
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 CORE = ">=2.19.0"
 PYTHON = ">=3.11.0,<3.14.0"
 MODULES = ("bcrypt", "docker", "jinja2", "jsonschema", "kubernetes", "requests", "vl_convert", "yaml")
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
+#: The lab's own Python package, which modules and commands of every role import.
+PACKAGE = "failover_lab"
+SOURCE = REQUIREMENTS_FILE.parents[1] / "src"
 
 #: Set by playbooks/callback_plugins/lab.py to the number of the play's process.
 GUARDED = "FAILOVER_LAB_PLAY"
@@ -35,41 +39,23 @@ UNGUARDED = (
 USE_GALAXY = f"run 'ansible-galaxy collection install -r collections/requirements.yml', or {USE_MAKE}"
 
 
-def numbers(version: str) -> tuple[int, int, int]:
-    """The first three numbers of a version: ``2.21.5rc1`` is ``(2, 21, 5)``, ``2.19`` is ``(2, 19, 0)``."""
-    found = [int(number) for number in re.findall(r"\d+", version)[:3]]
-    major, minor, patch = (*found, 0, 0, 0)[:3]
-    return major, minor, patch
-
-
 def within(version: str, wanted: str) -> bool:
     """Say whether a version lies in a range.
 
     Args:
         version: Such as ``6.2.0``.
-        wanted: Conditions joined by commas, such as ``>=6.2.0,<7.0.0``, or ``*``.
+        wanted: As ansible-galaxy takes it: ``>=6.2.0,<7.0.0``, a version alone, or ``*``.
 
     Raises:
-        ValueError: A condition is neither a version nor one of ``>= <= > < == = !=`` and a version.
+        ValueError: It is no such range.
     """
-    have = numbers(version)
-    for condition in (part.strip() for part in wanted.split(",")):
-        if condition == "*":
-            continue
-        match = re.fullmatch(r"(>=|<=|>|<|==|=|!=)?\s*(\d[\w.+-]*)", condition)
-        if match is None:
-            raise ValueError(f"{condition!r} is no condition on a version")
-        limit = numbers(match[2])
-        holds = {
-            ">=": have >= limit,
-            "<=": have <= limit,
-            ">": have > limit,
-            "<": have < limit,
-            "!=": have != limit,
-        }.get(match[1] or "==", have == limit)
-        if not holds:
-            return False
-    return True
+    conditions = [part.strip() for part in wanted.split(",")]
+    # What packaging wants to have said by two signs, ansible-galaxy says by one, or none.
+    exact = [re.sub(r"^=?\s*(?=\d)", "==", part) for part in conditions if part != "*"]
+    try:
+        return SpecifierSet(",".join(exact)).contains(version, prereleases=True)
+    except InvalidSpecifier as error:
+        raise ValueError(f"{wanted!r} is no condition on a version") from error
 
 
 def installed_version(collection: str) -> str | None:
@@ -107,6 +93,16 @@ def missing_python() -> list[str]:
     if absent:
         lacks.append(f"no Python module {' or '.join(absent)} for {sys.executable}")
     return lacks
+
+
+def missing_package() -> str | None:
+    """That the lab's own package is not there for the modules, and the remedy; None if it is."""
+    if importlib.util.find_spec(PACKAGE) is not None:
+        return None
+    return (
+        f"This environment does not find the lab's own Python package {PACKAGE}: {USE_MAKE}, or export "
+        f"PYTHONPATH={SOURCE}, then this again."
+    )
 
 
 def missing_collections(requirements_file: Path) -> list[str]:
@@ -191,18 +187,20 @@ class ActionModule(ActionBase):
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         result["changed"] = False
-        if self._task.args:
-            return result | {"failed": True, "msg": "requirements takes no arguments"}
+        trouble = "requirements takes no arguments" if self._task.args else self._trouble()
+        return result | ({"failed": True, "msg": trouble} if trouble else {})
+
+    def _trouble(self) -> str | None:
         if not guarded():
-            return result | {"failed": True, "msg": UNGUARDED}
+            return UNGUARDED
         # Here is what command line, environment, configuration and inventory come to.
         if getattr(self._connection, "become", None):
-            return result | {"failed": True, "msg": BECOME}
+            return BECOME
         if trouble := homeless(os.environ):
-            return result | {"failed": True, "msg": f"{trouble}."}
+            return f"{trouble}."
         lacks, remedy = missing_python(), USE_MAKE
         if not lacks:
             lacks, remedy = missing_collections(REQUIREMENTS_FILE), USE_GALAXY
         if lacks:
-            return result | {"failed": True, "msg": f"This environment has {', '.join(lacks)}: {remedy}."}
-        return result
+            return f"This environment has {', '.join(lacks)}: {remedy}."
+        return missing_package()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.module_utils.waiting import ARGUMENTS
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import waiting
 
 display = Display()
-OWN = ARGUMENTS | {"says": {"type": "list", "elements": "str", "default": []}}
+OWN = WAITING | {"says": {"type": "list", "elements": "str", "default": []}}
 
 
 class ActionModule(waiting.ActionModule):
     """Run Ansible's own wait_for and tell."""
-
-    def words(self, arguments: Mapping[str, Any]) -> str:
-        """Which file."""
-        return str(arguments.get("path"))
 
     def _execute_module(self, **keywords: Any) -> dict[str, Any]:  # noqa: ANN401 - Ansible's
         theirs = {name: value for name, value in self._task.args.items() if name not in OWN}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What plugins/module_utils/reaching.py opens a cluster with."""
+    """What ``REACHING`` in plugins/module_utils/arguments.py names."""
 
     DOCUMENTATION = r"""
 options:

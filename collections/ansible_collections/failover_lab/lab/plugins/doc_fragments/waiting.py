@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What plugins/module_utils/waiting.py names."""
+    """What ``WAITING`` in plugins/module_utils/arguments.py names."""
 
     DOCUMENTATION = r"""
 options:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import kubeconfig
+
+from failover_lab.kube import kubeconfig
 
 DOCUMENTATION = r"""
 name: kubeconfig

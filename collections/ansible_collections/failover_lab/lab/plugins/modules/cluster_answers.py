@@ -34,21 +34,12 @@ version:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from failover_lab.kube import reaching
-from failover_lab.kube.cluster import Cluster, Object, guarded
-
-
-def look(wanted: Object) -> Object:
-    """Ask once."""
-    return {"version": Cluster(wanted["context"], wanted["kubeconfig"]).answers()}
+from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=reaching.ARGUMENTS, supports_check_mode=True)
-    module.exit_json(changed=False, **guarded(module, module.params["context"], lambda: look(module.params)))
+    cluster_module.run({}, lambda cluster, _module: {"version": cluster.answers()})
 
 
 if __name__ == "__main__":

@@ -18,20 +18,8 @@ description:
     that lets no replacement in, a volume that only this node reaches, no room elsewhere, and so many lost
     nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
   - An address at which nobody takes a connection is refused as well.
-extends_documentation_fragment: failover_lab.lab.reaching
+extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.site]
 options:
-  namespace:
-    description: Where the Deployment and the Service are.
-    type: str
-    required: true
-  deployment:
-    description: The name of the Deployment.
-    type: str
-    required: true
-  service:
-    description: The name of the Service.
-    type: str
-    required: true
   kind:
     description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.
     type: str
@@ -168,133 +156,25 @@ overridden:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
 
-from failover_lab.errors import UserError
-from failover_lab.faults import kinds, rules
-from failover_lab.faults.capacity import name_of
-from failover_lab.kube import reaching, timings
-from failover_lab.kube.announcer import announcer, internal_address
-from failover_lab.kube.cluster import Cluster, Object, address_of, guarded, is_schedulable, of, url_of
-from failover_lab.kube.reach import answers, hindrances
-from failover_lab.nodes import reported
-
-# What minikube puts on each node.
-MINIKUBE = "minikube.k8s.io/version"
-# A moment's silence, as while the address moves, is no dead address.
-ANSWER_S = 5.0
-
-
-def row(pod: Object) -> Object:
-    """A pod as this module tells of it."""
-    return {"pod": name_of(pod), "uid": pod["metadata"]["uid"], "node": of(pod, "spec", "nodeName")}
-
-
-def minikube_of(nodes: list[Object]) -> str | None:
-    """The version of minikube that made them, or each of several."""
-    return (
-        ", ".join(sorted({of(node, "metadata", "labels", MINIKUBE, default="") for node in nodes} - {""}))
-        or None
-    )
-
-
-def silent(context: str, service: Object, nodes: list[Object]) -> str:
-    """That nobody answers at the address, and why not, as far as the cluster tells."""
-    causes = hindrances(service, nodes)
-    return (
-        f"Nobody takes a connection at {url_of(service)}, so there is nothing to fail over"
-        f"{': ' + '; '.join(causes) if causes else ''}. "
-        f"`ansible-playbook status.yml -e lab_profile={context}` shows more, and setup.yml takes back what "
-        "the lab itself sets; this machine needs a way to the address."
-    )
-
-
-def look(asked: Object) -> Object:
-    """Judge the cluster.
-
-    Raises:
-        rules.Refusal: the fault must not be.
-        UserError: there is no such kind.
-    """
-    wanted = rules.Wanted(asked["kind"], asked["node"], asked["pods"], asked["force"])
-    kinds.of(wanted.kind)
-    cluster = Cluster(asked["context"], asked["kubeconfig"])
-    # First: one that never answers is known after one time-out.
-    version = cluster.answers()
-    namespace = asked["namespace"]
-    deployment = cluster.deployment(namespace, asked["deployment"])
-    service = cluster.service(namespace, asked["service"])
-    if deployment is None or service is None or not address_of(service):
-        raise rules.Refusal(
-            f"There is no site with an address in {asked['context']}: run "
-            f"`ansible-playbook setup.yml -e lab_profile={asked['context']}` first."
-        )
-    nodes = cluster.nodes()
-    snapshot = rules.Snapshot(
-        nodes=nodes,
-        pods=cluster.pods(),
-        deployment=deployment,
-        budgets=cluster.budgets(),
-        announcer=announcer(cluster, nodes, namespace, service),
-        engine=reported.by_name(asked["engine"]),
-        quotas=cluster.quotas(namespace),
-        limit_ranges=cluster.limit_ranges(namespace),
-    )
-    snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
-    node, overridden = rules.judge(snapshot, wanted)
-    if not answers(service, ANSWER_S):
-        raise rules.Refusal(silent(asked["context"], service, nodes))
-    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
-    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
-    return {
-        "kind": wanted.kind,
-        "evicts": wanted.fault.evicts,
-        "node": node,
-        "node_uid": chosen["metadata"]["uid"],
-        "container": snapshot.engine[node].id if node in snapshot.engine else "",
-        "internal_address": internal_address(chosen),
-        "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
-        "announcer": snapshot.announcer,
-        "address": address_of(service),
-        "url": url_of(service),
-        "kubernetes": version,
-        "minikube": minikube_of(snapshot.nodes),
-        "nodes": [name_of(item) for item in snapshot.nodes],
-        "eligible_nodes": [
-            name_of(item)
-            for item in snapshot.nodes
-            if is_schedulable(item) and (name_of(item) != node or not wanted.fault.moves_pods)
-        ],
-        "replicas": deployment["spec"]["replicas"],
-        "autoscalers": cluster.autoscalers(namespace, asked["deployment"]),
-        "pods": [row(pod) for pod in snapshot.site_pods],
-        "displaced": [row(pod) for pod in struck],
-        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
-        "overridden": overridden,
-    }
+from failover_lab.faults import preflight
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            **reaching.ARGUMENTS,
-            "namespace": {"type": "str", "required": True},
-            "deployment": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
+    cluster_module.run(
+        {
+            **SITE,
             "kind": {"type": "str", "default": "drain"},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},
             "engine": {"type": "list", "elements": "dict", "default": []},
         },
-        supports_check_mode=True,
+        lambda cluster, module: preflight.look(cluster, module.params),
     )
-    try:
-        result = guarded(module, module.params["context"], lambda: look(module.params))
-    except (rules.Refusal, UserError) as refusal:
-        module.fail_json(msg=str(refusal))
-    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -43,76 +43,22 @@ gone:
   returned: success
 """
 
-import time
+from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils import waiting
-
-from failover_lab.kube import reaching
-from failover_lab.kube.cluster import Cluster, Object, guarded, of
-
-POLL_S = 0.5
-# Kubernetes' own, which it takes off when nothing is left.
-_OWN = "kubernetes"
-
-
-def holds(namespace: Object) -> list[str]:
-    """What keeps a namespace from being gone, in its own words."""
-    told = [
-        str(condition.get("message") or condition.get("reason"))
-        for condition in of(namespace, "status", "conditions", default=[])
-        if condition.get("status") == "True"
-    ]
-    finalizers = [
-        *of(namespace, "metadata", "finalizers", default=[]),
-        *(name for name in of(namespace, "spec", "finalizers", default=[]) if name != _OWN),
-    ]
-    if finalizers:
-        told.append(f"the namespace itself has the finalizer {', '.join(finalizers)}")
-    return told
-
-
-def watch(wanted: Object, *, check_mode: bool) -> Object:
-    """Wait as the arguments say.
-
-    Returns:
-        What the module returns; under ``msg``, why it fails.
-    """
-    cluster = Cluster(wanted["context"], wanted["kubeconfig"])
-    deadline = time.monotonic() + wanted["timeout_s"]
-    where = f"The namespace {wanted['namespace']} of {wanted['context']}"
-    while True:
-        found = cluster.namespace(wanted["namespace"])
-        if found is None or check_mode:
-            return {"gone": found is None}
-        if not of(found, "metadata", "deletionTimestamp"):
-            return {"msg": f"{where} is there, and nobody has deleted it."}
-        if time.monotonic() >= deadline:
-            why = "; ".join(holds(found)) or "it does not say why"
-            return {
-                "msg": f"{where} is still going away after {wanted['timeout_s']} s: {why}. Remove what holds "
-                f"it (`kubectl --context {wanted['context']} get namespace {wanted['namespace']} -o yaml` "
-                "shows it all), or choose another site_namespace."
-            }
-        time.sleep(POLL_S)
+from failover_lab.kube import namespace_gone
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            **reaching.ARGUMENTS,
+    cluster_module.run(
+        {
             "namespace": {"type": "str", "required": True},
             "timeout_s": {"type": "int", "default": 180},
-            **waiting.ARGUMENTS,
+            **WAITING,
         },
-        supports_check_mode=True,
+        lambda cluster, module: namespace_gone.watch(cluster, module.params, check_mode=module.check_mode),
     )
-    wanted = module.params
-    result = guarded(module, wanted["context"], lambda: watch(wanted, check_mode=module.check_mode))
-    if "msg" in result:
-        module.fail_json(**result)
-    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

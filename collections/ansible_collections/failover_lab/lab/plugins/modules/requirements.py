@@ -10,7 +10,8 @@ author:
   - The failover-lab authors
 description:
   - Fails with one sentence that names the remedy if Python, ansible-core, a Python module, or a collection
-    of C(collections/requirements.yml) is missing or not of a version that the lab works with.
+    of C(collections/requirements.yml) is missing or not of a version that the lab works with, or if the lab's
+    own Python package is not found.
   - So it does where the play was told to become another user for everything, and where the folders of the
     user who runs it (C(HOME), C(XDG_STATE_HOME) and their like) cannot be those that are meant.
   - It starts no process and reads a few small files, so it can open every playbook. Roles that need a

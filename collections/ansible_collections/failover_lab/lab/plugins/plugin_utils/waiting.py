@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.action.normal import ActionModule as Normal
@@ -17,16 +17,39 @@ from ansible_collections.failover_lab.lab.plugins.plugin_utils import timing, wi
 display = Display()
 
 
+def _cluster_ready(arguments: Mapping[str, Any]) -> str:
+    workloads = " and what runs on all of them" if arguments.get("workloads") else ""
+    return f"{arguments.get('nodes', 1)} ready nodes{workloads}"
+
+
+def _namespace_gone(arguments: Mapping[str, Any]) -> str:
+    return f"the namespace {arguments.get('namespace')} to be gone"
+
+
+def _nodes_back(arguments: Mapping[str, Any]) -> str:
+    nodes = arguments.get("nodes")
+    names = [node.get("name") for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    return f"{', '.join(map(str, names)) or 'the nodes'} to carry work"
+
+
+def _rollout(arguments: Mapping[str, Any]) -> str:
+    lost = arguments.get("without_node")
+    elsewhere = f" on other nodes than {lost}" if lost else ""
+    return f"every pod of {arguments.get('deployment')}{elsewhere}"
+
+
+#: What each module waits for, where the task does not say. Its arguments may be of any shape yet.
+WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "cluster_ready": _cluster_ready,
+    "namespace_gone": _namespace_gone,
+    "nodes_back": _nodes_back,
+    "rollout": _rollout,
+    "wait_for": lambda arguments: str(arguments.get("path")),
+}
+
+
 class ActionModule(Normal):
     """Run the module as if there were no action plugin, with a line on the terminal every few seconds."""
-
-    def words(self, arguments: Mapping[str, Any]) -> str:
-        """What the module waits for, where the task does not say.
-
-        Args:
-            arguments: The task's arguments, not validated yet.
-        """
-        raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task.
@@ -42,6 +65,9 @@ class ActionModule(Normal):
             result: dict[str, Any] = super().run(tmp, task_vars)
         return result
 
+    def _words(self, arguments: Mapping[str, Any]) -> str:
+        return WORDS[str(self._task.action).rpartition(".")[2]](arguments)
+
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
         arguments = self._task.args
@@ -51,7 +77,7 @@ class ActionModule(Normal):
             # The module itself says what is wrong with it.
             interval_s = threading.TIMEOUT_MAX
         # An argument may be what no_log is there for.
-        waits_for = "it" if self._task.no_log else arguments.get("waits_for") or self.words(arguments)
+        waits_for = "it" if self._task.no_log else arguments.get("waits_for") or self._words(arguments)
         over = threading.Event()
         teller = threading.Thread(
             target=_tell,

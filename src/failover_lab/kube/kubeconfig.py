@@ -1,4 +1,4 @@
-"""KUBECONFIG as kubectl takes it: which files are read, and which one is written to. No Ansible inside."""
+"""KUBECONFIG as kubectl takes it: which files are read, and which one is written to."""
 
 from __future__ import annotations
 

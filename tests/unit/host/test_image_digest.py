@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
-from ansible_collections.failover_lab.lab.plugins.modules import image_digest
+
+from failover_lab.errors import UserError
+from failover_lab.host import image_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +77,7 @@ def test_an_image_that_is_not_there_has_no_digest(monkeypatch: pytest.MonkeyPatc
 
 def test_a_refused_login_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     engine(monkeypatch, docker.errors.APIError("x", explanation="unauthorized: authentication required"))
-    with pytest.raises(image_digest.NotKnown, match=r"reg\.example:5000 refused the login of lab"):
+    with pytest.raises(UserError, match=r"reg\.example:5000 refused the login of lab"):
         image_digest.digest_of(NAME, config(tmp_path, REGISTRY))
 
 
@@ -84,13 +86,13 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         raise docker.errors.DockerException("no such file")
 
     monkeypatch.setattr(docker, "from_env", refuse)
-    with pytest.raises(image_digest.NotKnown, match="container engine does not answer"):
+    with pytest.raises(UserError, match="container engine does not answer"):
         image_digest.digest_of(NAME, None)
 
 
 def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     engine(monkeypatch)
-    with pytest.raises(image_digest.NotKnown, match="is no name of an image"):
+    with pytest.raises(UserError, match="is no name of an image"):
         image_digest.digest_of("https://reg.example/site", None)
 
 
@@ -98,7 +100,7 @@ def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_credential_helper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     engine(monkeypatch)
     (tmp_path / "config.json").write_text('{"credsStore": "surely-not-installed"}')
-    with pytest.raises(image_digest.NotKnown, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         image_digest.digest_of(NAME, str(tmp_path))
 
 
@@ -136,5 +138,5 @@ def test_not_there(status: int, said: str, username: str | None) -> None:
     ],
 )
 def test_no_usable_answer(status: int, said: str, username: str | None, message: str) -> None:
-    with pytest.raises(image_digest.NotKnown, match=message):
+    with pytest.raises(UserError, match=message):
         image_digest.judge(status, said, REGISTRY, username)

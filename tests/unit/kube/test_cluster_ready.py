@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
 from ansible_collections.failover_lab.lab.plugins.modules import cluster_ready
+
+from failover_lab.kube.cluster_ready import missing_in_workload
 
 Object = dict[str, Any]
 DNS = "kube-system/deployments/coredns"
@@ -40,9 +43,8 @@ class Played:
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], played: Played, **more: Any
 ) -> Object:
-    monkeypatch.setattr(cluster_ready, "Cluster", lambda *_: played)
+    monkeypatch.setattr(cluster_module, "Cluster", lambda *_: played)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(cluster_ready, "guarded", lambda _module, _context, work: work())
     with patch_module_args({"context": "lab"} | more), pytest.raises(SystemExit):
         cluster_ready.main()
     answer: Object = json.loads(capsys.readouterr().out)
@@ -62,7 +64,7 @@ def run(
     ],
 )
 def test_what_keeps_a_workload(title: str, given: Object | None, lack: str | None) -> None:
-    assert cluster_ready.missing_in_workload(title, given) == lack
+    assert missing_in_workload(title, given) == lack
 
 
 def test_it_waits_for_every_node(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,20 +3,22 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.modules import lab_status
 
-from failover_lab.faults import rules
-from failover_lab.kube import reach
+from failover_lab.faults import status
+from failover_lab.kube import names
 from failover_lab.run import lifetime
+
+if TYPE_CHECKING:
+    from failover_lab.kube.cluster import Cluster
 
 Object = dict[str, Any]
 
 LABELS = {"app.kubernetes.io/name": "site"}
 IMAGE = f"lab-registry:5000/failover-lab/site@sha256:{'a' * 64}"
-MARK = {rules.CORDONED_BY: "20260101T000000Z-drain"}
+MARK = {names.CORDONED_BY: "20260101T000000Z-drain"}
 
 
 def conditions(*, ready: bool) -> Object:
@@ -38,7 +40,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.all_nodes = [
-            node("lab", labels={rules.CONTROL_PLANE: ""}),
+            node("lab", labels={names.CONTROL_PLANE: ""}),
             node("lab-m02", unschedulable=True),
             node("lab-m03", ready=False),
         ]
@@ -84,9 +86,8 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     made = Lab()
-    monkeypatch.setattr(lab_status, "Cluster", lambda _context, _kubeconfig: made)
-    monkeypatch.setattr(lab_status, "announcer", lambda *_asked: made.speaker)
-    monkeypatch.setattr(lab_status, "answers", lambda *_asked: made.takes_connections)
+    monkeypatch.setattr(status, "announcer", lambda *_asked: made.speaker)
+    monkeypatch.setattr(status, "answers", lambda *_asked: made.takes_connections)
     return made
 
 
@@ -95,17 +96,17 @@ def journal_file(tmp_path: Path) -> Path:
     return tmp_path / "journal.json"
 
 
-def look(journal_file: Path, engine: list[Object] | None = None) -> Object:
-    return lab_status.look(
+def look(lab: Lab, journal_file: Path, engine: list[Object] | None = None) -> Object:
+    return status.look(
+        cast("Cluster", lab),
         {
             "context": "lab",
-            "kubeconfig": None,
             "namespace": "site",
             "deployment": "site",
             "service": "site",
             "journal": str(journal_file),
             "engine": engine or [],
-        }
+        },
     )
 
 
@@ -117,7 +118,7 @@ def of_a_run(journal_file: Path, *, alive: bool, **more: Any) -> None:
 
 
 def test_the_whole_screen(lab: Lab, journal_file: Path) -> None:
-    assert look(journal_file) == {
+    assert look(lab, journal_file) == {
         "lines": [
             "lab: Kubernetes v1.99.1, 3 nodes",
             "lab      Ready, control plane    site-a site-c",
@@ -133,18 +134,18 @@ def test_the_whole_screen(lab: Lab, journal_file: Path) -> None:
 
 def test_nobody_says_who_announces_and_no_address_is_given(lab: Lab, journal_file: Path) -> None:
     lab.speaker, lab.ingress = None, []
-    assert "address  none given" in look(journal_file)["lines"]
+    assert "address  none given" in look(lab, journal_file)["lines"]
 
 
 def test_no_pod_is_ready_yet(lab: Lab, journal_file: Path) -> None:
     assert lab.the_deployment
     del lab.the_deployment["status"]
-    assert "site     0 of 4 pods ready" in look(journal_file)["lines"]
+    assert "site     0 of 4 pods ready" in look(lab, journal_file)["lines"]
 
 
 def test_no_site(lab: Lab, journal_file: Path) -> None:
     lab.the_deployment = None
-    lines = look(journal_file)["lines"]
+    lines = look(lab, journal_file)["lines"]
     assert lines[1] == "lab      Ready, control plane    -"
     assert lines[-1] == "site     not set up: run `ansible-playbook setup.yml`"
 
@@ -152,7 +153,7 @@ def test_no_site(lab: Lab, journal_file: Path) -> None:
 def test_a_run_is_going_on(lab: Lab, journal_file: Path) -> None:
     lab.all_nodes[1]["metadata"]["annotations"] = MARK
     of_a_run(journal_file, alive=True)
-    screen = look(journal_file)
+    screen = look(lab, journal_file)
     assert screen["leftovers"] == []
     assert screen["lines"][-1] == f"running  drain of lab-m02, process {os.getpid()}, since noon"
 
@@ -160,7 +161,7 @@ def test_a_run_is_going_on(lab: Lab, journal_file: Path) -> None:
 def test_a_run_was_interrupted(lab: Lab, journal_file: Path) -> None:
     lab.all_nodes[1]["metadata"]["annotations"] = MARK
     of_a_run(journal_file, alive=False)
-    screen = look(journal_file)
+    screen = look(lab, journal_file)
     assert screen["leftovers"] == [
         "lab-m02 is still cordoned by the run 20260101T000000Z-drain",
         "a run was interrupted: drain of lab-m02 since noon",
@@ -174,36 +175,38 @@ def test_a_run_was_interrupted(lab: Lab, journal_file: Path) -> None:
 
 def test_a_mark_is_left_without_a_journal(lab: Lab, journal_file: Path) -> None:
     lab.all_nodes[2]["metadata"]["annotations"] = MARK
-    assert look(journal_file)["leftovers"] == ["lab-m03 is still cordoned by the run 20260101T000000Z-drain"]
+    assert look(lab, journal_file)["leftovers"] == [
+        "lab-m03 is still cordoned by the run 20260101T000000Z-drain"
+    ]
 
 
 def test_a_node_that_somebody_else_cordoned_is_not_left_over(lab: Lab, journal_file: Path) -> None:
-    assert look(journal_file)["leftovers"] == []
+    assert look(lab, journal_file)["leftovers"] == []
 
 
 def test_a_damaged_journal(lab: Lab, journal_file: Path) -> None:
     journal_file.write_text("{", encoding="utf-8")
-    assert look(journal_file)["leftovers"] == [
+    assert look(lab, journal_file)["leftovers"] == [
         "a run was interrupted: a fault of a node since an unknown time"
     ]
 
 
 def test_a_run_waits_for_its_operator(lab: Lab, journal_file: Path) -> None:
     of_a_run(journal_file, alive=True, kind="kill", awaits="operator")
-    last = look(journal_file, [{"name": "lab-m02", "id": "1", "state": "exited"}])["lines"][-1]
+    last = look(lab, journal_file, [{"name": "lab-m02", "id": "1", "state": "exited"}])["lines"][-1]
     assert last.startswith("running  kill of lab-m02")
     assert last.endswith("it waits for you to run `ansible-playbook recover.yml`")
 
 
 def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, journal_file: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {rules.OUT_OF_SERVICE_BY: "{}"}
+    lab.all_nodes[1]["metadata"]["annotations"] = {names.OUT_OF_SERVICE_BY: "{}"}
     of_a_run(journal_file, alive=False, kind="freeze", steps=[{"step": "freeze lab-m02"}, {"step": "wait"}])
     engine: list[dict[str, Any]] = [
         {"name": "lab", "id": "1", "state": "running", "incoming": False, "outgoing": True},
         {"name": "lab-m02", "id": "2", "state": "paused"},
         {"name": "lab-m03", "id": "3", "state": "running", "kubelet": "inactive", "incoming": True},
     ]
-    assert look(journal_file, engine)["leftovers"] == [
+    assert look(lab, journal_file, engine)["leftovers"] == [
         "lab: nothing of it reaches the network",
         "lab-m02 is still marked out of service",
         "lab-m02: its container is paused",
@@ -214,15 +217,15 @@ def test_what_the_engine_says_of_the_nodes_is_left_over(lab: Lab, journal_file: 
 
 
 def test_a_node_that_may_not_announce_yet_is_told_of(lab: Lab, journal_file: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {rules.EXCLUDED_BY: "20260101T000000Z-kill"}
-    assert look(journal_file)["leftovers"] == [
+    lab.all_nodes[1]["metadata"]["annotations"] = {names.EXCLUDED_BY: "20260101T000000Z-kill"}
+    assert look(lab, journal_file)["leftovers"] == [
         "lab-m02 is still kept from announcing the address by the run 20260101T000000Z-kill"
     ]
 
 
 def test_a_node_that_was_to_be_left_is_told_of(lab: Lab, journal_file: Path) -> None:
-    lab.all_nodes[1]["metadata"]["annotations"] = {rules.LEFT_BY: "20260101T000000Z-kill"}
-    screen = look(journal_file, [{"name": "lab-m02", "id": "2", "state": "exited"}])
+    lab.all_nodes[1]["metadata"]["annotations"] = {names.LEFT_BY: "20260101T000000Z-kill"}
+    screen = look(lab, journal_file, [{"name": "lab-m02", "id": "2", "state": "exited"}])
     assert screen["leftovers"] == [
         "lab-m02: its container is stopped, as the run 20260101T000000Z-kill was told to leave it"
     ]
@@ -235,13 +238,13 @@ def test_a_node_that_was_deleted_from_the_cluster_and_runs_is_told_of(lab: Lab, 
         {"name": name, "id": name, "state": "running", "kubelet": "active"}
         for name in ("lab", "lab-m02", "lab-m03")
     ]
-    screen = look(journal_file, engine)
+    screen = look(lab, journal_file, engine)
     assert screen["leftovers"] == [
         "lab-m02 is no node of the cluster: its container runs, and was deleted from it, or has yet to join"
     ]
     assert screen["lines"][-1] == "remedy   ansible-playbook recover.yml"
     engine[1] |= {"state": "exited"}
-    assert look(journal_file, engine)["leftovers"] == [
+    assert look(lab, journal_file, engine)["leftovers"] == [
         "lab-m02 is no node of the cluster: its container is stopped"
     ]
 
@@ -249,8 +252,8 @@ def test_a_node_that_was_deleted_from_the_cluster_and_runs_is_told_of(lab: Lab, 
 def test_nobody_announces_and_why(lab: Lab, journal_file: Path) -> None:
     lab.speaker, lab.takes_connections = None, False
     for item in lab.all_nodes:
-        item["metadata"]["labels"][reach.EXCLUDE] = ""
-    lines = look(journal_file)["lines"]
+        item["metadata"]["labels"][names.EXCLUDE] = ""
+    lines = look(lab, journal_file)["lines"]
     at = lines.index(
         "address  http://192.0.2.9:8080, where nobody takes a connection, announced by nobody that is known"
     )
@@ -262,23 +265,25 @@ def test_nobody_announces_and_why(lab: Lab, journal_file: Path) -> None:
 
 
 def test_who_announced_and_may_not_any_more(lab: Lab, journal_file: Path) -> None:
-    lab.all_nodes[1]["metadata"]["labels"][reach.EXCLUDE] = ""
+    lab.all_nodes[1]["metadata"]["labels"][names.EXCLUDE] = ""
     assert (
         "address  http://192.0.2.9:8080, last announced by lab-m02, which may not any more"
-        in look(journal_file)["lines"]
+        in look(lab, journal_file)["lines"]
     )
 
 
 def test_what_the_service_says_that_hinders(lab: Lab, journal_file: Path) -> None:
     lab.spec = {"loadBalancerSourceRanges": ["10.0.0.0/8"]}
-    assert "         spec.loadBalancerSourceRanges lets only 10.0.0.0/8 in" in look(journal_file)["lines"]
+    assert (
+        "         spec.loadBalancerSourceRanges lets only 10.0.0.0/8 in" in look(lab, journal_file)["lines"]
+    )
 
 
 def test_somebody_else_says_how_many(lab: Lab, journal_file: Path) -> None:
     lab.scalers = ["web"]
     assert (
         "site     2 of 4 pods ready, as many as the HorizontalPodAutoscaler web wants"
-        in look(journal_file)["lines"]
+        in look(lab, journal_file)["lines"]
     )
 
 
@@ -287,4 +292,4 @@ def test_a_control_plane_that_has_joined_anew_is_one(lab: Lab, journal_file: Pat
     api["metadata"] |= {"namespace": "kube-system", "labels": {"component": "kube-apiserver"}}
     lab.all_pods.append(api)
     del lab.all_nodes[0]["metadata"]["labels"]
-    assert look(journal_file)["lines"][1].startswith("lab      Ready, control plane")
+    assert look(lab, journal_file)["lines"][1].startswith("lab      Ready, control plane")

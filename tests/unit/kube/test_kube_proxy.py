@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.modules import kube_proxy
-from kubernetes.client import ApiException
+from ansible_collections.failover_lab.lab.plugins.modules import kube_proxy as module
 
+from failover_lab.kube import kube_proxy
 from failover_lab.kube.cluster import Cluster
+from failover_lab.kube.errors import RefusedError
 
 Object = dict[str, Any]
 Answer = Callable[..., Object]
@@ -83,10 +84,9 @@ class Played:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
     def call(played: Played, **arguments: Any) -> Object:
         monkeypatch.setattr(kube_proxy, "Proxies", lambda *_: played)
-        monkeypatch.setattr(kube_proxy, "guarded", lambda _module, _context, work: work())
         monkeypatch.setattr(time, "sleep", lambda _: None)
         with patch_module_args({"context": "lab"} | arguments), pytest.raises(SystemExit):
-            kube_proxy.main()
+            module.main()
         answer: Object = json.loads(capsys.readouterr().out)
         return answer
 
@@ -211,7 +211,7 @@ def test_what_one_says_of_itself(
 @pytest.mark.parametrize(("status", "is_silent"), [(503, True), (404, True), (403, False)])
 def test_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, status: int, *, is_silent: bool) -> None:
     def refuse(_self: Cluster, _path: str, **_query: str) -> Object:
-        raise ApiException(status=status)
+        raise RefusedError(status, "no")
 
     monkeypatch.setattr(Cluster, "__init__", lambda _self: None)
     monkeypatch.setattr(Cluster, "_get", refuse)
@@ -219,5 +219,5 @@ def test_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, status: int, 
     if is_silent:
         assert proxies.period_s({"metadata": {"name": "a"}}) is None
     else:
-        with pytest.raises(ApiException):
+        with pytest.raises(RefusedError):
             proxies.period_s({"metadata": {"name": "a"}})

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.modules import nodes_back
+
+from failover_lab.errors import UserError
+from failover_lab.kube import nodes_back
+from failover_lab.run import instants
+
+if TYPE_CHECKING:
+    from failover_lab.kube.cluster import Cluster
 
 Object = dict[str, Any]
 BEFORE, SINCE, AFTER = (f"2026-11-23T19:00:{second}Z" for second in ("05", "10.250000", "12"))
@@ -86,7 +92,7 @@ def test_pods_that_are_about_to_go_do_not_count() -> None:
 
 
 def test_the_engine_writes_nanoseconds() -> None:
-    assert nodes_back.instant("2026-11-23T19:00:10.250123456Z") == nodes_back.instant(
+    assert instants.parse("2026-11-23T19:00:10.250123456Z") == instants.parse(
         "2026-11-23T19:00:10.250123+00:00"
     )
 
@@ -112,26 +118,26 @@ class Returning:
 def returning(monkeypatch: pytest.MonkeyPatch) -> Returning:
     made = Returning()
     clock = iter(range(1000))
-    monkeypatch.setattr(nodes_back, "Cluster", lambda _context, _kubeconfig: made)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     return made
 
 
-def ask(timeout_s: int, *, check: bool = False) -> Object:
-    wanted = {"context": "lab", "kubeconfig": None, "nodes": [WANTED], "timeout_s": timeout_s}
-    return nodes_back.watch(wanted, check_mode=check)
+def ask(cluster: Returning, timeout_s: int, *, check: bool = False) -> Object:
+    wanted = {"context": "lab", "nodes": [WANTED], "timeout_s": timeout_s}
+    return nodes_back.watch(cast("Cluster", cluster), wanted, check_mode=check)
 
 
 def test_it_waits(returning: Returning) -> None:
-    assert ask(30) == {"missing": []}
+    assert ask(returning, 30) == {"missing": []}
     assert returning.looks == 3
 
 
 def test_it_says_what_is_missing_when_the_time_is_over(returning: Returning) -> None:
-    assert ask(1) == {"msg": "After 1 s in lab: m02 is not ready: no word from it"}
+    with pytest.raises(UserError, match=r"^After 1 s in lab: m02 is not ready: no word from it$"):
+        ask(returning, 1)
 
 
 def test_check_mode_does_not_wait(returning: Returning) -> None:
-    assert ask(30, check=True) == {"missing": ["m02 is not ready: no word from it"]}
+    assert ask(returning, 30, check=True) == {"missing": ["m02 is not ready: no word from it"]}
     assert returning.looks == 1

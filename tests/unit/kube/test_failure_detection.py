@@ -12,9 +12,11 @@ import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.failover_lab.lab.plugins.modules import failure_detection
+from ansible_collections.failover_lab.lab.plugins.modules import failure_detection as module
 
-from failover_lab.kube.detection import Controller, Kubelet, is_running, seconds
+from failover_lab.kube import failure_detection
+from failover_lab.kube.detection import Controller, Kubelet, seconds
+from failover_lab.kube.objects import is_running
 
 Object = dict[str, Any]
 Answer = Callable[..., Object]
@@ -100,7 +102,7 @@ class Played:
     def kubelet(self, node: str) -> Kubelet | None:
         return self.in_force[node]
 
-    def lease(self, node: str) -> Object:
+    def signed(self, node: str) -> Object:
         self.tick()
         return {
             "leaseDurationSeconds": int(self.in_force[node].lease_s),
@@ -158,11 +160,10 @@ class Played:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
     def call(played: Played, **arguments: Any) -> Object:
         monkeypatch.setattr(failure_detection, "Nodes", lambda *_: played)
-        monkeypatch.setattr(failure_detection, "guarded", lambda _module, _context, work: work())
         monkeypatch.setattr(AnsibleModule, "run_command", lambda _, *a, **b: played.run_command(*a, **b))
         monkeypatch.setattr(time, "sleep", lambda _: None)
         with patch_module_args({"context": "lab"} | arguments), pytest.raises(SystemExit):
-            failure_detection.main()
+            module.main()
         answer: Object = json.loads(capsys.readouterr().out)
         return answer
 

@@ -12,10 +12,10 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import kubeconfig
 from tests import api_server as api
 
-from failover_lab.kube import reaching
+from failover_lab.kube import kubeconfig
+from failover_lab.kube.client import Api
 
 Look = Callable[..., str]
 
@@ -88,8 +88,8 @@ def test_the_first_of_a_name_counts_as_in_kubectl(look: Look, tmp_path: Path) ->
         api.kubeconfig(tmp_path / name, "lab", f"https://127.0.0.1:{port}")
     (tmp_path / "empty").touch()
     files = look("empty:gone:two:one", provider="existing")
-    client = reaching.client_of("lab", ":".join(str(tmp_path / name) for name in files.split(":")))
-    assert client.configuration.host == "https://127.0.0.1:2"
+    there = Api("lab", ":".join(str(tmp_path / name) for name in files.split(":")))
+    assert there.url == "https://127.0.0.1:2"
 
 
 @pytest.mark.parametrize(

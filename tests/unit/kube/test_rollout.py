@@ -4,7 +4,8 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.modules import rollout
+
+from failover_lab.kube import rollout
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster

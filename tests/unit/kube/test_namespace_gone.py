@@ -6,8 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.failover_lab.lab.plugins.action.namespace_gone import ActionModule
-from ansible_collections.failover_lab.lab.plugins.modules import namespace_gone
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.waiting import WORDS
+
+from failover_lab.errors import UserError
+from failover_lab.kube import namespace_gone
+from failover_lab.kube.cluster import Cluster
 
 Object = dict[str, Any]
 
@@ -26,34 +29,43 @@ GOING: Object = {
         ],
     },
 }
-WANTED = {"context": "lab", "kubeconfig": None, "namespace": "site", "timeout_s": 3}
+WANTED = {"context": "lab", "namespace": "site", "timeout_s": 3}
 
 
 @pytest.fixture
 def states(monkeypatch: pytest.MonkeyPatch) -> list[Object | None]:
     """What a cluster answers, one after the other, the last for ever."""
-    found: list[Object | None] = []
-
-    class Played:
-        def namespace(self, name: str) -> Object | None:
-            assert name == "site"
-            return found.pop(0) if len(found) > 1 else found[0]
-
     clock = iter(range(1000))
-    monkeypatch.setattr(namespace_gone, "Cluster", lambda *_: Played())
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    return found
+    return []
+
+
+class Played(Cluster):
+    """Stands for a cluster."""
+
+    def __init__(self, found: list[Object | None]) -> None:
+        self.found = found
+
+    def namespace(self, name: str) -> Object | None:
+        assert name == "site"
+        return self.found.pop(0) if len(self.found) > 1 else self.found[0]
+
+
+def said_of(states: list[Object | None]) -> str:
+    with pytest.raises(UserError) as raised:
+        namespace_gone.watch(Played(states), WANTED, check_mode=False)
+    return str(raised.value)
 
 
 def test_it_is_waited_for(states: list[Object | None]) -> None:
     states += [GOING, GOING, None]
-    assert namespace_gone.watch(WANTED, check_mode=False) == {"gone": True}
+    assert namespace_gone.watch(Played(states), WANTED, check_mode=False) == {"gone": True}
 
 
 def test_what_holds_it_is_told(states: list[Object | None]) -> None:
     states += [GOING]
-    said = namespace_gone.watch(WANTED, check_mode=False)["msg"]
+    said = said_of(states)
     assert said.startswith(
         "The namespace site of lab is still going away after 3 s: Some content has finalizers remaining: "
         "example.org/keep in 1 resource instances. Remove what holds it"
@@ -63,21 +75,18 @@ def test_what_holds_it_is_told(states: list[Object | None]) -> None:
 
 def test_its_own_finalizers_are_told(states: list[Object | None]) -> None:
     states += [GOING | {"spec": {"finalizers": ["kubernetes", "x/y"]}, "status": {"phase": "Terminating"}}]
-    assert (
-        "the namespace itself has the finalizer x/y" in namespace_gone.watch(WANTED, check_mode=False)["msg"]
-    )
+    assert "the namespace itself has the finalizer x/y" in said_of(states)
 
 
 def test_one_that_stays_is_not_waited_for(states: list[Object | None]) -> None:
     states += [{"metadata": {"name": "site"}, "status": {"phase": "Active"}}]
-    assert "nobody has deleted it" in namespace_gone.watch(WANTED, check_mode=False)["msg"]
+    assert "nobody has deleted it" in said_of(states)
 
 
 def test_check_mode_does_not_wait(states: list[Object | None]) -> None:
     states += [GOING]
-    assert namespace_gone.watch(WANTED, check_mode=True) == {"gone": False}
+    assert namespace_gone.watch(Played(states), WANTED, check_mode=True) == {"gone": False}
 
 
 def test_what_is_waited_for_in_words() -> None:
-    said = ActionModule.words(None, {"namespace": "site"})  # type: ignore[arg-type]
-    assert said == "the namespace site to be gone"
+    assert WORDS["namespace_gone"]({"namespace": "site"}) == "the namespace site to be gone"

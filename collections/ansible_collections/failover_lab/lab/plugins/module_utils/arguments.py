@@ -1,0 +1,22 @@
+"""Arguments that several modules take; plugins/doc_fragments describes each of these groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Arguments = dict[str, dict[str, Any]]
+
+#: Every module that asks a cluster.
+REACHING: Arguments = {
+    "context": {"type": "str", "required": True},
+    "kubeconfig": {"type": "path"},
+    "provider": {"type": "str", "choices": ["minikube", "existing"], "default": "minikube"},
+}
+#: Those that ask for the site.
+SITE: Arguments = {name: {"type": "str", "required": True} for name in ("namespace", "deployment", "service")}
+#: Those that tell what they wait for; their action plugin does that.
+WAITING: Arguments = {
+    "run_dir": {"type": "path"},
+    "waits_for": {"type": "str"},
+    "interval_s": {"type": "float", "default": 5.0},
+}

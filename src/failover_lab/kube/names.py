@@ -1,0 +1,20 @@
+"""What is written on nodes: the lab's own annotations, and Kubernetes' labels and taints that it goes by."""
+
+from __future__ import annotations
+
+# An annotation's value is who did it, written in the same request, so that only this is ever undone. A node
+# without it was changed by somebody else, and stays so.
+CORDONED_BY = "failover-lab/cordoned-by"
+# A node that a run has left dead because it was told to.
+LEFT_BY = "failover-lab/left-by"
+# A node that was started and may not announce the address yet.
+EXCLUDED_BY = "failover-lab/excluded-by"
+# A node that a watchdog or an operator has given up.
+OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
+
+# Kubernetes' own word for a node that is down for certain: volumes are detached, pods that were told to stop
+# are dropped without waiting for a kubelet that will not answer.
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+# With this label, which kubeadm gives to control planes, MetalLB and cloud load balancers leave a node alone.
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
