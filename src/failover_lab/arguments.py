@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from failover_lab.errors import UserError
-from failover_lab.kube.objects import authority
 from failover_lab.run import instants
 
 if TYPE_CHECKING:
@@ -88,6 +87,12 @@ def instant(value: str) -> float:
         return instants.parse(value)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; give an instant such as 2026-11-23T19:00:00Z") from None
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL and the Host header have them."""
+    host = f"[{host}]" if ":" in host else host
+    return host if port == 80 else f"{host}:{port}"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from failover_lab.arguments import authority
+
 Object = dict[str, Any]
 
 ENDED = ("Succeeded", "Failed")
@@ -79,12 +81,6 @@ def port_of(service: Object) -> int:
     """The first port of a Service."""
     ports = of(service, "spec", "ports", default=[])
     return int(ports[0]["port"]) if ports else 80
-
-
-def authority(host: str, port: int) -> str:
-    """Host and port as a URL and the Host header have them."""
-    host = f"[{host}]" if ":" in host else host
-    return host if port == 80 else f"{host}:{port}"
 
 
 def url_of(service: Object) -> str:

@@ -12,7 +12,7 @@ from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.probe import dropped
 from failover_lab.probe.ports import TRACKED_S
-from failover_lab.report.command import may_point
+from failover_lab.run.layout import may_point
 
 if TYPE_CHECKING:
     import argparse

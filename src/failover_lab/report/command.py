@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.run import files, marks
-from failover_lab.run.layout import Run
+from failover_lab.run.layout import Run, may_point
 
 if TYPE_CHECKING:
     from failover_lab.arguments import Parser
@@ -96,17 +96,6 @@ def _keep(directory: Path, content: dict[str, Any]) -> None:
         files.write_json(Run(directory).facts, content)
     except OSError as error:
         raise UserError(f"cannot write {Run(directory).facts}: {error.strerror}") from error
-
-
-def may_point(directory: Path) -> None:
-    """See that nothing else has the name of the link beside a run's directory, which need not be there yet.
-
-    Raises:
-        UserError: something has.
-    """
-    link = Run(directory).latest
-    if os.path.lexists(link) and not link.is_symlink():
-        raise UserError(f"{link} is no link; move it away: it is to lead to the newest run")
 
 
 def point_to(directory: Path) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from failover_lab.errors import UserError
+
 
 class File:
     """A file of a folder, by its name there.
@@ -144,3 +146,14 @@ class Lab(Folder):
         """That of the lab of this name, unless it was given another folder."""
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return cls(Path(base) / "failover-lab" / lab)
+
+
+def may_point(directory: Path) -> None:
+    """See that nothing else has the name of the link beside a run's directory, which need not be there yet.
+
+    Raises:
+        UserError: something has.
+    """
+    link = Run(directory).latest
+    if os.path.lexists(link) and not link.is_symlink():
+        raise UserError(f"{link} is no link; move it away: it is to lead to the newest run")
