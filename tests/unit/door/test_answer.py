@@ -107,8 +107,12 @@ def test_an_answer_has_a_status() -> None:
 def test_each_command_says_what_it_does_in_check_mode() -> None:
     assert {name.partition(" ")[0] for name in COMMANDS} == set(subcommands())
     for name in COMMANDS:
-        command, _, option = name.partition(" ")
-        assert not option or option in subcommands()[command]._option_string_actions, name
+        command, _, word = name.partition(" ")
+        parser = subcommands()[command]
+        verbs = {
+            verb for action in parser._actions if not action.option_strings for verb in action.choices or ()
+        }
+        assert not word or word in parser._option_string_actions or word in verbs, name
 
 
 @pytest.mark.parametrize(
