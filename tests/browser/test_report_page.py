@@ -29,7 +29,7 @@ ALWAYS = {".badge", ".lead", "header .soft", "dt", "dd", "h2", "summary"}
 
 def made_up(directory: Path) -> Any:
     """The unit tests' made-up run; pytest's way of importing leaves no other way to it."""
-    path = ROOT / "tests" / "unit" / "witness" / "conftest.py"
+    path = ROOT / "tests" / "unit" / "made_up.py"
     spec = importlib.util.spec_from_file_location("made_up_run", path)
     assert spec is not None
     assert spec.loader is not None
