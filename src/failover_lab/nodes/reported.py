@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from failover_lab.nodes import symptoms
+
 if TYPE_CHECKING:
     from failover_lab.kube.objects import Object
 
@@ -46,7 +48,6 @@ def _faults(item: Object) -> tuple[str, ...]:
     if state != "running":
         return (_STATES.get(state, f"its container is {state}"),)
     cut = _CUTS.get((bool(item.get("incoming")), bool(item.get("outgoing"))))
-    stopped = item.get("kubelet") in ("inactive", "failed")
-    kubelet = "its kubelet is stopped" if stopped else None
+    kubelet = "its kubelet is stopped" if "no_kubelet" in symptoms.of(item) else None
     start = "its start was not brought to its end" if item.get("nameless") else None
     return tuple(filter(None, (cut, kubelet, start)))

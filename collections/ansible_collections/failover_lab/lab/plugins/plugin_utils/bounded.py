@@ -12,6 +12,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from failover_lab.run import lifetime
+
 #: A handful of requests takes a second, of a busy cluster some more.
 REQUESTS_S = 60.0
 #: What kubernetes.core waits for by itself where a task says ``wait`` and no more.
@@ -21,12 +23,7 @@ _PREFIX = "failover_lab.lab."
 
 def parents() -> dict[int, int]:
     """The parent of every process of this machine; none where there is no ``/proc``."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # The program's name, in brackets, may have blanks and brackets of its own.
-            found[int(path.parent.name)] = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
-    return found
+    return {pid: lifetime.parent(pid) for path in Path("/proc").glob("[0-9]*") for pid in [int(path.name)]}
 
 
 def end_children(of: int) -> None:
