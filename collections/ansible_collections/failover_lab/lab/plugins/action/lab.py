@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.failover_lab.lab.plugins.action import progress
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import running
 
@@ -19,13 +18,13 @@ from failover_lab.run import journal
 #: Of this checkout, wherever the play is and whatever else is installed.
 SOURCE = Path(__file__).resolve().parents[6] / "src"
 
-_SHARED = ("label", "interval_s", "relay", "run_dir", "timeout_s", "finishes")
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "command": {"type": "list", "elements": "str"},
     "options": {"type": "dict", "default": {}},
     "accept_no": {"type": "bool", "default": False},
     "job": {"type": "str"},
-    **{name: progress.ARGUMENTS[name] for name in _SHARED},
+    "label": {"type": "str"},
+    **progress.TELLING,
 }
 ALTERNATIVES = {"mutually_exclusive": [("command", "job")], "required_one_of": [("command", "job")]}
 
@@ -50,31 +49,21 @@ class ActionModule(progress.ActionModule):
 
     _supports_async = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The task's result; plugins/modules/lab.py documents it.
-        """
-        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
+    def work(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Run the command, or ask what came of one; plugins/modules/lab.py documents the result."""
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS, **ALTERNATIVES)
-        if self._task.become:
-            return result | {"failed": True, "msg": "lab knows no become"}
+        self.as_oneself()
         if arguments["job"]:
-            return result | self._collected(arguments, task_vars)
+            return self._collected(arguments, variables)
         command = [*arguments["command"], *words(arguments["options"])]
         label = arguments["label"] or command[0]
-        result |= {"cmd": command, "rc": 0, "ok": True, "data": {}, "changed": False}
+        result = {"cmd": command, "rc": 0, "ok": True, "data": {}, "changed": False}
         what = check_mode.check(command)
         if self._task.check_mode and what is not check_mode.Check.RUNS:
             would = what is check_mode.Check.WOULD_CHANGE
             return result | {"changed": would, "msg": f"{label} does not run in check mode: it {what.value}"}
         if self._task.async_val:
-            return result | self._started(command, task_vars)
+            return result | self._started(command, variables)
         return result | self._answered(command, arguments, label)
 
     def _answered(self, command: Sequence[str], arguments: Mapping[str, Any], label: str) -> dict[str, Any]:
@@ -91,7 +80,7 @@ class ActionModule(progress.ActionModule):
         # Ansible shows why a task failed even of one whose result it hides.
         return result | {"msg": complaint} if self._task.no_log and "msg" in result else result
 
-    def _started(self, command: Sequence[str], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _started(self, command: Sequence[str], variables: dict[str, Any]) -> dict[str, Any]:
         """Begin a command beside the play, which ends with it."""
         if self._task.poll:
             return {"failed": True, "msg": "lab runs beside a play with `poll: 0` alone"}
@@ -102,18 +91,18 @@ class ActionModule(progress.ActionModule):
             {"argv": [*argv, f"--parent-pid={journal.controller()}"], "expand_argument_vars": False},
             # Ansible begins it by a first line and a shell, neither of which takes a blank in the path of the
             # checkout, or a long one. The module needs nothing of .venv.
-            task_vars={**(task_vars or {}), "ansible_python_interpreter": os.path.realpath(sys.executable)},
+            task_vars={**variables, "ansible_python_interpreter": os.path.realpath(sys.executable)},
             wrap_async=True,
         )
         return started | {"changed": True}
 
-    def _collected(self, arguments: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _collected(self, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """What a command that was begun beside the play has answered, if it has ended."""
         where = self._remote_expand_user(self.get_shell_option("async_dir", default="~/.ansible_async"))
         status = self._execute_module(
             "ansible.legacy.async_status",
             {"jid": arguments["job"], "mode": "status", "_async_dir": where},
-            task_vars=task_vars,
+            task_vars=variables,
         )
         result = {"changed": False, "ok": False, "data": {}, "finished": bool(status.get("finished"))}
         if "rc" not in status:

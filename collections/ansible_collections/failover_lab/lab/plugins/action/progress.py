@@ -7,24 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, timing, witness
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction
 
 display = Display()
 
+#: Of whatever runs one command and tells how far it is; plugins/doc_fragments/telling.py describes them.
+TELLING: dict[str, dict[str, Any]] = {
+    "interval_s": {"type": "float", "default": 10.0},
+    "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},
+    "run_dir": {"type": "path"},
+    "timeout_s": {"type": "float"},
+    "finishes": {"type": "bool", "default": False},
+}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "argv": {"type": "list", "elements": "str", "required": True},
     "chdir": {"type": "path"},
     "creates": {"type": "path"},
     "label": {"type": "str"},
     "expected_s": {"type": "float"},
-    "interval_s": {"type": "float", "default": 10.0},
-    "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},
-    "run_dir": {"type": "path"},
     "log": {"type": "path"},
-    "timeout_s": {"type": "float"},
-    "finishes": {"type": "bool", "default": False},
+    **TELLING,
 }
 
 #: A relayed line longer than this would wrap on most terminals.
@@ -70,29 +74,16 @@ class Teller:
         return f"{told}, about {timing.about(timing.seconds_left(elapsed_s, expected_s))} left"
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Run one local command and tell how far it is while it runs."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The task's result; plugins/modules/progress.py documents it.
-        """
-        result: dict[str, Any] = super().run(tmp, task_vars)
+    def work(self, _variables: dict[str, Any]) -> dict[str, Any]:
+        """Run the command; plugins/modules/progress.py documents the result."""
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         label = arguments["label"] or Path(arguments["argv"][0]).name
-        if self._task.become:
-            return result | {"failed": True, "msg": "progress knows no become"}
+        self.as_oneself()
         created = arguments["creates"] and (Path(arguments["chdir"] or ".") / arguments["creates"]).exists()
-        result |= {"cmd": arguments["argv"], "rc": 0, "stdout": "", "stderr": "", "elapsed_s": 0.0}
+        result = {"cmd": arguments["argv"], "rc": 0, "stdout": "", "stderr": "", "elapsed_s": 0.0}
         result |= {"stdout_lines": [], "stderr_lines": []}
         if created:
             return result | {"changed": False, "msg": f"{arguments['creates']} exists"}
@@ -140,16 +131,13 @@ class ActionModule(ActionBase):
         Returns:
             How it ended, or the result of a task whose command could not be run.
         """
-        environment: dict[str, str] = {}
-        self._compute_environment_string(environment)
-        environment |= more or {}
         if self._task.no_log:
             arguments = {**arguments, "relay": "timer", "log": None}
         try:
             with running.open_log(arguments.get("log"), argv) as log:
                 return running.run(
                     argv,
-                    environment=os.environ | {key: str(value) for key, value in environment.items()},
+                    environment=os.environ | self.environment(more),
                     chdir=arguments.get("chdir"),
                     log=log,
                     interval_s=arguments["interval_s"],

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as core_version
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction, TaskError
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 CORE = ">=2.19.0"
@@ -169,26 +169,15 @@ BECOME = (
 )
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Say in one sentence what the environment of this play lacks."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The task's result; plugins/modules/requirements.py documents it.
-        """
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        result["changed"] = False
-        trouble = "requirements takes no arguments" if self._task.args else self._trouble()
-        return result | ({"failed": True, "msg": trouble} if trouble else {})
+    def work(self, _variables: dict[str, Any]) -> dict[str, Any]:
+        """Look, and say what is lacking."""
+        self.without_arguments()
+        if trouble := self._trouble():
+            raise TaskError(trouble)
+        return {"changed": False}
 
     def _trouble(self) -> str | None:
         if not guarded():

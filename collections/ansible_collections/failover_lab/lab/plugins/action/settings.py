@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 from ansible import context
-from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import values
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction, TaskError
 
 from failover_lab.faults import kinds
 
@@ -148,30 +148,15 @@ def with_a_tilde(variables: Mapping[str, Any], settings: Iterable[str]) -> list[
     )
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Refuse names that were meant as settings and that nothing reads, and values that cannot be meant so."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The task's result; plugins/modules/settings.py documents it.
-        """
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        result["changed"] = False
-        if self._task.args:
-            return result | {"failed": True, "msg": "settings takes no arguments"}
+    def work(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Look through all names and values; the first trouble is the answer."""
+        self.without_arguments()
         roles, playbooks = REPOSITORY / "roles", REPOSITORY / "playbooks"
         described = options(roles) | values.WHOLE_LAB
         read = mentioned(roles, playbooks)
-        variables = task_vars or {}
         extra = set(load_extra_vars(self._loader))
         problems = (
             self._slips(roles, list(described), read, variables)
@@ -182,7 +167,9 @@ class ActionModule(ActionBase):
             ]
             or self._values(roles, described, variables)
         )
-        return result | {"failed": True, "msg": problems[0]} if problems else result
+        if problems:
+            raise TaskError(problems[0])
+        return {"changed": False}
 
     @staticmethod
     def _slips(roles: Path, settings: list[str], read: set[str], variables: Mapping[str, Any]) -> list[str]:

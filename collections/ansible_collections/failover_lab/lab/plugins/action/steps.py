@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, steps, timing
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction, TaskError
 
 display = Display()
 
@@ -28,11 +28,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "at_once": {"type": "dict", "default": {}},
     "interval_s": {"type": "float", "default": 10.0},
 }
-
-
-def texts(environment: dict[str, Any]) -> dict[str, str]:
-    """An environment as a process has it."""
-    return {key: str(value) for key, value in environment.items()}
 
 
 class Teller:
@@ -63,37 +58,22 @@ class Teller:
         return f"{far}, about {timing.about(left_s)} left" if left_s else far
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Run several local commands beside each other and tell how far they are."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The task's result; plugins/modules/steps.py documents it.
-        """
-        result: dict[str, Any] = super().run(tmp, task_vars)
+    def work(self, _variables: dict[str, Any]) -> dict[str, Any]:
+        """Run what is not done yet; plugins/modules/steps.py documents the result."""
         _, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        if self._task.become:
-            return result | {"failed": True, "msg": "steps knows no become"}
-        environment: dict[str, str] = {}
-        self._compute_environment_string(environment)
+        self.as_oneself()
         rows = [
-            steps.Step(**row | {"environment": texts(environment | row["environment"])})
+            steps.Step(**row | {"environment": self.environment(row["environment"])})
             for row in arguments["steps"]
         ]
         try:
             plan = steps.Plan(rows, {kind: int(limit) for kind, limit in arguments["at_once"].items()})
         except ValueError as error:
-            return result | {"failed": True, "msg": str(error)}
-        result |= {"changed": bool(plan.steps), "steps": [step.name for step in plan.steps]}
+            raise TaskError(str(error)) from error
+        result = {"changed": bool(plan.steps), "steps": [step.name for step in plan.steps]}
         if self._task.check_mode:
             for step in plan.steps:
                 display.display(f"  … would be made: {step.label}")

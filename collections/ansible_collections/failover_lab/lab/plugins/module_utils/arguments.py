@@ -20,3 +20,7 @@ WAITING: Arguments = {
     "waits_for": {"type": "str"},
     "interval_s": {"type": "float", "default": 5.0},
 }
+#: Those of them that wait for the cluster.
+WATCHING: Arguments = {"timeout_s": {"type": "int", "default": 180}, **WAITING}
+#: Those that are told what the container engine says.
+ENGINE: Arguments = {"engine": {"type": "list", "elements": "dict", "default": []}}

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import REACHING, Arguments
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import (
+    REACHING,
+    WATCHING,
+    Arguments,
+)
 
 from failover_lab.errors import UserError
 from failover_lab.kube.cluster import Cluster
@@ -35,3 +39,16 @@ def run(
     except UserError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**({"changed": False} | result))
+
+
+def watch(arguments: Arguments, look: Callable[..., dict[str, Any]]) -> None:
+    """Run a module that waits for the cluster.
+
+    Args:
+        arguments: its own, beside those that reach the cluster and those of waiting.
+        look: gets the cluster and the module's arguments; in check mode it neither waits nor fails.
+    """
+    run(
+        {**arguments, **WATCHING},
+        lambda cluster, module: look(cluster, module.params, check_mode=module.check_mode),
+    )

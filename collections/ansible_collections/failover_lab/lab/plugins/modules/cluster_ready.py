@@ -12,7 +12,10 @@ author:
 description:
   - Waits until so many nodes are ready, and each of O(workloads) has all its pods ready.
   - If that takes too long it fails with one message that names what is missing.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.waiting
+  - failover_lab.lab.watching
 options:
   nodes:
     description: How many nodes there have to be.
@@ -24,14 +27,6 @@ options:
     type: list
     elements: str
     default: []
-  timeout_s:
-    description: How long to wait, in seconds.
-    type: int
-    default: 180
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode. In check mode it neither waits nor fails.
 """
 
 EXAMPLES = r"""
@@ -56,21 +51,18 @@ missing:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
 
 from failover_lab.kube import cluster_ready
 
 
 def main() -> None:
     """Run the module."""
-    cluster_module.run(
+    cluster_module.watch(
         {
             "nodes": {"type": "int", "default": 1},
             "workloads": {"type": "list", "elements": "str", "default": []},
-            "timeout_s": {"type": "int", "default": 180},
-            **WAITING,
         },
-        lambda cluster, module: cluster_ready.watch(cluster, module.params, check_mode=module.check_mode),
+        cluster_ready.watch,
     )
 
 

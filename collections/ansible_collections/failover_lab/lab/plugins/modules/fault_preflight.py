@@ -18,7 +18,11 @@ description:
     that lets no replacement in, a volume that only this node reaches, no room elsewhere, and so many lost
     nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
   - An address at which nobody takes a connection is refused as well.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.site]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.site
+  - failover_lab.lab.engine
+  - failover_lab.lab.reading
 options:
   kind:
     description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.
@@ -41,18 +45,6 @@ options:
     description: Break the node although something that is a matter of taste speaks against it.
     type: bool
     default: false
-  engine:
-    description:
-      - What the container engine says of the nodes. Each has C(name), C(id), C(state), and may have
-        C(incoming), C(outgoing) (whether the network is cut off) and C(kubelet) (systemd's word). Empty where
-        it was not asked.
-    type: list
-    elements: dict
-    default: []
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode.
 """
 
 EXAMPLES = r"""
@@ -157,7 +149,7 @@ overridden:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import ENGINE, SITE
 
 from failover_lab.faults import preflight
 
@@ -167,11 +159,11 @@ def main() -> None:
     cluster_module.run(
         {
             **SITE,
+            **ENGINE,
             "kind": {"type": "str", "default": "drain"},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},
-            "engine": {"type": "list", "elements": "dict", "default": []},
         },
         lambda cluster, module: preflight.look(cluster, module.params),
     )

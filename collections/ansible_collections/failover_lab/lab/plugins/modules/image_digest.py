@@ -13,6 +13,7 @@ description:
   - The question goes through the container engine, so that it is answered by the same rules as a push, be it
     by a token service or by a registry on loopback without TLS.
   - The login comes from a docker configuration, so that no password is an argument.
+extends_documentation_fragment: failover_lab.lab.reading
 options:
   name:
     description: The image with its tag, V(registry/repository/name:tag).
@@ -21,10 +22,6 @@ options:
   docker_config:
     description: The directory of the C(config.json) that holds the login. By default the usual one.
     type: path
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode.
 """
 
 EXAMPLES = r"""

@@ -9,19 +9,8 @@ version_added: 0.1.0
 author:
   - The failover-lab authors
 description:
-  - Takes what M(kubernetes.core.k8s_info) takes, and hands it on. The requests of that one know no time-out.
-    Here it is ended after O(requests_s), and what it waits for by itself (C(wait), C(wait_timeout)) is added.
-  - Where it fails, M(failover_lab.lab.cluster_answers) is asked why; what that finds is the message.
-options:
-  requests_s:
-    description: How long all requests together may take, in seconds.
-    type: float
-    default: 60.0
-  provider:
-    description: As M(failover_lab.lab.cluster_answers) takes it.
-    type: str
-    choices: [minikube, existing]
-    default: minikube
+  - M(kubernetes.core.k8s_info), with an end to its requests and a sentence that names what bars the way.
+extends_documentation_fragment: failover_lab.lab.bounded
 attributes:
   check_mode:
     support: full

@@ -17,6 +17,7 @@ description:
     ended.
   - With C(async) and C(poll=0) the command runs beside the play, at whose end it ends; its answer is to be
     had by O(job).
+extends_documentation_fragment: failover_lab.lab.telling
 options:
   command:
     type: list
@@ -42,31 +43,6 @@ options:
   label:
     type: str
     description: What runs, as the user knows it. The command's name by default.
-  interval_s:
-    type: float
-    default: 10.0
-    description: How long at most between two lines, in seconds.
-  relay:
-    type: str
-    choices: [timer, lines]
-    default: timer
-    description:
-      - With V(timer), the line says the label and the time.
-      - With V(lines), it is the last line that the command has said.
-  run_dir:
-    type: path
-    description:
-      - The folder of a run that is going on. Each line begins with how many requests there were, and how many
-        of them failed.
-  timeout_s:
-    type: float
-    description: How long the command may take, in seconds.
-  finishes:
-    type: bool
-    default: false
-    description:
-      - Let the command finish where its play is killed, for what could not be put right half done. An
-        interruption ends it all the same.
 attributes:
   check_mode:
     support: full

@@ -12,24 +12,16 @@ author:
 description:
   - Lists nodes with the site's pods on each, the site's address and image, and what is left over. Changes
     nothing.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.site]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.site
+  - failover_lab.lab.engine
+  - failover_lab.lab.reading
 options:
   journal:
     description: The journal of the run that is going on, if there is one.
     type: path
     required: true
-  engine:
-    description:
-      - What the container engine says of the nodes. Each has C(name), C(id), C(state), and may have
-        C(incoming), C(outgoing) (whether the network is cut off) and C(kubelet) (systemd's word). Empty where
-        it was not asked.
-    type: list
-    elements: dict
-    default: []
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode.
 """
 
 EXAMPLES = r"""
@@ -56,7 +48,7 @@ leftovers:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import ENGINE, SITE
 
 from failover_lab.faults import status
 
@@ -66,8 +58,8 @@ def main() -> None:
     cluster_module.run(
         {
             **SITE,
+            **ENGINE,
             "journal": {"type": "path", "required": True},
-            "engine": {"type": "list", "elements": "dict", "default": []},
         },
         lambda cluster, module: status.look(cluster, module.params),
     )

@@ -13,20 +13,15 @@ description:
   - Waits until there is no such namespace. If that takes too long it fails with one message, in which the
     namespace's own conditions say what holds it, such as a finalizer.
   - A namespace that nobody has deleted is an error at once.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.waiting
+  - failover_lab.lab.watching
 options:
   namespace:
     description: The name of the namespace.
     type: str
     required: true
-  timeout_s:
-    description: How long to wait, in seconds.
-    type: int
-    default: 180
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode. In check mode it neither waits nor fails.
 """
 
 EXAMPLES = r"""
@@ -44,21 +39,13 @@ gone:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
 
 from failover_lab.kube import namespace_gone
 
 
 def main() -> None:
     """Run the module."""
-    cluster_module.run(
-        {
-            "namespace": {"type": "str", "required": True},
-            "timeout_s": {"type": "int", "default": 180},
-            **WAITING,
-        },
-        lambda cluster, module: namespace_gone.watch(cluster, module.params, check_mode=module.check_mode),
-    )
+    cluster_module.watch({"namespace": {"type": "str", "required": True}}, namespace_gone.watch)
 
 
 if __name__ == "__main__":

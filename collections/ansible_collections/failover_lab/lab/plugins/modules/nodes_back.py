@@ -14,7 +14,10 @@ description:
     that belong to it (its DaemonSets') are ready. What the API says of a node that was lost may be what was
     true before; and a pod that is put on a node whose routes are not there yet gets no answer out.
   - If that takes too long it fails with one message that names what is missing.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.waiting]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.waiting
+  - failover_lab.lab.watching
 options:
   nodes:
     description: The nodes.
@@ -34,14 +37,6 @@ options:
         description: Whether the node's pods were ended as well, and so must have been started since then.
         type: bool
         default: false
-  timeout_s:
-    description: How long to wait, in seconds.
-    type: int
-    default: 180
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode. In check mode it neither waits nor fails.
 """
 
 EXAMPLES = r"""
@@ -63,14 +58,13 @@ missing:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
 
 from failover_lab.kube import nodes_back
 
 
 def main() -> None:
     """Run the module."""
-    cluster_module.run(
+    cluster_module.watch(
         {
             "nodes": {
                 "type": "list",
@@ -82,10 +76,8 @@ def main() -> None:
                     "restarted": {"type": "bool", "default": False},
                 },
             },
-            "timeout_s": {"type": "int", "default": 180},
-            **WAITING,
         },
-        lambda cluster, module: nodes_back.watch(cluster, module.params, check_mode=module.check_mode),
+        nodes_back.watch,
     )
 
 

@@ -13,6 +13,7 @@ description:
     O(interval_s) seconds while it runs.
   - The task's C(environment) counts. C(become) does not. The command reads nothing from standard input.
   - If the play is interrupted or killed, the command's whole process group is ended.
+extends_documentation_fragment: failover_lab.lab.telling
 options:
   argv:
     type: list
@@ -32,34 +33,9 @@ options:
   expected_s:
     type: float
     description: How long the command is expected to take, in seconds. Without it no estimate is shown.
-  interval_s:
-    type: float
-    default: 10.0
-    description: How long at most between two lines, in seconds.
-  relay:
-    type: str
-    choices: [timer, lines]
-    default: timer
-    description:
-      - With V(timer), the line says the label, the time, and the estimate.
-      - With V(lines), it is the last line that the command wrote to its standard output.
-  run_dir:
-    type: path
-    description:
-      - The folder of a run that is going on. Each line begins with how many requests there were, and how many
-        of them failed.
   log:
     type: path
     description: The file for all that the command says, made anew with its directory.
-  timeout_s:
-    type: float
-    description: How long the command may take, in seconds.
-  finishes:
-    type: bool
-    default: false
-    description:
-      - Let the command finish where its play is killed, for what could not be put right half done. An
-        interruption ends it all the same.
 attributes:
   check_mode:
     support: full

@@ -15,20 +15,16 @@ description:
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
   - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
     what was true before; and one that was told to stop there never ends.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.site, failover_lab.lab.waiting]
+extends_documentation_fragment:
+  - failover_lab.lab.reaching
+  - failover_lab.lab.site
+  - failover_lab.lab.waiting
+  - failover_lab.lab.watching
 options:
   without_node:
     description: A node that is lost, on which no pod counts.
     type: str
     default: ""
-  timeout_s:
-    description: How long to wait, in seconds.
-    type: int
-    default: 180
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode. In check mode it neither waits nor fails.
 """
 
 EXAMPLES = r"""
@@ -72,22 +68,14 @@ skew:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE, WAITING
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
 
 from failover_lab.kube import rollout
 
 
 def main() -> None:
     """Run the module."""
-    cluster_module.run(
-        {
-            **SITE,
-            "without_node": {"type": "str", "default": ""},
-            "timeout_s": {"type": "int", "default": 180},
-            **WAITING,
-        },
-        lambda cluster, module: rollout.watch(cluster, module.params, check_mode=module.check_mode),
-    )
+    cluster_module.watch({**SITE, "without_node": {"type": "str", "default": ""}}, rollout.watch)
 
 
 if __name__ == "__main__":

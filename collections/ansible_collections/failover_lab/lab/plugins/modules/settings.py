@@ -16,11 +16,7 @@ description:
     C(lab_), C(failover_), C(teardown_)), or is a part of a setting's name.
   - Every other name is left alone; a play around those of the lab, and an inventory, may have some of their
     own.
-options: {}
-attributes:
-  check_mode:
-    support: full
-    description: It changes nothing in any mode.
+extends_documentation_fragment: failover_lab.lab.reading
 """
 
 EXAMPLES = r"""

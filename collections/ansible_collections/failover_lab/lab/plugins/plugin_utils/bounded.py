@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction
 
 from failover_lab.run import lifetime
 
@@ -55,50 +55,38 @@ def ended_after(seconds: float, of: int) -> Iterator[threading.Event]:
         timer.cancel()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Run the module of kubernetes.core that has this one's name."""
 
-    _supports_check_mode = True
+    _requires_connection = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The module's result; where it failed because of the cluster, with a sentence that names the cause.
-        """
-        result: dict[str, Any] = super().run(tmp, task_vars)
+    def work(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Run the module; where it failed because of the cluster, a sentence names the cause."""
         arguments = dict(self._task.args)
         provider = arguments.pop("provider", "minikube")
         timeout_s = float(arguments.pop("requests_s", REQUESTS_S))
         if str(arguments.get("wait", False)).lower() in ("true", "yes", "1"):
             timeout_s += float(arguments.get("wait_timeout", WAIT_S))
-        name = self._task.action.removeprefix(_PREFIX)
         with ended_after(timeout_s, os.getpid()) as up:
-            answer = self._execute_module(f"kubernetes.core.{name}", arguments, task_vars=task_vars)
+            answer = self._execute_module(f"kubernetes.core.{self.name}", arguments, task_vars=variables)
         # What a module that was ended says of itself is of no use to anybody.
-        result |= {"failed": True, "changed": False} if up.is_set() else answer
+        result: dict[str, Any] = {"failed": True, "changed": False} if up.is_set() else answer
         if result.get("failed"):
             reaching = self._reaching(arguments) | {"provider": provider}
             # It knows every cause by its name, and what to do.
-            asked = self._execute_module(f"{_PREFIX}cluster_answers", reaching, task_vars=task_vars)
+            asked = self._execute_module(f"{_PREFIX}cluster_answers", reaching, task_vars=variables)
             if asked.get("failed"):
                 result["msg"] = asked["msg"]
             elif up.is_set():
                 result["msg"] = (
                     f"The cluster {reaching['context']} was busy for {timeout_s:.0f} s with what it was "
-                    "asked "
-                    "for, and answers again: run this again."
+                    "asked for, and answers again: run this again."
                 )
         return result
 
     def _reaching(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """By what the module reached the cluster: arguments, or what kubernetes.core reads in their place."""
-        environment: dict[str, str] = {}
-        self._compute_environment_string(environment)
+        environment = self.environment()
         told = {
             name: arguments.get(name) or environment.get(f"K8S_AUTH_{name.upper()}")
             for name in ("context", "kubeconfig")

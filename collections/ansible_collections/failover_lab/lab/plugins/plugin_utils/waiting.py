@@ -52,15 +52,7 @@ class ActionModule(Normal):
     """Run the module as if there were no action plugin, with a line on the terminal every few seconds."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task.
-
-        Args:
-            tmp: Unused; Ansible hands it over to every action.
-            task_vars: The task's variables.
-
-        Returns:
-            The module's result.
-        """
+        """Run the task as ever; gives back the module's result."""
         with self._telling():
             result: dict[str, Any] = super().run(tmp, task_vars)
         return result
