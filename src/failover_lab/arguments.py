@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from failover_lab.run import instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from failover_lab.door.answer import Answer
+
+    #: The subcommands of the command line.
+    Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
 
 PROGRAM = "failover-lab"
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
@@ -33,6 +39,21 @@ class Parser(argparse.ArgumentParser):
             UsageError: always.
         """
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def command(commands: Commands, name: str, run: Callable[[argparse.Namespace], Answer]) -> Parser:
+    """Add a command whose page is what carries it out says of itself: a line for the list, and the rest.
+
+    Args:
+        commands: of the command line.
+        name: what is typed.
+        run: carries it out, given what was typed.
+    """
+    says = inspect.getdoc(run) or ""
+    head, _, rest = says.partition("\n\nRaises:")[0].partition("\n\n")
+    parser = commands.add_parser(name, help=head[:1].lower() + head[1:].rstrip("."), description=rest or None)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:

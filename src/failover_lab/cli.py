@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
-from failover_lab.door import answer
+from failover_lab.door import answer, former
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
 from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
@@ -57,9 +57,9 @@ def parser() -> arguments.Parser:
         spread,
         predict,
     )
-    hands = (drain_command, delete_pods, by_hand)
+    operator = (drain_command, delete_pods, by_hand)
     witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
-    for module in (*lab, *hands, *witness):
+    for module in (*lab, *operator, *witness):
         module.add_parser(commands)
     return result
 
@@ -73,8 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Filled word by word: it holds what was said before the word that is wrong.
     options = argparse.Namespace()
+    typed, notice = former.present(sys.argv[1:] if argv is None else argv)
+    if notice:
+        print(f"{arguments.PROGRAM}: {notice}", file=sys.stderr)
     try:
-        parser().parse_args(argv, options)
+        parser().parse_args(typed, options)
         with answer.said_aside(aside=options.answer_as_json):
             answered: answer.Answer = options.run(options)
     except arguments.UsageError as error:

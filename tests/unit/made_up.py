@@ -7,7 +7,6 @@ import gzip
 import itertools
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,18 +259,14 @@ class MadeUpRun:
 
 
 @pytest.fixture(autouse=True)
-def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run within the tests' own process, and must not leave it in a hurry."""
     monkeypatch.setattr(priority, "hasten", lambda _level: "normal")
     # Looking more often changes nothing but the time that the tests take.
     monkeypatch.setattr(engine, "_TICK_S", 0.02)
     monkeypatch.setattr(wait, "_LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(observe_command, "_LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(observe_command, "_STATUS_EVERY_S", 0.05)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from failover_lab.door import former
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,15 +28,14 @@ COMMANDS = {
     "belongings --remember": Check.MAY_CHANGE,
     "check-spread": Check.MAY_CHANGE,
     "delete-pods": Check.WOULD_CHANGE,
-    "direct": Check.RUNS,
     "engine-here": Check.RUNS,
     "evict": Check.WOULD_CHANGE,
     "facts": Check.WOULD_CHANGE,
     "forgotten": Check.RUNS,
-    "give-away": Check.WOULD_CHANGE,
     "htpasswd": Check.MAY_CHANGE,
     "kernel": Check.RUNS,
     "mark": Check.WOULD_CHANGE,
+    "no-proxy": Check.RUNS,
     "node": Check.WOULD_CHANGE,
     "node same": Check.RUNS,
     "nodes": Check.RUNS,
@@ -43,9 +44,10 @@ COMMANDS = {
     "own-context": Check.RUNS,
     "predict": Check.RUNS,
     "probe": Check.WOULD_CHANGE,
+    "proxy-rules": Check.MAY_CHANGE,
     "ready": Check.RUNS,
+    "remediate": Check.WOULD_CHANGE,
     "report": Check.WOULD_CHANGE,
-    "routes": Check.MAY_CHANGE,
     "start-nodes": Check.MAY_CHANGE,
     "start-nodes --nodes": Check.WOULD_CHANGE,
     "stop": Check.MAY_CHANGE,
@@ -67,6 +69,7 @@ def check(words: Sequence[str]) -> Check:
     Args:
         words: the command and its options, such as ``["evict", "--node=lab-m02"]``.
     """
+    words, _ = former.present(words)
     command = words[0] if words else ""
     for word in words[1:]:
         special = COMMANDS.get(f"{command} {word.partition('=')[0]}")

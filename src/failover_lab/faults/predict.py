@@ -168,14 +168,9 @@ def known(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``predict`` to the command line."""
-    parser = commands.add_parser(
-        "predict",
-        help="say how long a failover should take",
-        description="Prints, as JSON, the predicted clocks in seconds from the fault on (the middle of each "
-        "range; null where nothing of the kind is to happen, or nobody can say when), and the ranges.",
-    )
+    parser = arguments.command(commands, "predict", run)
     parser.add_argument("--kind", required=True, type=known, help="of the fault")
     parser.add_argument("--recovery", default="automatic", choices=kinds.RECOVERIES)
     parser.add_argument(
@@ -196,11 +191,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="N",
         help="of the client's new connections, which says how long its ports rest",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``predict``."""
+    """Say how long a failover should take.
+
+    Prints, as JSON, the predicted clocks in seconds from the fault on (the middle of each range; null
+    where nothing of the kind is to happen, or nobody can say when), and the ranges.
+    """
     announcer = None if options.announcer is None else options.announcer == "yes"
     timings = options.timings
     if options.rate is not None:

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab import nodes
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes.driver import DriverError, Owner, unanswered
@@ -23,7 +23,6 @@ from failover_lab.run.layout import Lab
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from failover_lab import arguments
 
 _PROFILE_LABEL = "name.minikube.sigs.k8s.io"
 
@@ -147,14 +146,9 @@ def in_the_way(engine: Owner, foreign: set[str], wanted: Iterable[str]) -> str |
     return None
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``belongings`` to the command line."""
-    parser = commands.add_parser(
-        "belongings",
-        help="say which containers, disks and network are a lab's",
-        description="Prints a line of JSON for each container, disk (volume) and network of a lab, by its "
-        "own record.",
-    )
+    parser = arguments.command(commands, "belongings", run)
     parser.add_argument("--profile", required=True, help="the minikube profile")
     parser.add_argument("--minikube-home", required=True, type=Path, help="where minikube keeps the profile")
     parser.add_argument("--state-dir", required=True, type=Path, help="where the lab keeps its own account")
@@ -170,11 +164,12 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="N",
         help="print nothing, and refuse if something else has a name that a lab of N nodes would need",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``belongings``.
+    """Say which containers, disks and network are a lab's.
+
+    Prints a line of JSON for each container, disk (volume) and network of a lab, by its own record.
 
     Raises:
         UserError: the engine does not answer; or something stands in the lab's place.

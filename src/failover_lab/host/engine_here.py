@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab import arguments
 from failover_lab.door.answer import Answer
 
 if TYPE_CHECKING:
@@ -149,10 +150,9 @@ def ask(info: Object) -> Engine:
 
 
 def run(_options: argparse.Namespace) -> Answer:
-    """Print what ``docker info`` says; under ``Unfit``, why the engine will not do.
+    """Ask the container engine whether it can carry a lab here.
 
-    Returns:
-        What it says, and what it complains of; with the status of ``docker info``.
+    Prints what `docker info` says; under `Unfit`, why the engine will not do.
     """
     asked = _docker(["info", "--format", "{{json .}}"], INFO_TIMEOUT_S)
     sys.stderr.write(asked.stderr)
@@ -179,9 +179,6 @@ def _told(info: Object, asked: subprocess.CompletedProcess[str]) -> Answer:
     return Answer(data, status=asked.returncode, why=complaint if asked.returncode else "")
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser(
-        "engine-here", help="ask the container engine whether it can carry a lab here"
-    )
-    parser.set_defaults(run=run)
+    arguments.command(commands, "engine-here", run)

@@ -47,7 +47,9 @@ def fits(line: str, username: str, password: bytes) -> bool:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Write the file unless it fits already; print ``written`` or ``kept``.
+    """Write the password file of the lab's own registry.
+
+    Prints `written`, or `kept` where the file fits already.
 
     Raises:
         UserError: the password file cannot be read or is empty, the result cannot be written, or
@@ -77,13 +79,12 @@ def run(options: argparse.Namespace) -> Answer:
     return Answer(changed=True)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("htpasswd", help="write the password file of the lab's own registry")
+    parser = arguments.command(commands, "htpasswd", run)
     parser.add_argument("--username", required=True, type=user)
     parser.add_argument("--password-file", type=Path, required=True, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--rounds", type=arguments.whole(4, 16), default=10, help="bcrypt's cost (default: %(default)s)"
     )
-    parser.set_defaults(run=run)

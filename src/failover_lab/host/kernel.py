@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
@@ -61,7 +62,9 @@ def bridged_packets_are_filtered(proc: Path, modules: Path, release: str) -> boo
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Print how many inotify instances there are, are held by others and are wanted for this lab, as JSON.
+    """Check that the kernel can carry so many nodes more.
+
+    Prints how many inotify instances there are, are held by others and are wanted for this lab, as JSON.
 
     Raises:
         UserError: pods of one node could not reach each other.
@@ -84,8 +87,7 @@ def run(options: argparse.Namespace) -> Answer:
     return Answer(data)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("kernel", help="check that the kernel can carry so many nodes more")
+    parser = arguments.command(commands, "kernel", run)
     parser.add_argument("--nodes", required=True, type=int, metavar="N")
-    parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""``direct``: what only this machine can reach must not be asked of a proxy, which has no way to it."""
+"""``no-proxy``: what only this machine can reach must not be asked of a proxy, which has no way to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
@@ -85,7 +86,7 @@ def _entries(exceptions: str) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Say that no proxy stands between this machine and the network.
+    """Check that the lab's network is not asked of a proxy.
 
     Raises:
         UserError: one does, or that is no network.
@@ -110,8 +111,7 @@ def run(options: argparse.Namespace) -> Answer:
     return Answer()
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("direct", help="check that the lab's network is not asked of a proxy")
+    parser = arguments.command(commands, "no-proxy", run)
     parser.add_argument("--network", required=True, metavar="CIDR")
-    parser.set_defaults(run=run)

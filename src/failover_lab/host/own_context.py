@@ -11,13 +11,12 @@ import binascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
-
-    from failover_lab import arguments
 
 
 def entry(content: Any, kind: str, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - whatever a file holds
@@ -75,24 +74,21 @@ def stranger(kubeconfig: Path, profile: str, home: Path) -> str:
     return ""
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``own-context`` to the command line."""
-    parser = commands.add_parser(
-        "own-context",
-        help="check that a kubectl context is the lab's, if there is one of its name",
-        description="Status 2 and a sentence if the kubeconfig has a context, cluster or user of the "
-        "profile's name that does not lead to the lab's own minikube.",
-    )
+    parser = arguments.command(commands, "own-context", run)
     parser.add_argument(
         "--profile", required=True, help="the minikube profile, after which the context is called"
     )
     parser.add_argument("--kubeconfig", required=True, type=Path)
     parser.add_argument("--minikube-home", required=True, type=Path, help="where minikube keeps the profile")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``own-context``.
+    """Check that a kubectl context is the lab's, if there is one of its name.
+
+    Status 2 and a sentence if the kubeconfig has a context, cluster or user of the profile's name that
+    does not lead to the lab's own minikube.
 
     Raises:
         UserError: it is somebody else's.

@@ -6,6 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.host import policy_routes
@@ -75,7 +76,7 @@ def _elsewhere(
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Say that the network is free.
+    """Check that a network for the lab is free.
 
     Raises:
         UserError: it is no network of a usable size, not private, or in use.
@@ -109,8 +110,7 @@ def run(options: argparse.Namespace) -> Answer:
     return Answer({"subnet": str(wanted)})
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("subnet", help="check that a network for the lab is free")
+    parser = arguments.command(commands, "subnet", run)
     parser.add_argument("--wanted", required=True, metavar="CIDR", help="empty: the one that minikube takes")
-    parser.set_defaults(run=run)

@@ -15,7 +15,7 @@ from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, delete_pod
 from failover_lab.kube.errors import RefusedError
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,26 +82,24 @@ def wait(api: Api, namespace: str, pods: Sequence[Pod], timeout_s: float) -> lis
     return until(look, timeout_s, every_s=LOOK_EVERY_S)
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``delete-pods`` to the command line."""
-    parser = commands.add_parser(
-        "delete-pods",
-        help="kill pods with no grace, all at once",
-        description="Deletes exactly these pods, with a grace period of 0, all at the same time, and waits "
-        "until each is gone. The last line is JSON: the instant at which it began, in seconds since 1970. "
-        "Status 1 where one is left after the time-out.",
-    )
+    parser = arguments.command(commands, "delete-pods", run)
     parser.add_argument("pods", nargs="+", type=pod, metavar="NAME=UID")
     parser.add_argument("--namespace", required=True)
     arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(1, 3600, " s"), default=60.0, metavar="S", help="default 60"
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``delete-pods``."""
+    """Kill pods with no grace, all at once.
+
+    Deletes exactly these pods, with a grace period of 0, all at the same time, and waits until each is
+    gone. The last line is JSON: the instant at which it began, in seconds since 1970. Status 1 where one
+    is left after the time-out.
+    """
     api = Api(options.context, options.kubeconfig)
     try:
         # The first request opens the connection, which must not count.

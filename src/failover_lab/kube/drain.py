@@ -14,7 +14,7 @@ from failover_lab.kube.cordon import cordon, exists, uncordon
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.evict import Drain, Eviction, progress, reasons
 from failover_lab.kube.names import CORDONED_BY
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
@@ -22,16 +22,9 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.25
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``evict`` and ``uncordon`` to the command line."""
-    parser = commands.add_parser(
-        "evict",
-        help="evict the pods of a node, disruption budgets respected",
-        description="Evicts every pod of a node but those of DaemonSets and of the node itself, and waits "
-        "until they are gone. What a disruption budget refuses is asked for again until the time is over. "
-        "Each pod that is left then has a line of its own. The last line is JSON: each pod with its "
-        "namespace. Status 1 where pods are left.",
-    )
+    parser = arguments.command(commands, "evict", run)
     parser.add_argument("--node", required=True, help="the node's name")
     parser.add_argument(
         "--cordon-as",
@@ -43,15 +36,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
     )
-    parser.set_defaults(run=run)
-    parser = commands.add_parser(
-        "uncordon",
-        help="uncordon the nodes that evict has cordoned",
-        description=f"Uncordons each node that bears the annotation {CORDONED_BY}, and takes that off; "
-        "prints their names. One that somebody else has cordoned stays so.",
-    )
+    parser = arguments.command(commands, "uncordon", run_uncordon)
     arguments.add_cluster(parser)
-    parser.set_defaults(run=run_uncordon)
 
 
 def carry_out(drain: Drain, timeout_s: float) -> str:
@@ -87,7 +73,13 @@ def carry_out(drain: Drain, timeout_s: float) -> str:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``evict``."""
+    """Evict the pods of a node, disruption budgets respected.
+
+    Evicts every pod of a node but those of DaemonSets and of the node itself, and waits until they are
+    gone. What a disruption budget refuses is asked for again until the time is over. Each pod that is
+    left then has a line of its own. The last line is JSON: each pod with its namespace. Status 1 where
+    pods are left.
+    """
     api = Api(options.context, options.kubeconfig)
     cordoned = False
     if not options.cordon_as:
@@ -111,7 +103,11 @@ def run(options: argparse.Namespace) -> Answer:
 
 
 def run_uncordon(options: argparse.Namespace) -> Answer:
-    """Carry out ``uncordon``."""
+    """Uncordon the nodes that evict has cordoned.
+
+    Uncordons each node that bears the annotation of `evict --cordon-as`, and takes that off; prints their
+    names. One that somebody else has cordoned stays so.
+    """
     names = list(uncordon(Api(options.context, options.kubeconfig)))
     for name in names:
         print(name)

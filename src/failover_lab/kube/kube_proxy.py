@@ -11,7 +11,7 @@ from failover_lab.kube.cluster import Cluster
 from failover_lab.kube.detection import seconds
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.objects import is_leaving, is_ready, name_of, of
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from failover_lab.kube.objects import Object

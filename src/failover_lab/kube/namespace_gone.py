@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
 from failover_lab.kube.objects import is_leaving, of
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster

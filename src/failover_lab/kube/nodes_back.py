@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from failover_lab.errors import UserError
 from failover_lab.kube.objects import is_daemons, is_leaving, is_ready, name_of, of
 from failover_lab.kube.objects import missing_of as missing_in_node
-from failover_lab.kube.waiting import until
 from failover_lab.run import instants
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster

@@ -7,7 +7,7 @@ import socket
 
 from failover_lab.kube.names import EXCLUDE
 from failover_lab.kube.objects import Object, address_of, is_ready, name_of, of, port_of
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 _TOPOLOGY = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
 _TRY_S = 2.0

@@ -16,7 +16,7 @@ from failover_lab.kube.objects import (
     url_of,
 )
 from failover_lab.kube.reach import hindrances
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster

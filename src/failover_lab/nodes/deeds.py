@@ -18,6 +18,7 @@ from failover_lab.nodes import start_nodes
 from failover_lab.nodes.driver import Driver, DriverError, NodeState
 from failover_lab.nodes.script import carried_out
 from failover_lab.nodes.state import INTERFACE, PREFERENCE
+from failover_lab.waiting import until
 
 #: Which ways of the network each direction cuts.
 DIRECTIONS = {"both": "ingress egress", "incoming": "ingress", "outgoing": "egress"}
@@ -87,11 +88,13 @@ def kill(driver: Driver, name: str, _options: argparse.Namespace) -> Row:
     if driver.inspect(name).state is NodeState.STOPPED:
         return {}
     driver.kill(name)
-    deadline = time.monotonic() + _END_S
-    while (state := driver.inspect(name).state) is not NodeState.STOPPED:
-        if state is NodeState.ABSENT or time.monotonic() > deadline:
-            raise UserError(f"{name} was killed and has not ended: it is {state}")
-        time.sleep(_LOOK_S)
+
+    def running() -> NodeState | None:
+        state = driver.inspect(name).state
+        return None if state is NodeState.STOPPED else state
+
+    if state := until(running, _END_S, every_s=_LOOK_S, over=lambda state: state is NodeState.ABSENT):
+        raise UserError(f"{name} was killed and has not ended: it is {state}")
     # Where nobody keeps an account of it: it was asked for then, and is a matter of milliseconds.
     return {"at": driver.ended_at(name, began) or began}
 
@@ -186,25 +189,23 @@ def do(driver: Driver, action: str, names: list[str], options: argparse.Namespac
         raise UserError(f"{error.who} cannot {action} {', '.join(names)}: {error}") from error
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``node`` to the command line."""
-    parser = commands.add_parser(
-        "node",
-        help="kill, pause, cut off or start nodes, stop their kubelets, and undo it",
-        description="Does one thing to nodes, by the driver that reaches them, and sees that it is done. "
-        "Prints a line of JSON for each: its name, and when that was.",
-    )
+    parser = arguments.command(commands, "node", run)
     parser.add_argument("action", choices=[*DEEDS, START])
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
     parser.add_argument("--direction", choices=DIRECTIONS, default="both", help="cut-off: default both")
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``node``."""
+    """Kill, pause, cut off or start nodes, stop their kubelets, and undo it.
+
+    Does one thing to nodes, by the driver that reaches them, and sees that it is done. Prints a line of
+    JSON for each: its name, and when that was.
+    """
     driver = nodes.driver_of(options.driver, options.profile)
     rows = do(driver, options.action, options.nodes, options)
     for row in rows:

@@ -138,6 +138,13 @@ class Engine:
         except self._errors as error:
             raise EngineError(_line(error)) from error
 
+    def _of_one(self, call: Callable[[], T]) -> T:
+        """Ask for something of a container that has to be there."""
+        try:
+            return self._ask(call)
+        except self._absent as error:
+            raise EngineError(_line(error)) from error
+
     def listed(self) -> list[Listed]:
         """The profile's containers, in whatever state.
 
@@ -245,10 +252,7 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or has refused, or there is no such container.
         """
-        try:
-            self._ask(lambda: self._client.start(name))
-        except self._absent as error:
-            raise EngineError(_line(error)) from error
+        self._of_one(lambda: self._client.start(name))
 
     def pause(self, name: str) -> None:
         """Stop every process of a container, while its kernel goes on; one that is paused stays so.
@@ -268,11 +272,8 @@ class Engine:
 
     def _unless(self, name: str, wanted: NodeState, change: Callable[[str], object]) -> None:
         """Change a container's state, unless it is the wanted one already: the engine would refuse."""
-        try:
-            if self.inspect(name).state is not wanted:
-                self._ask(lambda: change(name))
-        except self._absent as error:
-            raise EngineError(_line(error)) from error
+        if self.inspect(name).state is not wanted:
+            self._of_one(lambda: change(name))
 
     def ended_at(self, name: str, since: float) -> float | None:
         """When a container was killed last, by the engine's own account, in seconds since 1970.
@@ -305,7 +306,7 @@ class Engine:
         found = [int(one["timeNano"]) / 1e9 for one in events if one["Actor"]["Attributes"]["name"] == name]
         return found[-1] if found else None
 
-    def news(self) -> Iterator[str]:
+    def events(self) -> Iterator[str]:
         """The name of each container to which something happens, as it happens.
 
         It ends with the connection, and where the engine refuses.
@@ -325,8 +326,8 @@ class Engine:
         except self._errors as error:
             raise EngineError(_line(error)) from error
 
-    def hush(self) -> None:
-        """End the news, from another thread than the one that waits for them."""
+    def stop_events(self) -> None:
+        """End these events, from another thread than the one that waits for them."""
         if self._events is not None:
             with contextlib.suppress(*self._errors, OSError, AttributeError):
                 self._events.close()
@@ -337,10 +338,7 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or the node does not run.
         """
-        try:
-            return self._ask(lambda: self._shell(name, argv))
-        except self._absent as error:
-            raise EngineError(_line(error)) from error
+        return self._of_one(lambda: self._shell(name, argv))
 
     def _shell(self, name: str, argv: list[str]) -> Shell:
         created = self._client.exec_create(name, argv, stdin=True, stdout=True, stderr=False, user="root")
@@ -356,10 +354,7 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or the node does not run.
         """
-        try:
-            return self._ask(lambda: self._run(name, argv))
-        except self._absent as error:
-            raise EngineError(_line(error)) from error
+        return self._of_one(lambda: self._run(name, argv))
 
     def _run(self, name: str, argv: list[str]) -> str:
         created = self._client.exec_create(name, argv, user="root")

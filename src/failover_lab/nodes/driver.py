@@ -127,7 +127,7 @@ class Watched(Protocol):
             DriverError: the driver does not answer.
         """
 
-    def news(self) -> Iterator[str]:
+    def events(self) -> Iterator[str]:
         """The name of each node to which something happens, as it happens: a hint to look, and no more.
 
         It ends with the connection, and where the driver refuses.
@@ -136,8 +136,8 @@ class Watched(Protocol):
             DriverError: the driver does not answer.
         """
 
-    def hush(self) -> None:
-        """End the news, from another thread than the one that waits for them."""
+    def stop_events(self) -> None:
+        """End these events, from another thread than the one that waits for them."""
 
     def shell(self, name: str, argv: list[str]) -> Shell:
         """Start a program in a node and keep hold of its input and output.

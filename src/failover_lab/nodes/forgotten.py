@@ -39,21 +39,18 @@ def forgotten(engine: Driver, known: set[str]) -> list[str]:
     )
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``forgotten`` to the command line."""
-    parser = commands.add_parser(
-        "forgotten",
-        help="say which nodes run that the cluster does not know any more",
-        description="Prints the name of each node of a minikube profile whose container runs and has joined "
-        "the cluster once, and which the API does not list any more. One on each line.",
-    )
+    parser = arguments.command(commands, "forgotten", run)
     nodes.add_options(parser)
     arguments.add_cluster(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``forgotten``.
+    """Say which nodes run that the cluster does not know any more.
+
+    Prints the name of each node of a minikube profile whose container runs and has joined the cluster
+    once, and which the API does not list any more. One on each line.
 
     Raises:
         UserError: the engine or the cluster does not answer.

@@ -8,14 +8,10 @@ containers that have ended.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from failover_lab import nodes
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.nodes.driver import Driver, DriverError, unanswered
-
-if TYPE_CHECKING:
-    from failover_lab import arguments
 
 # With this a kubelet makes itself known to the API. kubeadm leaves it to the kubelet to write it, as the last
 # thing of a join; it is in the container, not on the node's disk.
@@ -31,20 +27,17 @@ def unjoined(engine: Driver) -> list[str]:
     return sorted(one.name for one in engine.listed() if not engine.has(one.name, CREDENTIALS))
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``unjoined`` to the command line."""
-    parser = commands.add_parser(
-        "unjoined",
-        help="say which nodes have never joined the cluster",
-        description="Prints the name of each node of a minikube profile that is a container and no more: "
-        "minikube was ended before the node had joined the cluster. One on each line.",
-    )
+    parser = arguments.command(commands, "unjoined", run)
     nodes.add_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``unjoined``.
+    """Say which nodes have never joined the cluster.
+
+    Prints the name of each node of a minikube profile that is a container and no more: minikube was ended
+    before the node had joined the cluster. One on each line.
 
     Raises:
         UserError: the engine does not answer.

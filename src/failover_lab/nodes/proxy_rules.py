@@ -1,4 +1,4 @@
-"""``routes``: wait until nodes send to a Service's pods of now, and to no others.
+"""``proxy-rules``: wait until nodes send to a Service's pods of now, and to no others.
 
 A node that was cut off comes back with the rules of before, and keeps them until its kube-proxy hears of
 changes again: its connection to the API was silent, and TCP asks after it ever more seldom. If it announces
@@ -17,8 +17,8 @@ from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, items
 from failover_lab.kube.errors import RefusedError
-from failover_lab.kube.waiting import until
 from failover_lab.nodes.driver import Driver, DriverError
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -137,15 +137,9 @@ def compared(api: Api, engine: Driver, names: Collection[str], options: argparse
         return until(look, options.timeout, every_s=_POLL_S)
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
-    """Add ``routes`` to the command line."""
-    parser = commands.add_parser(
-        "routes",
-        help="wait until nodes send to a Service's pods of now, and to no others",
-        description="Compares the rules of kube-proxy (iptables) in nodes of a minikube profile with the "
-        "Service's endpoints. Status 1 if they still differ at the end. A node with another kind of proxy is "
-        "passed over.",
-    )
+def add_parser(commands: arguments.Commands) -> None:
+    """Add ``proxy-rules`` to the command line."""
+    parser = arguments.command(commands, "proxy-rules", run)
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--namespace", required=True)
@@ -154,11 +148,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--timeout", type=arguments.number(0, 86400, " s"), default=60.0, metavar="S", help="default 60"
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``routes``.
+    """Wait until nodes send to a Service's pods of now, and to no others.
+
+    Compares the rules of kube-proxy (iptables) in nodes of a minikube profile with the Service's
+    endpoints. Status 1 if they still differ at the end. A node with another kind of proxy is passed over.
 
     Raises:
         UserError: the engine or the cluster does not answer, or a node does not run.

@@ -100,15 +100,9 @@ def start(engine: Driver, names: Collection[str] | None = None) -> dict[str, str
     return since
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``start-nodes`` to the command line."""
-    parser = commands.add_parser(
-        "start-nodes",
-        help="start nodes that have ended, and tell them where the control plane is",
-        description="Starts the containers of nodes of a minikube profile, and writes into each the names "
-        "that minikube had written there, which the engine forgets. Prints a line of JSON for each: its "
-        "name, and since when it runs.",
-    )
+    parser = arguments.command(commands, "start-nodes", run)
     nodes.add_options(parser)
     parser.add_argument(
         "--nodes",
@@ -116,11 +110,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="X,Y",
         help="which; without it, every node that has ended, or runs and does not know the control plane",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``start-nodes``.
+    """Start nodes that have ended, and tell them where the control plane is.
+
+    Starts the containers of nodes of a minikube profile, and writes into each the names that minikube had
+    written there, which the engine forgets. Prints a line of JSON for each: its name, and since when it
+    runs.
 
     Raises:
         UserError: the engine does not answer, or cannot start one of them.

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from failover_lab import nodes
+from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.nodes import symptoms
 from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
 from failover_lab.nodes.script import answers
-
-if TYPE_CHECKING:
-    from failover_lab import arguments
 
 #: How the lab's own rules in a node are told from everybody else's: their preference, which nothing else has.
 PREFERENCE = 3713
@@ -82,15 +79,9 @@ def look(engine: Driver, interface: str, preference: int) -> list[Row]:
     return rows
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``nodes`` to the command line."""
-    parser = commands.add_parser(
-        "nodes",
-        help="say what state the nodes' containers are in, and the nodes themselves",
-        description="Prints a line of JSON for each node of a minikube profile: its container's state, and, "
-        "if it runs, whether the lab cuts it off, its kubelet runs, and it knows where the control plane is. "
-        "Which of that are symptoms of a fault is told too.",
-    )
+    parser = arguments.command(commands, "nodes", run)
     nodes.add_options(parser)
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
     parser.add_argument(
@@ -100,11 +91,15 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="N",
         help=f"the number of the lab's own filters, default {PREFERENCE}",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``nodes``."""
+    """Say what state the nodes' containers are in, and the nodes themselves.
+
+    Prints a line of JSON for each node of a minikube profile: its container's state, and, if it runs,
+    whether the lab cuts it off, its kubelet runs, and it knows where the control plane is. Which of that
+    are symptoms of a fault is told too.
+    """
     try:
         rows = look(nodes.driver_of(options.driver, options.profile), options.interface, options.preference)
     except DriverError as error:

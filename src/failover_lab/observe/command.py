@@ -29,17 +29,9 @@ _LOOK_EVERY_S = 0.2
 _STATUS_EVERY_S = 0.5
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``observe`` to the command line."""
-    parser = commands.add_parser(
-        "observe",
-        help="write down what the cluster says about itself",
-        description="Watches Nodes, their Leases, the namespace's Pods, the Service's EndpointSlices, "
-        "Events and MetalLB's status, and appends each change to events.jsonl; with --address also to which "
-        "node this machine's own kernel sends what is for the Service. In observer.json the state is "
-        "`watching` once everything is listed. Runs until SIGTERM, SIGINT, the stop file, the end of the "
-        "parent, or --max-duration.",
-    )
+    parser = arguments.command(commands, "observe", run)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--namespace", default="site", help="where the site lives (default site)")
     parser.add_argument("--service", default="site", help="the site's Service (default site)")
@@ -48,7 +40,6 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
     parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
     parser.add_argument("--max-duration", type=arguments.number(0.1, 7 * 86400, " s"), metavar="S")
-    parser.set_defaults(run=run)
 
 
 def resources(api: Api, namespace: str, service: str, nodes: dict[str, str] | None = None) -> list[Resource]:
@@ -161,7 +152,13 @@ def _write_status(
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``observe``."""
+    """Write down what the cluster says about itself.
+
+    Watches Nodes, their Leases, the namespace's Pods, the Service's EndpointSlices, Events and MetalLB's
+    status, and appends each change to events.jsonl; with --address also to which node this machine's own
+    kernel sends what is for the Service. In observer.json the state is `watching` once everything is
+    listed. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or --max-duration.
+    """
     stop = StopCondition(
         most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
     )

@@ -18,14 +18,9 @@ if TYPE_CHECKING:
     import argparse
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``ready`` to the command line."""
-    parser = commands.add_parser(
-        "ready",
-        help="see whether a run can be recorded and measured here",
-        description="Sees that the directory of a run can be made and written to, and that the link to the "
-        "newest run can be beside it. Prints what may spoil the figures, a line each. Makes nothing.",
-    )
+    parser = arguments.command(commands, "ready", run)
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="the directory of a run to come"
     )
@@ -36,7 +31,6 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="N",
         help="requests/s",
     )
-    parser.set_defaults(run=run)
 
 
 def writable(directory: Path) -> None:
@@ -82,7 +76,11 @@ def warnings(rate: float, proc: Path = Path("/proc")) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``ready``."""
+    """See whether a run can be recorded and measured here.
+
+    Sees that the directory of a run can be made and written to, and that the link to the newest run can
+    be beside it. Prints what may spoil the figures, a line each. Makes nothing.
+    """
     out = options.out.absolute()
     writable(out.parent)
     may_point(out)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
-from failover_lab.kube.waiting import until
 from failover_lab.probe import identity
 from failover_lab.probe.ports import Ports
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
@@ -204,14 +204,9 @@ def check(
     return spread
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``check-spread`` to the command line."""
-    parser = commands.add_parser(
-        "check-spread",
-        help="does every pod and every node answer through the address?",
-        description="Sends GET /whoami, each on a new connection, until every expected pod and node has "
-        "answered. Status 0 when all have and no request failed, else 1.",
-    )
+    parser = arguments.command(commands, "check-spread", run)
     parser.add_argument(
         "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
     )
@@ -237,11 +232,14 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="for the first answer, before which nothing counts (default 0)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``check-spread``."""
+    """Does every pod and every node answer through the address?
+
+    Sends GET /whoami, each on a new connection, until every expected pod and node has answered. Status 0
+    when all have and no request failed, else 1.
+    """
     spread = check(
         options.url,
         Spread(options.expect_pods, options.expect_nodes),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from failover_lab import arguments
 from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
-from failover_lab.kube.waiting import until
 from failover_lab.run import files, instants, marks
 from failover_lab.run.layout import Probe, Run
 from failover_lab.run.records import Outcome, RecordFile
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
@@ -166,22 +166,11 @@ class AnswerWatch:
         )
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add both commands to the command line."""
     seconds = arguments.number(0.1, 86400, " s")
-    steady = commands.add_parser(
-        "wait-steady",
-        help="wait until nothing has failed for a while and every pod answers",
-        description="Waits until there has been no failure for --for seconds and every given pod answered "
-        "within that time, which begins with the first request, or with --since where that is later. Status "
-        "1, and a sentence saying what was missing, at the time-out.",
-    )
-    answers = commands.add_parser(
-        "wait-answers",
-        help="wait until each of these pods has answered",
-        description="Waits until every given pod has answered a request that was due since the given "
-        "instant, and prints JSON: pod to its first answer's instant (lines of progress go before it).",
-    )
+    steady = arguments.command(commands, "wait-steady", run_steady)
+    answers = arguments.command(commands, "wait-answers", run_answers)
     for parser in (steady, answers):
         parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
         parser.add_argument(
@@ -212,8 +201,6 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         help="mark this once it is steady; may be given several times",
     )
     steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
-    steady.set_defaults(run=run_steady)
-    answers.set_defaults(run=run_answers)
 
 
 def _instant(out: Path, since: float | str) -> float:
@@ -221,7 +208,12 @@ def _instant(out: Path, since: float | str) -> float:
 
 
 def run_steady(options: argparse.Namespace) -> Answer:
-    """Carry out ``wait-steady``."""
+    """Wait until nothing has failed for a while and every pod answers.
+
+    Waits until there has been no failure for --for seconds and every given pod answered within that time,
+    which begins with the first request, or with --since where that is later. Status 1, and a sentence
+    saying what was missing, at the time-out.
+    """
     out = files.existing_directory(options.out)
     clock = instants.shared_clock(out)
     since = None if options.since is None else _instant(out, options.since)
@@ -240,7 +232,11 @@ def run_steady(options: argparse.Namespace) -> Answer:
 
 
 def run_answers(options: argparse.Namespace) -> Answer:
-    """Carry out ``wait-answers``."""
+    """Wait until each of these pods has answered.
+
+    Waits until every given pod has answered a request that was due since the given instant, and prints
+    JSON: pod to its first answer's instant (lines of progress go before it).
+    """
     out = files.existing_directory(options.out)
     watch = AnswerWatch(out, instants.shared_clock(out), options.pods, _instant(out, options.since))
     missing = wait(watch.look, options.timeout)

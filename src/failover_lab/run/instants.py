@@ -20,6 +20,7 @@ from pathlib import Path
 
 from failover_lab.errors import UserError
 from failover_lab.run.layout import Run
+from failover_lab.waiting import until
 
 # What a file system without hard links says: FAT, some network and shared folders.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -76,10 +77,8 @@ def _write_first(path: Path, body: str) -> None:
 
 def _whole(path: Path) -> str:
     """What is in a file of one line, once the line has its end; who writes it may be at it."""
-    deadline = time.monotonic() + _WHOLE_S
-    while not (content := path.read_text(encoding="ascii")).endswith("\n") and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return content
+    until(lambda: not path.read_text(encoding="ascii").endswith("\n"), _WHOLE_S, every_s=0.01)
+    return path.read_text(encoding="ascii")
 
 
 def shared_clock(directory: Path) -> Clock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.run import files
 from failover_lab.run.layout import Run
+from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +45,7 @@ def _works_on(pid: int, run: Path) -> bool:
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Ask them to end in good order, and wait until they have.
+    """End the probe, observer and watchdog of an interrupted run.
 
     Raises:
         UserError: one does not end in time.
@@ -56,18 +56,14 @@ def run(options: argparse.Namespace) -> Answer:
     for pid in working:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + options.timeout
-    while left := processes_of(directory):
-        if time.monotonic() > deadline:
-            raise UserError(f"process {left[0]} does not end; its records in {directory} are not whole yet")
-        time.sleep(POLL_S)
+    if left := until(lambda: processes_of(directory), options.timeout, every_s=POLL_S):
+        raise UserError(f"process {left[0]} does not end; its records in {directory} are not whole yet")
     print(f"ended {len(working)}")
     return Answer({"processes": working}, changed=bool(working))
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("stop", help="end the probe, observer and watchdog of an interrupted run")
+    parser = arguments.command(commands, "stop", run)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's directory")
     parser.add_argument("--timeout", type=arguments.number(0.1, 600, " s"), default=20.0, metavar="S")
-    parser.set_defaults(run=run)

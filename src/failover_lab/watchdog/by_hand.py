@@ -1,4 +1,4 @@
-"""``give-away``: an operator's work on a node that is lost, by hand and at once."""
+"""``remediate``: an operator's work on a node that is lost, by hand and at once."""
 
 from __future__ import annotations
 
@@ -101,27 +101,24 @@ async def give_away(
         return await giving.run(node, Ground.SILENT, running)
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
-    """Add ``give-away`` to the command line."""
-    parser = commands.add_parser(
-        "give-away",
-        help="end a node for certain and give its work away, by hand",
-        description="Ends the node's container by SIGKILL, unless it has ended; marks the node out of "
-        "service; deletes its pods of the namespace; clears other nodes' flows to them. `watchdog --release` "
-        "takes the mark off once the node is back. Refused while a watchdog runs, and for the only control "
-        "plane.",
-    )
+def add_parser(commands: arguments.Commands) -> None:
+    """Add ``remediate`` to the command line."""
+    parser = arguments.command(commands, "remediate", run)
     parser.add_argument("--node", required=True, help="the node's name")
     nodes.add_options(parser)
     arguments.add_cluster(parser, context="of kubectl; default: that of the profile's name")
     parser.add_argument("--namespace", default="site", help="whose pods are given away (default site)")
     parser.add_argument("--state-dir", type=Path, metavar="DIR", help="default: the lab's own")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a run's directory, for marks")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``give-away``."""
+    """End a node for certain and give its work away, by hand.
+
+    Ends the node's container by SIGKILL, unless it has ended; marks the node out of service; deletes its
+    pods of the namespace; clears other nodes' flows to them. `watchdog --release` takes the mark off once
+    the node is back. Refused while a watchdog runs, and for the only control plane.
+    """
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415

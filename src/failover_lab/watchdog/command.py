@@ -40,20 +40,9 @@ def _profile(value: str) -> str:
     return value
 
 
-def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+def add_parser(commands: arguments.Commands) -> None:
     """Add ``watchdog`` to the command line."""
-    parser = commands.add_parser(
-        "watchdog",
-        help="find a dead node, fence it and give its work away; take it back when it is back",
-        description="Watches the nodes of a minikube profile on this machine. A node is dead when two "
-        "independent paths agree for several looks in a row: the engine says that its container has ended or "
-        "is paused, or its peers do not reach it; and its kubelet does not answer this machine. It is then "
-        "fenced by SIGKILL and marked out of service, its pods of the namespace are deleted, and the mark is "
-        "taken off when it is back. One node at a time, never the only control plane, and nothing while this "
-        "machine is too busy or all are silent. Runs until SIGTERM, SIGINT, the stop file, the end of the "
-        "parent, or --max-duration. Its state is in watchdog.json, in the run's directory or else in "
-        "--state-dir.",
-    )
+    parser = arguments.command(commands, "watchdog", run)
     seconds = arguments.number
     parser.add_argument("--profile", type=_profile, default="failover-lab", help="default failover-lab")
     nodes.add_driver(parser)
@@ -92,11 +81,19 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         "--but", type=arguments.names, default=[], metavar="X,Y",
         help="with --release: not off these, which are to stay as they are",
     )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Carry out ``watchdog``."""
+    """Find a dead node, fence it and give its work away; take it back when it is back.
+
+    Watches the nodes of a minikube profile on this machine. A node is dead when two independent paths
+    agree for several looks in a row: the engine says that its container has ended or is paused, or its
+    peers do not reach it; and its kubelet does not answer this machine. It is then fenced by SIGKILL and
+    marked out of service, its pods of the namespace are deleted, and the mark is taken off when it is
+    back. One node at a time, never the only control plane, and nothing while this machine is too busy or
+    all are silent. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or --max-duration.
+    Its state is in watchdog.json, in the run's directory or else in --state-dir.
+    """
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
 
     if options.wait and not options.release:
@@ -228,7 +225,7 @@ async def _release(
     deadline = time.monotonic() + wait_s
     with concurrent.futures.ThreadPoolExecutor(_THREADS, "release") as executor:
         taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
-        # Not by kube.waiting, which sleeps: each look asks kubelets, and that is done in this event loop.
+        # Not by `waiting`, which sleeps: each look asks kubelets, and that is done in this event loop.
         while True:
             try:
                 marked = [m.name for m in map(member, api.nodes()) if m.ours]

@@ -40,7 +40,7 @@ class _News(threading.Thread):
     def run(self) -> None:
         while not self.ended.is_set():
             with contextlib.suppress(DriverError):
-                for _name in self._engine.news():
+                for _name in self._engine.events():
                     if self.ended.is_set():
                         return
                     with contextlib.suppress(RuntimeError):
@@ -192,7 +192,7 @@ class Looker:
         """Stop asking."""
         if self._news is not None:
             self._news.ended.set()
-            self._source.hush()
+            self._source.stop_events()
             self._news.join(_END_S)
         self.peers.end()
         for task in self._tasks:

@@ -56,7 +56,7 @@ def test_the_remedy_keeps_what_is_named_already(
         monkeypatch.delenv(name, raising=False)
     for name, value in (PROXY | {"NO_PROXY": "127.0.0.1,.example.org"}).items():
         monkeypatch.setenv(name, value)
-    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 2
+    assert cli.main(["no-proxy", "--network=192.168.49.0/24"]) == 2
     said = capsys.readouterr().err
     listed = "127.0.0.1,.example.org,192.168.49.0/24"
     assert "NO_PROXY does not name 192.168.49.0/24, which" in said
@@ -64,7 +64,7 @@ def test_the_remedy_keeps_what_is_named_already(
     assert "secret" not in said
 
     monkeypatch.setenv("NO_PROXY", listed)
-    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+    assert cli.main(["no-proxy", "--network=192.168.49.0/24"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_remedy_keeps_what_either_spelling_names(spoken: str, shouted: str, 
 
 
 def test_no_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["direct", "--network=a/24"]) == 2
+    assert cli.main(["no-proxy", "--network=a/24"]) == 2
     assert "a/24 is no IPv4 network" in capsys.readouterr().err
 
 
@@ -116,7 +116,7 @@ def test_a_proxy_that_the_docker_command_hands_on(
     docker: Path, capsys: pytest.CaptureFixture[str], proxies: dict[str, Any], words: str
 ) -> None:
     docker.write_text(json.dumps({"proxies": proxies}))
-    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 2
+    assert cli.main(["no-proxy", "--network=192.168.49.0/24"]) == 2
     said = capsys.readouterr().err
     assert words in said
     assert str(docker) in said
@@ -136,9 +136,9 @@ def test_a_proxy_that_the_docker_command_hands_on(
 )
 def test_one_that_it_does_not(docker: Path, content: str) -> None:
     docker.write_text(content)
-    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+    assert cli.main(["no-proxy", "--network=192.168.49.0/24"]) == 0
 
 
 def test_without_settings_of_its_own(docker: Path) -> None:
     assert not docker.exists()
-    assert cli.main(["direct", "--network=192.168.49.0/24"]) == 0
+    assert cli.main(["no-proxy", "--network=192.168.49.0/24"]) == 0

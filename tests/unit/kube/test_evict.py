@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from failover_lab import cli
+from failover_lab import cli, waiting
 from failover_lab.errors import UserError
-from failover_lab.kube import drain, evict, waiting
+from failover_lab.kube import drain, evict
 from failover_lab.kube.errors import RefusedError
 
 Object = dict[str, Any]

@@ -152,7 +152,7 @@ def test_news_of_the_profile_alone(fake: FakeEngine) -> None:
         {"Actor": {"Attributes": {"name": name}}} for name in ("lab", "other", "lab-registry", "lab-m02")
     ]
     fake.events += [{"Actor": {}}, {}]
-    assert list(Engine("lab").news()) == ["lab", "lab-m02"]
+    assert list(Engine("lab").events()) == ["lab", "lab-m02"]
 
 
 @pytest.mark.parametrize("end", [b"40\r\n{half", b"6\r\n{half}\r\n0\r\n\r\n"])
@@ -166,7 +166,7 @@ def test_news_that_are_damaged_end(fake: FakeEngine, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(fake, "tell", tell)
     with contextlib.suppress(EngineError):
-        assert list(Engine("lab").news()) == []
+        assert list(Engine("lab").events()) == []
 
 
 def test_news_can_be_ended_by_whoever_does_not_wait_for_them(
@@ -185,13 +185,13 @@ def test_news_can_be_ended_by_whoever_does_not_wait_for_them(
 
     monkeypatch.setattr(fake, "tell", tell)
     engine = Engine("lab")
-    engine.hush()
-    waiting = threading.Thread(target=lambda: list(engine.news()), daemon=True)
+    engine.stop_events()
+    waiting = threading.Thread(target=lambda: list(engine.events()), daemon=True)
     waiting.start()
     try:
         assert listening.wait(5)
         time.sleep(0.1)  # from the answer's head until it reads
-        engine.hush()
+        engine.stop_events()
         waiting.join(5)
         assert not waiting.is_alive()
     finally:
@@ -266,7 +266,7 @@ def test_a_tool_that_is_missing_has_cleared_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["containers", "inspect", "kill", "pause", "resume", "ended_at", "news", "shell", "run"]
+    "call", ["containers", "inspect", "kill", "pause", "resume", "ended_at", "events", "shell", "run"]
 )
 def test_an_engine_that_refuses_or_goes_away(fake: FakeEngine, call: str) -> None:
     engine = Engine("lab")
@@ -278,12 +278,12 @@ def test_an_engine_that_refuses_or_goes_away(fake: FakeEngine, call: str) -> Non
 
     def make() -> None:
         result = getattr(engine, call)(*arguments.get(call, []))
-        if call == "news":
+        if call == "events":
             list(result)
 
     fake.fail = True
     # Events that are refused are none.
-    if call in {"news", "ended_at"}:
+    if call in {"events", "ended_at"}:
         make()
     else:
         with pytest.raises(EngineError, match="driver failed"):

@@ -32,7 +32,7 @@ def test_one_that_there_is_not_is_told_with_those_that_there_are(name: str) -> N
     "words",
     [
         ["nodes"], ["unjoined"], ["start-nodes"], ["node", "kill", "--nodes=m02"],
-        ["routes", "--nodes=m02", "--namespace=site", "--service=site"],
+        ["proxy-rules", "--nodes=m02", "--namespace=site", "--service=site"],
     ],
 )  # fmt: skip
 def test_every_command_goes_by_the_name(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +64,7 @@ def test_nobody_fences_by_a_driver_that_cannot_say_for_certain_that_a_node_is_de
     assert nodes.fencing(made) is made
 
 
-@pytest.mark.parametrize("command", [["watchdog"], ["give-away", "--node=lab-m02"]])
+@pytest.mark.parametrize("command", [["watchdog"], ["remediate", "--node=lab-m02"]])
 def test_whoever_gives_a_node_away_needs_one_that_fences(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:

@@ -95,14 +95,14 @@ class Lab:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run ``routes`` on a lab."""
+    """Run ``proxy-rules`` on a lab."""
     monkeypatch.setattr(proxy_rules, "_POLL_S", 0.0)
 
     def run(lab: Lab, nodes: str, timeout_s: float = 5.0) -> int:
         monkeypatch.setattr(proxy_rules, "Api", lambda *_: lab)
         monkeypatch.setattr("failover_lab.nodes.driver_of", lambda _name, _: lab)
         where = ["--profile=lab", "--namespace=site", "--service=site"]
-        return cli.main(["routes", *where, f"--nodes={nodes}", f"--timeout={timeout_s}"])
+        return cli.main(["proxy-rules", *where, f"--nodes={nodes}", f"--timeout={timeout_s}"])
 
     return run
 

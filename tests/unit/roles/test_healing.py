@@ -190,7 +190,7 @@ def test_each_by_its_symptom_and_in_turn(here: Path) -> None:
         "package node join",
         "package node start-kubelet",
         "nodes_back",
-        "package routes --profile=lab",
+        "package proxy-rules --profile=lab",
     ]
     assert [(call[2], whom(call)) for call in called if call[1] == "node" and call[0] == "package"] == [
         ("resume", ["m2"]),

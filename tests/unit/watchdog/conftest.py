@@ -7,7 +7,6 @@ import concurrent.futures
 import copy
 import datetime as dt
 import queue
-import signal
 import threading
 import time
 import urllib.parse
@@ -247,14 +246,14 @@ class World:
         with self._step(f"clear {name}"):
             return f"conntrack v1.4.7 (conntrack-tools): {len(argv)} flow entries have been deleted.\n"
 
-    def news(self) -> Iterator[str]:
+    def events(self) -> Iterator[str]:
         self._engine()
         mine: queue.Queue[str] = queue.Queue()
         self._news.append(mine)
         while name := mine.get():
             yield name
 
-    def hush(self) -> None:
+    def stop_events(self) -> None:
         for listener in self._news:
             listener.put("")
 
@@ -448,10 +447,6 @@ def make_world(monkeypatch: pytest.MonkeyPatch, count: int = 3) -> World:
 
 
 @pytest.fixture(autouse=True)
-def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands run within the tests' own process, and must not leave it deaf to signals or in a hurry."""
+def _not_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run within the tests' own process, and must not leave it in a hurry."""
     monkeypatch.setattr(command, "hasten", lambda _level: None)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -28,7 +28,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def give_away(folder: Path, node: str = "lab-m02") -> int:
     state, out = folder / "state", folder / "run"
     out.mkdir(exist_ok=True)
-    return cli.main(["give-away", f"--node={node}", "--profile=lab", f"--state-dir={state}", f"--out={out}"])
+    return cli.main(["remediate", f"--node={node}", "--profile=lab", f"--state-dir={state}", f"--out={out}"])
 
 
 @pytest.mark.parametrize("container", [NodeState.RUNNING, NodeState.PAUSED, NodeState.STOPPED])

@@ -143,7 +143,7 @@ def test_without_news_of_the_engine_it_is_found_too(
     def none() -> Any:
         raise EngineError("no news")
 
-    monkeypatch.setattr(world, "news", none)
+    monkeypatch.setattr(world, "events", none)
 
     async def scenario(running: Running) -> None:
         await all_seen(running)

@@ -20,6 +20,8 @@ from typing import IO, Self
 
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import timing
 
+from failover_lab.waiting import until
+
 Log = IO[bytes] | None
 
 #: How many of the last lines of each stream are kept.
@@ -144,11 +146,10 @@ def _signals_go_to(handler: _Handler | signal.Handlers) -> Iterator[None]:
 def _end(*processes: subprocess.Popen[bytes]) -> None:
     """End the commands' whole process groups, kindly first; further signals must not cut this short."""
     with _signals_go_to(signal.SIG_IGN):
-        deadline = time.monotonic() + GRACE_S
-        for signum in (signal.SIGTERM, signal.SIGKILL):
-            told = [process for process in processes if _reached(process, signum)]
-            while time.monotonic() < deadline and any(_reached(process, 0) for process in told):
-                time.sleep(0.05)
+        told = [process for process in processes if _reached(process, signal.SIGTERM)]
+        until(lambda: any(_reached(process, 0) for process in told), GRACE_S, every_s=0.05)
+        for process in processes:
+            _reached(process, signal.SIGKILL)
         for process in processes:
             process.wait()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from failover_lab.kube.waiting import until
+from failover_lab.waiting import until
 
 Looks = Callable[..., Callable[[], str]]
 
