@@ -46,7 +46,7 @@ TWO = -n 2 --dist worksteal
 STORY = tests/cluster tests/molecule tests/instrument
 
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
-PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube nodes observe probe report run watchdog)
+PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube nodes observe probe report run watchdog test_arguments.py test_waiting.py)
 
 .PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock versions version clean
 
@@ -88,13 +88,13 @@ docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py
 
 bench: env ## compare the lab's times with the bare tools' and its probe with vegeta, and judge both
-	@status=0; python -m tests.bench.probe || status=1; python -m tests.bench.bench $(ARGS) || status=1; exit $$status
+	@status=0; python -m bench.probe || status=1; python -m bench.bench $(ARGS) || status=1; exit $$status
 
 rounds: env ## drain every node that may be drained, three times over, and count what was lost
-	@python -m tests.bench.rounds $(ARGS)
+	@python -m bench.rounds $(ARGS)
 
 frontier: env ## kill nodes under each way of detection and recovery, and write docs/frontier.md (about two hours)
-	@python -m tests.bench.frontier $(ARGS)
+	@python -m bench.frontier $(ARGS)
 
 lock: env ## take the newest versions that pyproject.toml allows into the lock
 	@scripts/lock.sh

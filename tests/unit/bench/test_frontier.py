@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.bench import frontier, frontier_page
-from tests.bench.bench import ROOT
-from tests.bench.cases import CASES
-from tests.bench.goals import lost_percent
+from bench import frontier, frontier_page
+from bench.bench import ROOT
+from bench.cases import CASES
+from bench.goals import lost_percent
 from tests.declared import added
 
 from failover_lab.run import instants

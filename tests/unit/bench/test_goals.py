@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench import frontier, frontier_page
-from tests.bench.cases import CASES, LIMITS, OUT_OF_REACH, Limits
-from tests.bench.goals import Goal, goals
+from bench import frontier, frontier_page
+from bench.cases import CASES, LIMITS, OUT_OF_REACH, Limits
+from bench.goals import Goal, goals
 
 STEPS = "the watchdog found the node dead at +1.1 s, marked it out of service at +1.1 s"
 CLOCKS_S = {"address": 5.7, "endpoints": 5.9, "capacity": 13.5, "stale_flows": None}

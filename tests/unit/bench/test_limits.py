@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.bench import bench, probe, rounds
+from bench import bench, probe, rounds
 
 CHANGED = "PLAY RECAP ***\nlocalhost : ok=61 changed={} unreachable=0 failed=0\n"
 

@@ -24,9 +24,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from tests.bench.limits import judged
+from bench.limits import judged
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PROFILE = "failover-lab-bench"
 STEADY_S = 5.0
 # Times what the bare tools take, and seconds.

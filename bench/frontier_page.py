@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from tests.bench.cases import CASES, ROLES
-from tests.bench.goals import Goal, Run, goals, lost_percent
+from bench.cases import CASES, ROLES
+from bench.goals import Goal, Run, goals, lost_percent
 
 from failover_lab.report.clock_reasons import WORTH_A_REASON
 

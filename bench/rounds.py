@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench.bench import PROFILE, Bench
+from bench.bench import PROFILE, Bench
 
 from failover_lab.kube.names import EXCLUDE
 from failover_lab.report.stats import upper_bound_95

@@ -1,4 +1,4 @@
-"""What the probe itself costs and how well it keeps time, beside vegeta: ``python -m tests.bench.probe``.
+"""What the probe itself costs and how well it keeps time, beside vegeta: ``python -m bench.probe``.
 
 Both send requests on new connections to one server on this machine, in turns; no cluster is needed. Lateness
 is by how much a request began after it was due: the probe records it, vegeta's is reckoned from when an
@@ -23,13 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.limits import judged
+from bench.limits import judged
 
 from failover_lab.report.stats import percentile
 from failover_lab.run.layout import Probe
 from failover_lab.run.records import RecordFile
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 INSTRUMENT = ROOT / "tests" / "instrument"
 # What the probe may cost, and how late 1% of its requests may be.
 MOST_CORES = 0.5

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
-from tests.bench import frontier_page
-from tests.bench.bench import ROOT, Bench
-from tests.bench.cases import CASES, Case
-from tests.bench.goals import goals, lost_percent
-from tests.bench.limits import judged
+from bench import frontier_page
+from bench.bench import ROOT, Bench
+from bench.cases import CASES, Case
+from bench.goals import goals, lost_percent
+from bench.limits import judged
 from tests.declared import added, declared_dead
 
 from failover_lab.run import instants

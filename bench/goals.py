@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tests.bench.cases import LIMITS, OUT_OF_REACH, Limits
+from bench.cases import LIMITS, OUT_OF_REACH, Limits
 
 Run = dict[str, Any]
 
