@@ -16,7 +16,7 @@ TABLE = "src/failover_lab/faults/kinds.yml"
 FOLDER = REPO / "roles/fault/tasks/kinds"
 # Pages, tests, what is made from the table, and what is no text of ours.
 ELSEWHERE = re.compile(
-    r"(docs|tests|molecule|reports)/|(.*/)?(README(\.es)?|CHANGELOG|CONTRIBUTING)\.md$|roles/fault/tasks/kinds/"
+    r"(docs|tests|bench|molecule|reports)/|(.*/)?(README(\.es)?|CHANGELOG|CONTRIBUTING)\.md$|roles/fault/tasks/kinds/"
     rf"|{re.escape(TABLE)}$|.*\.(lock|sum|svg|png)$"
 )
 # Words that mean something else as well: they name a kind beside the word kind, or beside another kind.

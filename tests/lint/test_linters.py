@@ -70,7 +70,7 @@ def python() -> list[str]:
     """The folders of our own that have Python in them."""
     return [
         name
-        for name in ("src", PLUGINS, "playbooks/callback_plugins", "scripts", "tests")
+        for name in ("src", PLUGINS, "playbooks/callback_plugins", "scripts", "bench", "tests")
         if any((REPO / name).rglob("*.py"))
     ]
 

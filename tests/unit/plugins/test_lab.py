@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.failover_lab.lab.plugins.action import lab
-from ansible_collections.failover_lab.lab.plugins.doc_fragments import telling
+from ansible_collections.failover_lab.lab.plugins.doc_fragments import shared
 from ansible_collections.failover_lab.lab.plugins.modules import lab as documented
 
 REPO = Path(__file__).resolve().parents[3]
@@ -257,8 +257,8 @@ def test_a_secret_is_neither_shown_nor_kept(tmp_path: Path) -> None:
 def test_the_page_says_what_the_code_takes() -> None:
     page = {
         name: option
-        for part in (documented, telling.ModuleDocFragment)
-        for name, option in yaml.safe_load(part.DOCUMENTATION)["options"].items()
+        for part in (documented.DOCUMENTATION, shared.ModuleDocFragment.TELLING)
+        for name, option in yaml.safe_load(part)["options"].items()
     }
     assert set(page) == set(lab.ARGUMENTS)
     for name, option in page.items():

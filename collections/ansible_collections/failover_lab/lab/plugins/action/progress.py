@@ -13,7 +13,7 @@ from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import
 
 display = Display()
 
-#: Of whatever runs one command and tells how far it is; plugins/doc_fragments/telling.py describes them.
+#: Of whatever runs one command and tells how far it is; plugins/doc_fragments/shared.py describes them.
 TELLING: dict[str, dict[str, Any]] = {
     "interval_s": {"type": "float", "default": 10.0},
     "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},

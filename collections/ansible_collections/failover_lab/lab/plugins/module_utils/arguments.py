@@ -1,4 +1,4 @@
-"""Arguments that several modules take; plugins/doc_fragments describes each of these groups."""
+"""Arguments that several modules take; plugins/doc_fragments/shared.py describes each of these groups."""
 
 from __future__ import annotations
 

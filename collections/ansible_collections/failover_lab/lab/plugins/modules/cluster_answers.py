@@ -14,7 +14,7 @@ description:
     What the modules of kubernetes.core ask afterwards has no time-out of its own.
   - What is in the way is told by its name (a silence, a refused connection, a certificate, a credential
     plugin, a name that is unknown, a right that is missing), with a remedy.
-extends_documentation_fragment: [failover_lab.lab.reaching, failover_lab.lab.reading]
+extends_documentation_fragment: [failover_lab.lab.shared.reaching, failover_lab.lab.shared.reading]
 """
 
 EXAMPLES = r"""

@@ -13,9 +13,9 @@ description:
   - Waits until so many nodes are ready, and each of O(workloads) has all its pods ready.
   - If that takes too long it fails with one message that names what is missing.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.waiting
-  - failover_lab.lab.watching
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.waiting
+  - failover_lab.lab.shared.watching
 options:
   nodes:
     description: How many nodes there have to be.

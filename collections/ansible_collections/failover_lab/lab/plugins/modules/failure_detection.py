@@ -17,7 +17,7 @@ description:
     become slower, the other way round. So a sign of life is never waited for less long than it may take.
   - Nodes that join later take their settings from the ConfigMap C(kubelet-config), which is set as well.
   - The API server is not restarted, and no pod but the controller manager's.
-extends_documentation_fragment: failover_lab.lab.reaching
+extends_documentation_fragment: failover_lab.lab.shared.reaching
 options:
   state:
     description: V(set) makes the cluster as O(settings) says. V(read) only tells what is in force.

@@ -19,10 +19,10 @@ description:
     nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
   - An address at which nobody takes a connection is refused as well.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.site
-  - failover_lab.lab.engine
-  - failover_lab.lab.reading
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.site
+  - failover_lab.lab.shared.engine
+  - failover_lab.lab.shared.reading
 options:
   kind:
     description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.

@@ -13,7 +13,7 @@ description:
   - The question goes through the container engine, so that it is answered by the same rules as a push, be it
     by a token service or by a registry on loopback without TLS.
   - The login comes from a docker configuration, so that no password is an argument.
-extends_documentation_fragment: failover_lab.lab.reading
+extends_documentation_fragment: failover_lab.lab.shared.reading
 options:
   name:
     description: The image with its tag, V(registry/repository/name:tag).

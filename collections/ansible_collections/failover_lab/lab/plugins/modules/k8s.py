@@ -10,7 +10,7 @@ author:
   - The failover-lab authors
 description:
   - M(kubernetes.core.k8s), with an end to its requests and a sentence that names what bars the way.
-extends_documentation_fragment: failover_lab.lab.bounded
+extends_documentation_fragment: failover_lab.lab.shared.bounded
 attributes:
   check_mode:
     support: full

@@ -16,7 +16,7 @@ description:
   - Sets the period in the ConfigMap C(kube-proxy), as kubeadm has written it, and replaces the kube-proxies
     that run with another one, node after node. A node's rules stay while none runs on it.
   - A cluster without that ConfigMap has another kind of proxy, and nothing is done.
-extends_documentation_fragment: failover_lab.lab.reaching
+extends_documentation_fragment: failover_lab.lab.shared.reaching
 options:
   min_sync_ms:
     description: The period, in milliseconds, up to 30000. Without it, Kubernetes' own, which is a second.

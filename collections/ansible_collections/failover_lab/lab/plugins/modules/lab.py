@@ -17,7 +17,7 @@ description:
     ended.
   - With C(async) and C(poll=0) the command runs beside the play, at whose end it ends; its answer is to be
     had by O(job).
-extends_documentation_fragment: failover_lab.lab.telling
+extends_documentation_fragment: failover_lab.lab.shared.telling
 options:
   command:
     type: list

@@ -13,10 +13,10 @@ description:
   - Lists nodes with the site's pods on each, the site's address and image, and what is left over. Changes
     nothing.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.site
-  - failover_lab.lab.engine
-  - failover_lab.lab.reading
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.site
+  - failover_lab.lab.shared.engine
+  - failover_lab.lab.shared.reading
 options:
   journal:
     description: The journal of the run that is going on, if there is one.

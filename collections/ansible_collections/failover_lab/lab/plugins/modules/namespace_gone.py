@@ -14,9 +14,9 @@ description:
     namespace's own conditions say what holds it, such as a finalizer.
   - A namespace that nobody has deleted is an error at once.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.waiting
-  - failover_lab.lab.watching
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.waiting
+  - failover_lab.lab.shared.watching
 options:
   namespace:
     description: The name of the namespace.

@@ -15,9 +15,9 @@ description:
     true before; and a pod that is put on a node whose routes are not there yet gets no answer out.
   - If that takes too long it fails with one message that names what is missing.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.waiting
-  - failover_lab.lab.watching
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.waiting
+  - failover_lab.lab.shared.watching
 options:
   nodes:
     description: The nodes.

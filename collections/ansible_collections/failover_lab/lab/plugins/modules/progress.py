@@ -13,7 +13,7 @@ description:
     O(interval_s) seconds while it runs.
   - The task's C(environment) counts. C(become) does not. The command reads nothing from standard input.
   - If the play is interrupted or killed, the command's whole process group is ended.
-extends_documentation_fragment: failover_lab.lab.telling
+extends_documentation_fragment: failover_lab.lab.shared.telling
 options:
   argv:
     type: list

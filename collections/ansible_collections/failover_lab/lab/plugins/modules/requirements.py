@@ -17,7 +17,7 @@ description:
   - It starts no process and reads a few small files, so it can open every playbook. Roles that need a
     collection are to be brought in by M(ansible.builtin.include_role) after it, since a play is parsed
     before its first task.
-extends_documentation_fragment: failover_lab.lab.reading
+extends_documentation_fragment: failover_lab.lab.shared.reading
 """
 
 EXAMPLES = r"""

@@ -16,10 +16,10 @@ description:
   - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
     what was true before; and one that was told to stop there never ends.
 extends_documentation_fragment:
-  - failover_lab.lab.reaching
-  - failover_lab.lab.site
-  - failover_lab.lab.waiting
-  - failover_lab.lab.watching
+  - failover_lab.lab.shared.reaching
+  - failover_lab.lab.shared.site
+  - failover_lab.lab.shared.waiting
+  - failover_lab.lab.shared.watching
 options:
   without_node:
     description: A node that is lost, on which no pod counts.

@@ -16,7 +16,7 @@ description:
     C(lab_), C(failover_), C(teardown_)), or is a part of a setting's name.
   - Every other name is left alone; a play around those of the lab, and an inventory, may have some of their
     own.
-extends_documentation_fragment: failover_lab.lab.reading
+extends_documentation_fragment: failover_lab.lab.shared.reading
 """
 
 EXAMPLES = r"""

@@ -21,7 +21,7 @@ description:
   - Sends one GET to each address, all at the same time, and reads no more than the status.
   - Silence is an answer too, so that a server that is down, that does not exist or that accepts a connection
     and says nothing never makes the task fail, and never makes it last longer than O(timeout_s).
-extends_documentation_fragment: failover_lab.lab.reading
+extends_documentation_fragment: failover_lab.lab.shared.reading
 options:
   urls:
     description: The addresses.

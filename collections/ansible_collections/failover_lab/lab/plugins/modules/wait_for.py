@@ -11,7 +11,7 @@ author:
 description:
   - M(ansible.builtin.wait_for), which says nothing while it waits, with a line on the terminal every few
     seconds. All arguments of that module are known; these are the ones that matter here.
-extends_documentation_fragment: failover_lab.lab.waiting
+extends_documentation_fragment: failover_lab.lab.shared.waiting
 options:
   path:
     description: The file.
