@@ -13,7 +13,8 @@ from failover_lab.faults import predict
 from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
 from failover_lab.kube import delete_pods
 from failover_lab.kube import drain as drain_command
-from failover_lab.nodes import deeds, forgotten, incomplete, proxy_rules, start_nodes, state
+from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, start_nodes, state
+from failover_lab.nodes.driver import DriverError, unanswered
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import ready, spread, wait
@@ -47,7 +48,7 @@ def parser() -> arguments.Parser:
         subnet,
         no_proxy,
         state,
-        deeds,
+        actions,
         start_nodes,
         incomplete,
         forgotten,
@@ -85,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.exit(2)
     except UserError as error:
         _tell(error, options)
+        return 2
+    except DriverError as error:
+        _tell(unanswered(error), options)
         return 2
     except BrokenPipeError:
         sys.stderr.close()

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes.driver import DriverError, Owner, unanswered
 from failover_lab.nodes.minikube import MARK, node_name, of_profile
 from failover_lab.run.layout import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from failover_lab.nodes.driver import Owner
 
 
 _PROFILE_LABEL = "name.minikube.sigs.k8s.io"
@@ -172,7 +173,8 @@ def run(options: argparse.Namespace) -> Answer:
     Prints a line of JSON for each container, disk (volume) and network of a lab, by its own record.
 
     Raises:
-        UserError: the engine does not answer; or something stands in the lab's place.
+        UserError: something stands in the lab's place.
+        DriverError: the engine does not answer.
     """
     profile, home = options.profile, options.minikube_home
     names = recorded(home, profile, options.state_dir)
@@ -181,20 +183,17 @@ def run(options: argparse.Namespace) -> Answer:
         # For the lab's own use, whose state it is a part of.
         return Answer()
     foreign = others(home, profile)
-    try:
-        engine = nodes.owner_of(profile)
-        if options.free_for is not None:
-            there = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
-            wanted = needed(machines(home / "profiles" / profile), there, profile, options.free_for)
-            if found := in_the_way(engine, foreign, wanted):
-                raise UserError(
-                    f"A {found} exists that this lab did not make, and the lab {profile} would have one of "
-                    "that name: remove or rename it, or choose another lab_profile."
-                )
-            return Answer()
-        rows = belongings(engine, names, foreign)
-    except DriverError as error:
-        raise unanswered(error) from error
+    engine = nodes.owner_of(profile)
+    if options.free_for is not None:
+        there = {name for kind, name in belongings(engine, names, foreign) if kind == "container"}
+        wanted = needed(machines(home / "profiles" / profile), there, profile, options.free_for)
+        if found := in_the_way(engine, foreign, wanted):
+            raise UserError(
+                f"A {found} exists that this lab did not make, and the lab {profile} would have one of "
+                "that name: remove or rename it, or choose another lab_profile."
+            )
+        return Answer()
+    rows = belongings(engine, names, foreign)
     for kind, name in rows:
         print(json.dumps({kind: name}))
     kinds = ("container", "volume", "network")

@@ -15,7 +15,7 @@ from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, items
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.objects import name_of
-from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
+from failover_lab.nodes.driver import RUNNING, Driver
 from failover_lab.nodes.incomplete import CREDENTIALS
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> Answer:
     once, and which the API does not list any more. One on each line.
 
     Raises:
-        UserError: the engine or the cluster does not answer.
+        UserError: the cluster does not answer.
+        DriverError: the engine does not.
     """
     try:
         known = items(Api(options.context, options.kubeconfig).request("get", "/api/v1/nodes"))
@@ -61,8 +62,6 @@ def run(options: argparse.Namespace) -> Answer:
         names = forgotten(engine, set(map(name_of, known)))
     except RefusedError as refusal:
         raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
-    except DriverError as error:
-        raise unanswered(error) from error
     for name in names:
         print(name)
     return Answer({"nodes": names})

@@ -8,10 +8,13 @@ containers that have ended.
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
-from failover_lab.nodes.driver import Driver, DriverError, unanswered
+
+if TYPE_CHECKING:
+    from failover_lab.nodes.driver import Driver
 
 # With this a kubelet makes itself known to the API. kubeadm leaves it to the kubelet to write it, as the last
 # thing of a join; it is in the container, not on the node's disk.
@@ -40,12 +43,9 @@ def run(options: argparse.Namespace) -> Answer:
     before the node had joined the cluster. One on each line.
 
     Raises:
-        UserError: the engine does not answer.
+        DriverError: the engine does not answer.
     """
-    try:
-        names = unjoined(nodes.driver_of(options.driver, options.profile))
-    except DriverError as error:
-        raise unanswered(error) from error
+    names = unjoined(nodes.driver_of(options.driver, options.profile))
     for name in names:
         print(name)
     return Answer({"nodes": names})

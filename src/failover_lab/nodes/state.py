@@ -10,7 +10,7 @@ from typing import Any
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.nodes import symptoms
-from failover_lab.nodes.driver import RUNNING, Driver, DriverError, unanswered
+from failover_lab.nodes.driver import RUNNING, Driver, DriverError
 from failover_lab.nodes.script import answers
 
 #: How the lab's own rules in a node are told from everybody else's: their preference, which nothing else has.
@@ -100,10 +100,7 @@ def run(options: argparse.Namespace) -> Answer:
     whether the lab cuts it off, its kubelet runs, and it knows where the control plane is. Which of that
     are symptoms of a fault is told too.
     """
-    try:
-        rows = look(nodes.driver_of(options.driver, options.profile), options.interface, options.preference)
-    except DriverError as error:
-        raise unanswered(error) from error
+    rows = look(nodes.driver_of(options.driver, options.profile), options.interface, options.preference)
     rows = [row | {"symptoms": symptoms.of(row)} for row in rows]
     for row in rows:
         print(json.dumps(row))

@@ -161,8 +161,8 @@ def start_kubelet(driver: Driver, name: str, _options: argparse.Namespace) -> Ro
     return {}
 
 
-Deed = Callable[[Driver, str, argparse.Namespace], Row]
-DEEDS: dict[str, Deed] = {
+Action = Callable[[Driver, str, argparse.Namespace], Row]
+ACTIONS: dict[str, Action] = {
     "same": same,
     "kill": kill,
     "pause": pause,
@@ -184,7 +184,7 @@ def do(driver: Driver, action: str, names: list[str], options: argparse.Namespac
     try:
         if action == START:
             return [{"name": name, "since": at} for name, at in start_nodes.start(driver, names).items()]
-        return [{"name": name} | DEEDS[action](driver, name, options) for name in names]
+        return [{"name": name} | ACTIONS[action](driver, name, options) for name in names]
     except DriverError as error:
         raise UserError(f"{error.who} cannot {action} {', '.join(names)}: {error}") from error
 
@@ -192,7 +192,7 @@ def do(driver: Driver, action: str, names: list[str], options: argparse.Namespac
 def add_parser(commands: arguments.Commands) -> None:
     """Add ``node`` to the command line."""
     parser = arguments.command(commands, "node", run)
-    parser.add_argument("action", choices=[*DEEDS, START])
+    parser.add_argument("action", choices=[*ACTIONS, START])
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")

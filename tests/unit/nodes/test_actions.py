@@ -15,7 +15,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab import cli
-from failover_lab.nodes import deeds, script
+from failover_lab.nodes import actions, script
 
 NOW = 1795955109.213164
 
@@ -65,7 +65,7 @@ def test_one_that_has_vanished_is_told(
 def at_the_time(monkeypatch: pytest.MonkeyPatch, instant: float) -> None:
     """What is done begins then, whatever the time is for the engine."""
     clock = argparse.Namespace(time=lambda: instant, monotonic=time.monotonic, sleep=time.sleep)
-    monkeypatch.setattr(deeds, "time", clock)
+    monkeypatch.setattr(actions, "time", clock)
 
 
 def test_kill_says_when_the_engine_did_it(
@@ -97,7 +97,7 @@ def test_kill_without_an_account_is_when_it_was_asked_for(fake: FakeEngine, caps
 def test_what_does_not_end_is_told(
     fake: FakeEngine, capsys: Any, monkeypatch: pytest.MonkeyPatch, node: str
 ) -> None:
-    monkeypatch.setattr(deeds, "_END_S", 0.1)
+    monkeypatch.setattr(actions, "_END_S", 0.1)
     monkeypatch.setattr(fake, "states", {"lab-m02": Immortal(Running=True)})
     assert do("kill", nodes=node) == 2
     state = "absent" if node == "lab-m03" else "running"
@@ -214,7 +214,7 @@ def calls(tmp_path: Path) -> list[str]:
 def test_cutting_off(tmp_path: Path, there: str) -> None:
     at, over = in_shell(
         tmp_path,
-        deeds._CUT,
+        actions._CUT,
         "eth7",
         "9",
         "ingress egress",
@@ -230,14 +230,14 @@ def test_cutting_off(tmp_path: Path, there: str) -> None:
 
 def test_a_kernel_that_does_not_take_it(tmp_path: Path) -> None:
     body = 'case $* in *add*) echo "Error: Unknown qdisc" >&2; exit 2 ;; esac'
-    said = in_shell(tmp_path, deeds._CUT, "eth0", "9", "ingress", tools={"tc": body})
+    said = in_shell(tmp_path, actions._CUT, "eth0", "9", "ingress", tools={"tc": body})
     assert said == ["Error: Unknown qdisc", "over 2"]
 
 
 @pytest.mark.parametrize("others", ["", "filter protocol ip pref 1"])
 def test_joining_leaves_what_others_have_there(tmp_path: Path, others: str) -> None:
     body = f'case $* in *show*) echo "{others}" ;; filter*del*) exit 2 ;; esac'.replace('echo ""', "true")
-    assert in_shell(tmp_path, deeds._JOIN, "eth0", "9", tools={"tc": body})[-1] == "over 0"
+    assert in_shell(tmp_path, actions._JOIN, "eth0", "9", tools={"tc": body})[-1] == "over 0"
     assert ("tc qdisc del dev eth0 clsact" in calls(tmp_path)) == (not others)
     assert calls(tmp_path)[:2] == [f"tc filter del dev eth0 {way} pref 9" for way in ("ingress", "egress")]
 
@@ -245,14 +245,14 @@ def test_joining_leaves_what_others_have_there(tmp_path: Path, others: str) -> N
 @pytest.mark.parametrize("state", ["inactive", "failed"])
 def test_stopping_a_kubelet(tmp_path: Path, state: str) -> None:
     body = f'[ "$1" = is-active ] && {{ echo {state}; exit 3; }}; exit 0'
-    at, over = in_shell(tmp_path, deeds._STOP_KUBELET, tools={"systemctl": body})
+    at, over = in_shell(tmp_path, actions._STOP_KUBELET, tools={"systemctl": body})
     assert (float(at) > 0, over) == (True, "over 0")
     assert calls(tmp_path) == ["systemctl stop kubelet", "systemctl is-active kubelet"]
 
 
 def test_a_kubelet_that_runs_on(tmp_path: Path) -> None:
     said = in_shell(
-        tmp_path, deeds._STOP_KUBELET, tools={"systemctl": '[ "$1" = stop ] || echo active', "sleep": ""}
+        tmp_path, actions._STOP_KUBELET, tools={"systemctl": '[ "$1" = stop ] || echo active', "sleep": ""}
     )
     assert said[1:] == ["it is active", "over 1"]
     assert calls(tmp_path).count("systemctl is-active kubelet") == 201
