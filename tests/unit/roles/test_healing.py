@@ -41,7 +41,7 @@ module.exit_json(changed=True, ok=True, rc=0, data={{"nodes": nodes}})
 """
 MODULE = """import json, pathlib
 from ansible.module_utils.basic import AnsibleModule
-names = "name state paused comparisons container argv context kubeconfig timeout_s nodes run_dir provider"
+names = "name kind state paused comparisons container argv context kubeconfig timeout_s nodes run_dir provider"
 module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in names.split()}})
 told = {{key: value for key, value in module.params.items() if value is not None}}
 with pathlib.Path({log!r}).open("a") as log:
@@ -72,14 +72,15 @@ def here(tmp_path: Path) -> Path:
     docker.mkdir(parents=True)
     for name in DOCKER:
         (docker / f"{name}.py").write_text(module(name, tmp_path))
-    # The lab's own collection, but for the one that waits for a cluster, and for the door to the package.
+    # The lab's own collection, but for those that ask a cluster, and for the door to the package.
     lab = tmp_path / "collections/ansible_collections/failover_lab/lab"
     for kind in ("action", "modules"):
         (lab / "plugins" / kind).mkdir(parents=True)
         for path in (REAL / "plugins" / kind).glob("*.py"):
-            if path.stem not in ("nodes_back", "lab"):
+            if path.stem not in ("nodes_back", "k8s_info", "lab"):
                 (lab / "plugins" / kind / path.name).symlink_to(path)
-    (lab / "plugins/modules/nodes_back.py").write_text(module("nodes_back", tmp_path))
+    for name in ("nodes_back", "k8s_info"):
+        (lab / "plugins/modules" / f"{name}.py").write_text(module(name, tmp_path))
     (lab / "plugins/modules/lab.py").write_text(LAB.format(here=str(tmp_path)))
     for path in (REAL / "plugins").iterdir():
         if path.name not in ("action", "modules") and path.is_dir():
@@ -98,8 +99,8 @@ def look(here: Path, number: int, **nodes: dict[str, Any]) -> None:
     (here / f"look-{number}").write_text(json.dumps(told))
 
 
-def played(here: Path, joined: list[str], entry: str = "return/restart") -> list[list[Any]]:
-    """What was called, one after the other."""
+def played(here: Path, joined: list[str]) -> list[list[Any]]:
+    """What was called, one after the other, but for the last look at who is marked."""
     labels = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
     given = {
         "fault_context": "lab",
@@ -110,24 +111,15 @@ def played(here: Path, joined: list[str], entry: str = "return/restart") -> list
         "fault_healed_nodes": [],
         "fault_returned_nodes": [],
         "__fault_nodes": {"resources": [{"metadata": {"name": name, "labels": labels}} for name in joined]},
-        "__fault_healing_since": "2026-11-29T12:00:00Z",
+        "__fault_everything": True,
+        "__fault_journal_content": {},
     }
-    concerned = {"__fault_concerned": "{{ __fault_engine | map(attribute='name') }}"}
-
-    def include(role: str, tasks_from: str) -> dict[str, Any]:
-        return {
-            "name": tasks_from,
-            "ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from},
-            "vars": concerned,
-        }
-
     play = {
         "hosts": "localhost",
         "gather_facts": False,
         "tasks": [
             {"name": "Known", "ansible.builtin.set_fact": given},
-            include("node", "state"),
-            include("fault", entry),
+            {"name": "Heal", "ansible.builtin.include_role": {"name": "fault", "tasks_from": "nodes"}},
         ],
     }
     (here / "play.yml").write_text(json.dumps([play]))
@@ -141,7 +133,9 @@ def played(here: Path, joined: list[str], entry: str = "return/restart") -> list
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in (here / "log").read_text().splitlines()]
+    called: list[list[Any]] = [json.loads(line) for line in (here / "log").read_text().splitlines()]
+    assert [call[1]["kind"] for call in called if call[0] == "k8s_info"] == ["Node"]
+    return [call for call in called if call[0] != "k8s_info"]
 
 
 def words(name: str, *rest: Any) -> list[str]:
