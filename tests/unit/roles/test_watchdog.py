@@ -19,8 +19,8 @@ def test_the_one_that_is_kept_on(tmp_path: Path) -> None:
     run.mkdir()
     status = tmp_path / "watchdog.json"
     status.write_text(json.dumps(ALIVE))
-    kept = {"pid": os.getpid(), "started": lifetime.started(os.getpid()), "namespace": "site", "status": str(status)}
-    Lab(tmp_path).watchdog_lock.write_text(json.dumps(kept))
+    lock = {"pid": os.getpid(), "started": lifetime.started(os.getpid()), "status": str(status)}
+    Lab(tmp_path).watchdog_lock.write_text(json.dumps(lock))
     play = {
         "hosts": "localhost",
         "gather_facts": False,
