@@ -250,6 +250,20 @@ def test_the_defaults_are_of_the_described_types(
 # Entry points
 
 
+# A role that can be held in the head; files of subfolders count as well.
+MOST_FILES, MOST_ENTRIES = 20, 4
+# Those that are larger still: no more than they were.
+LARGER = {"cluster": (26, 10), "witness": (9, 9)}
+
+
+@each_role
+def test_a_role_can_be_held_in_the_head(role: Path) -> None:
+    files = list(role.glob("tasks/**/*.yml"))
+    most_files, most_entries = LARGER.get(role.name, (MOST_FILES, MOST_ENTRIES))
+    assert len(files) <= most_files
+    assert len(specs(role)) <= most_entries
+
+
 def entry_of(role: Path, entry: str) -> Path:
     return role / "tasks" / f"{entry}.yml"
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: The drivers by name, each with its class, which raises UserError where it cannot be used.
 DRIVERS = {"docker": "failover_lab.nodes.docker:Engine"}
 DEFAULT = "docker"
+#: What the setting ``fault_driver`` may say for it as well: whoever is the lab's own, and a former name.
+_THE_DEFAULT = ("auto", "minikube")
 
 
 def driver_of(name: str, profile: str) -> Driver:
@@ -23,7 +25,7 @@ def driver_of(name: str, profile: str) -> Driver:
     Raises:
         UserError: there is no such driver, or it cannot be used here.
     """
-    module, _, maker = DRIVERS.get(name, "").partition(":")
+    module, _, maker = DRIVERS.get(DEFAULT if name in _THE_DEFAULT else name, "").partition(":")
     if not module:
         raise UserError(f"there is no driver {name!r} of nodes: choose one of {', '.join(sorted(DRIVERS))}")
     # Clients take a moment to import, and other commands do not pay for it.

@@ -1,4 +1,4 @@
-"""What is written on nodes has one home; the role that writes some of it itself writes the same."""
+"""What is written on nodes has one home; the roles that write some of it themselves write the same."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import yaml
 
 from failover_lab.kube import names
 
-VARIABLES = Path(__file__).resolve().parents[3] / "roles/fault/vars/main.yml"
+ROLES = Path(__file__).resolve().parents[3] / "roles"
+NAMES = ["CORDONED_BY", "LEFT_BY", "EXCLUDED_BY", "OUT_OF_SERVICE_BY"]
 
 
-@pytest.mark.parametrize("name", ["CORDONED_BY", "LEFT_BY", "EXCLUDED_BY", "OUT_OF_SERVICE_BY"])
-def test_the_role_fault_writes_the_same(name: str) -> None:
-    written = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))
-    assert written[f"__fault_{name.lower()}"] == getattr(names, name)
+def written(role: str) -> dict[str, str]:
+    """What a role writes on nodes, by its name in the package."""
+    variables = yaml.safe_load((ROLES / role / "vars/main.yml").read_text(encoding="utf-8"))
+    found = {name: variables.get(f"__{role}_{name.lower()}") for name in NAMES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_roles_write_the_same(name: str) -> None:
+    found = [marks[name] for marks in map(written, ("fault", "failover")) if name in marks]
+    assert found
+    assert set(found) == {getattr(names, name)}

@@ -22,6 +22,14 @@ def test_it_is_made_for_its_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == ["lab", "other"]
 
 
+@pytest.mark.parametrize("name", ["auto", "minikube"])
+def test_roles_may_hand_over_what_a_user_has_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(docker, "Engine", made.append)
+    nodes.driver_of(name, "lab")
+    assert made == ["lab"]
+
+
 @pytest.mark.parametrize("name", ["ssh", "custom", "podman", ""])
 def test_one_that_there_is_not_is_told_with_those_that_there_are(name: str) -> None:
     with pytest.raises(UserError, match=f"no driver '{name}' of nodes: choose one of docker"):

@@ -62,7 +62,14 @@ def play(tmp_path: Path, *tasks: dict[str, Any], **settings: Any) -> tuple[int, 
         "vars": {
             "lab_profile": "lab",
             "fault_state_dir": str(tmp_path),
-            "fault_plan": {"node": "lab-m02", "container": "id-lab-m02", "nodes": ["lab", "lab-m02"]},
+            "fault_plan": {
+                "kind": "kill",
+                "node": "lab-m02",
+                "container": "id-lab-m02",
+                "nodes": ["lab", "lab-m02"],
+                "recovery": "automatic",
+                "node_return": "restart",
+            },
             **settings,
         },
         "tasks": [*tasks, keep],
@@ -87,7 +94,7 @@ def test_a_kind_that_the_engine_sees(
     fake: FakeEngine, tmp_path: Path, kind: str, broken: dict[str, bool], healed: dict[str, bool] | None
 ) -> None:
     began = time.time()
-    tasks = [include("fault", "open", fault_kind=kind), part_of_kind(kind, "inject", fault_kind=kind)]
+    tasks = [include("journal", "open"), part_of_kind(kind, "inject", fault_kind=kind)]
     status, kept, screen = play(tmp_path, *tasks)
     assert status == 0, screen
     assert fake.states["lab-m02"] == broken
@@ -103,7 +110,7 @@ def test_a_kind_that_works_in_the_node(fake: FakeEngine, tmp_path: Path) -> None
     fake.output = frame(b"1795955109.25\nover 0\n")
     status, kept, screen = play(
         tmp_path,
-        include("fault", "open", fault_kind="kubelet"),
+        include("journal", "open"),
         part_of_kind("kubelet", "inject", fault_kind="kubelet"),
         part_of_kind("kubelet", "heal", __fault_names=["lab-m02"]),
         include("node", node_action="cut_off", node_targets=["lab-m02"], node_direction="outgoing"),
@@ -118,7 +125,7 @@ def test_a_kind_that_works_in_the_node(fake: FakeEngine, tmp_path: Path) -> None
 
 def test_one_that_has_gone_is_not_touched(fake: FakeEngine, tmp_path: Path) -> None:
     fake.states["lab-m02"] = {"Running": False}
-    status, _, screen = play(tmp_path, part_of_kind("kill", "inject", fault_kind="kill"))
+    status, _, screen = play(tmp_path, include("fault", fault_kind="kill"))
     assert status == 2
     assert "lab-m02 has vanished since it was chosen: its container is stopped." in " ".join(screen.split())
     assert not any("kill" in asked for asked in fake.asked)

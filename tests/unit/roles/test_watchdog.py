@@ -7,6 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from failover_lab.run import lifetime
+from failover_lab.run.layout import Lab
+
 REPO = Path(__file__).resolve().parents[3]
 ALIVE = {"state": "watching", "nodes": {"lab": {"state": "alive"}}, "peers_ready": ["lab"]}
 
@@ -16,13 +19,14 @@ def test_the_one_that_is_kept_on(tmp_path: Path) -> None:
     run.mkdir()
     status = tmp_path / "watchdog.json"
     status.write_text(json.dumps(ALIVE))
-    kept = {"alive": True, "found": {"pid": os.getpid(), "namespace": "site", "status": str(status)}}
+    lock = {"pid": os.getpid(), "started": lifetime.started(os.getpid()), "status": str(status)}
+    Lab(tmp_path).watchdog_lock.write_text(json.dumps(lock))
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "vars": {"fault_run_dir": str(run), "fault_state_dir": str(tmp_path), "__fault_watchdog_kept": kept},
+        "vars": {"fault_run_dir": str(run), "fault_state_dir": str(tmp_path)},
         "tasks": [
-            {"name": "Watch", "ansible.builtin.include_role": {"name": "fault", "tasks_from": "watchdog"}}
+            {"name": "Watch", "ansible.builtin.include_role": {"name": "failover", "tasks_from": "watchdog"}}
         ],
     }
     path = tmp_path / "play.yml"
