@@ -34,17 +34,23 @@ class OperatorsRecorder(Recorder):
     def __init__(self, out: Path | None) -> None:
         """Begin; ``out`` is the run's directory, if there is a run."""
         super().__init__(out)
-        self._run = out
         self.steps: list[str] = []
 
     def note(self, event: str, **details: str) -> None:
         """Write down that this has just happened."""
-        if event == "dead":
-            return
-        self.steps.append(" ".join([event, *(f"{key}={value}" for key, value in details.items())]))
-        print(self.steps[-1], flush=True)
-        if self._run is not None:
-            marks.append(self._run, [f"operator_{event}"], details)
+        if event != "dead":
+            self.steps.append(self.line_of("", event, details))
+            super().note(event, **details)
+
+    @staticmethod
+    def mark_of(event: str) -> str:
+        """What it is called among a run's marks."""
+        return f"operator_{event}"
+
+    @staticmethod
+    def line_of(_at: str, event: str, details: dict[str, str]) -> str:
+        """How a step is told to whoever watches: it is done now, and nobody looks for its instant."""
+        return " ".join([event, *(f"{key}={value}" for key, value in details.items())])
 
 
 def others(api: Api, engine: Driver, node: str) -> list[str]:
@@ -155,7 +161,9 @@ def run(options: argparse.Namespace) -> Answer:
             journal.close()
     if outcome is not Outcome.GIVEN_AWAY:
         why = f"{options.node} was {outcome}"
-        print(why)
+            recorder.settle()
+        recorder.say(why)
+        recorder.settle()
         return no(why, {"steps": recorder.steps}, changed=bool(recorder.steps))
     if options.out is not None:
         marks.append(options.out, [marks.OPERATOR_DONE], {"node": options.node})

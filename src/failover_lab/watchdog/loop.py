@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +135,7 @@ class Watchdog:
         began = time.monotonic() - _FIRST_ANSWER_S
         nodes = await self._looker.nodes.since(began, _FIRST_ANSWER_S)
         if nodes is None:
+            self._recorder.settle()
             why = self._looker.nodes.failure or "no answer"
             raise UserError(f"the cluster of {self._settings.profile} cannot be asked for its nodes: {why}")
         containers = await self._looker.engine.since(began, _FIRST_ANSWER_S)
@@ -307,4 +307,4 @@ class Watchdog:
             # Nobody can be told, but the nodes are watched all the same.
             if not self._complained:
                 self._complained = True
-                print(f"cannot write {self._settings.status}: {error.strerror}", file=sys.stderr)
+                self._recorder.complain(f"cannot write {self._settings.status}: {error.strerror}")
