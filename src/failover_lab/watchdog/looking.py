@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.nodes.driver import DriverError, NodeState, Watched
 from failover_lab.watchdog.cluster import CONNECTIONS, Api
-from failover_lab.watchdog.kubelet import Kubelet
+from failover_lab.watchdog.kubelet import Kubelet, ask_anew
 from failover_lab.watchdog.peers import Peers
 from failover_lab.watchdog.polling import Lateness, Poller
 from failover_lab.watchdog.sights import Look, Reach, Sight
@@ -28,6 +28,11 @@ _NEWS_AGAIN_S = 1.0
 
 
 class _News(threading.Thread):
+# As a control, so many are asked at once, and the first answer is enough: one of them may die just now, too.
+_MOST_CONTROLS = 3
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
     """Waits for news of containers. Only a hint: what is concluded is asked for afterwards."""
 
     def __init__(self, engine: Watched, loop: asyncio.AbstractEventLoop, stir: asyncio.Event) -> None:
@@ -149,7 +154,8 @@ class Looker:
         if said is not None:
             self.peers.keep([name for name, state in states.items() if state is NodeState.RUNNING])
         suspects = [name for name in doubted if states.get(name) is NodeState.RUNNING]
-        reaches, peers = await asyncio.gather(
+        well = [name for name, state in states.items() if state is NodeState.RUNNING and name not in doubted]
+        reaches, peers, control = await asyncio.gather(
             asyncio.gather(
                 *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in states)
             ),
@@ -197,6 +203,26 @@ class Looker:
         self.peers.end()
         for task in self._tasks:
             task.cancel()
+            self._control([addresses[name] for name in sorted(well)] if closely else []),
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for kubelet in self._kubelets.values():
             kubelet.close()
+            control=control,
+    async def _control(self, addresses: list[str]) -> Reach | None:
+        """How far new connections get to nodes that are not in question."""
+        limit_s = self._pace.ask_s
+        asked = [asyncio.create_task(self.ask_anew(one, limit_s)) for one in addresses[:_MOST_CONTROLS]]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if await answer is Reach.ANSWERS:
+                    return Reach.ANSWERS
+            return Reach.SILENT if asked else None
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def ask_anew(self, address: str, limit_s: float) -> Reach:
+        """How far a question to a kubelet gets on a connection of its own."""
+        return await ask_anew(address, limit_s, Kubelet)
+
