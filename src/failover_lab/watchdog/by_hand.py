@@ -128,6 +128,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``give-away``."""
+    from failover_lab.watchdog import rights  # noqa: PLC0415
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415
@@ -142,6 +143,7 @@ def run(options: argparse.Namespace) -> Answer:
             running = others(api, engine, options.node)
         except DriverError as error:
             raise UserError(f"{error.who} does not answer: {error}") from error
+        rights.insist(api, options.namespace)
         journal = Journal(lab.watchdog_journal)
         try:
             outcome = asyncio.run(
@@ -159,9 +161,9 @@ def run(options: argparse.Namespace) -> Answer:
             raise error.told() from error
         finally:
             journal.close()
+            recorder.settle()
     if outcome is not Outcome.GIVEN_AWAY:
         why = f"{options.node} was {outcome}"
-            recorder.settle()
         recorder.say(why)
         recorder.settle()
         return no(why, {"steps": recorder.steps}, changed=bool(recorder.steps))
