@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import enum
+import functools
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
@@ -114,7 +115,8 @@ class GiveAway:
         """
         self._container = container
         self._recorder.note("dead", node=node, why=str(ground))
-        await self._off(self._journal.write, node, Phase.ACTING, *([container] if container else []))
+        which = {"container": container} if container else {}
+        await self._off(functools.partial(self._journal.write, node, Phase.ACTING, **which))
         # Reading may be done before the fence stands, and so costs no time after it.
         listed = asyncio.create_task(self._off(self._list, node))
         try:

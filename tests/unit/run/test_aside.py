@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
@@ -21,7 +22,7 @@ def test_it_is_done_in_order_and_beside() -> None:
     go_on = threading.Event()
     assert work.put(lambda: go_on.wait(5))
     for number in range(3):
-        work.put(lambda number=number: done.append(number))  # type: ignore[misc]
+        work.put(functools.partial(done.append, number))
     assert not work.settle(0.01)
     assert done == ["beside"]
     go_on.set()
@@ -34,7 +35,12 @@ def test_what_waits_is_bounded() -> None:
     work = Aside("beside", most=2)
     go_on = threading.Event()
     began = threading.Event()
-    work.put(lambda: began.set() or go_on.wait(5))
+
+    def wait() -> None:
+        began.set()
+        go_on.wait(5)
+
+    work.put(wait)
     assert began.wait(5)
     assert [work.put(lambda: None) for _ in range(4)] == [True, True, False, False]
     go_on.set()
