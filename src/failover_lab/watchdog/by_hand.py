@@ -48,7 +48,7 @@ class OperatorsRecorder(Recorder):
         return f"operator_{event}"
 
     @staticmethod
-    def line_of(_at: str, event: str, details: dict[str, str]) -> str:
+    def line_of(at: str, event: str, details: dict[str, str]) -> str:  # noqa: ARG004  as that of all
         """How a step is told to whoever watches: it is done now, and nobody looks for its instant."""
         return " ".join([event, *(f"{key}={value}" for key, value in details.items())])
 

@@ -249,6 +249,8 @@ def test_what_is_restarting_while_the_api_server_is_away_is_not_back_yet(
         return await task
 
     assert asyncio.run(run()) is Outcome.GIVEN_AWAY
+    assert "back_early" not in events(recorder)
+    assert world.pods_on(NODE) == []
 
 
 def test_a_terminal_that_was_stopped_does_not_keep_a_node_from_being_fenced(

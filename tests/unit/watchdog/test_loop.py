@@ -666,7 +666,7 @@ def test_a_journal_that_cannot_be_written_keeps_it_from_acting(
                 raise OSError(28, "No space left on device")
             write(node, phase)
 
-        running.journal.write = maybe  # type: ignore[method-assign]
+        running.journal.write = maybe  # type: ignore[method-assign,assignment]
         world.stop(NODE)
         await until(lambda: running.events().count("failed") == 2)
         assert world.done == []
