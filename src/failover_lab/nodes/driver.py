@@ -93,7 +93,10 @@ class Shell(Protocol):
 
 
 class Fencer(Protocol):
-    """What the watchdog needs to give a node's work away."""
+    """What the watchdog needs to give a node's work away.
+
+    A node goes by its name, or by the id that the driver gives it, as one that was renamed has to.
+    """
 
     def inspect(self, name: str) -> Inspected:
         """One node, asked by itself; one that is not there is ``ABSENT``.

@@ -6,12 +6,11 @@ Compressing and waiting for the disk happen in a thread, so that a slow disk nev
 from __future__ import annotations
 
 import functools
-import queue
-import threading
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import files
+from failover_lab.run.aside import Aside
 from failover_lab.run.records import RecordWriter
 
 if TYPE_CHECKING:
@@ -44,12 +43,10 @@ class RunWriter:
             raise UserError(f"{self._path} exists already; give --out a directory of its own") from error
         except OSError as error:
             raise UserError(f"cannot write {self._path}: {error.strerror}") from error
-        self._work: queue.SimpleQueue[tuple[str, dict[str, Any] | None] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._failure: OSError | None = None
-        self._begin = begin
-        self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
-        self._thread.start()
+        self._aside = Aside("record-writer", begin=begin)
+        self._aside.put(functools.partial(self._try, self._file.begin))
 
     def put(self, rows: str, status: dict[str, Any] | None) -> None:
         """Hand over whole rows and a status; either may be empty.
@@ -65,7 +62,7 @@ class RunWriter:
         if self._waiting_bytes > _MOST_WAITING_BYTES:
             raise UserError(f"the disk under {self._path} does not keep up; give --out a faster one")
         self._waiting_bytes += len(rows)
-        self._work.put((rows, status))
+        self._aside.put(functools.partial(self._piece, rows, status))
 
     def close(self) -> None:
         """Write what is left and end the record.
@@ -73,19 +70,14 @@ class RunWriter:
         Raises:
             UserError: something could not be written.
         """
-        self._work.put(None)
-        self._thread.join()
+        self._aside.put(functools.partial(self._try, self._file.close))
+        self._aside.close()
         self.put("", None)
 
-    def _run(self) -> None:
-        self._begin()
-        self._try(self._file.begin)
-        while (piece := self._work.get()) is not None:
-            rows, status = piece
-            if self._failure is None:
-                self._try(functools.partial(self._write, rows, status))
-            self._waiting_bytes -= len(rows)
-        self._try(self._file.close)
+    def _piece(self, rows: str, status: dict[str, Any] | None) -> None:
+        if self._failure is None:
+            self._try(functools.partial(self._write, rows, status))
+        self._waiting_bytes -= len(rows)
 
     def _try(self, work: Callable[[], None]) -> None:
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import enum
-from collections.abc import Callable, Collection
+import functools
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from failover_lab.kube.errors import RefusedError
@@ -16,10 +17,11 @@ from failover_lab.nodes.driver import DriverError, NodeState
 from failover_lab.watchdog.cluster import RestlessError, words
 from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Ground
+from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
     from failover_lab.kube.objects import Object
-    from failover_lab.nodes.driver import Fencer
+    from failover_lab.nodes.driver import Fencer, Inspected
     from failover_lab.watchdog.cluster import Api
     from failover_lab.watchdog.recorder import Recorder
 
@@ -29,6 +31,13 @@ _INSPECT_EVERY_S = 0.02
 _KILL_EVERY_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 _ATTEMPTS = 5
+_RUNS_ON = "it still runs"
+_SAYS = {
+    Reach.ANSWERS: "answers",
+    Reach.REFUSED: "is down, but the node is there",
+    Reach.MUTE: "takes connections",
+    Reach.UNKNOWN: "could not be asked",
+}
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -60,6 +69,7 @@ class GiveAway:
         namespace: whose pods are deleted.
         clear_flows: clear the other nodes' flows to the dead pods.
         by: the name in the mark.
+        ask: how far a new connection to a node gets; None: whoever gives it away has made sure.
     """
 
     def __init__(
@@ -73,6 +83,7 @@ class GiveAway:
         namespace: str,
         clear_flows: bool,
         by: str = "failover-lab watchdog",
+        ask: Callable[[str], Awaitable[Reach]] | None = None,
     ) -> None:
         """Nothing is done yet."""
         self._api = api
@@ -83,24 +94,29 @@ class GiveAway:
         self._namespace = namespace
         self._clear_flows = clear_flows
         self._by = by
+        self._ask = ask
+        self._container = ""
 
     async def _off(self, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Make a call that waits, without holding up the looks."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
 
-    async def run(self, node: str, ground: Ground, others: Collection[str]) -> Outcome:
+    async def run(self, node: str, ground: Ground, others: Collection[str], container: str = "") -> Outcome:
         """Do all of it.
 
         Args:
             node: the one that has been found dead.
             ground: on what ground.
             others: the nodes that run, where flows may have to be cleared.
+            container: which one it was when it was alive, by the driver's id; empty: only its name is known.
 
         Raises:
             JournalError: the journal could not be written; nothing was done.
         """
+        self._container = container
         self._recorder.note("dead", node=node, why=str(ground))
-        await self._off(self._journal.write, node, Phase.ACTING)
+        which = {"container": container} if container else {}
+        await self._off(functools.partial(self._journal.write, node, Phase.ACTING, **which))
         # Reading may be done before the fence stands, and so costs no time after it.
         listed = asyncio.create_task(self._off(self._list, node))
         try:
@@ -124,25 +140,33 @@ class GiveAway:
     async def _fence(self, node: str, ground: Ground) -> Outcome | None:
         """End the node for certain; None: it has ended."""
         loop = asyncio.get_running_loop()
+        container = self._container
         deadline = loop.time() + FENCE_S
-        why = "it still runs"
+        why = _RUNS_ON
         killed = False
         next_kill = 0.0
         while True:
             try:
-                state = (await self._off(self._engine.inspect, node)).state
+                found = await self._off(self._inspect, node)
+                state = found.state
                 if state.is_down:
                     self._recorder.note("fenced", node=node, container=str(state), killed=str(killed).lower())
                     return None
-                if state is NodeState.RUNNING and ground is not Ground.SILENT and not killed:
-                    # What the engine said is no longer so, and of the two paths that agreed one is left.
-                    await self._off(self._journal.write, node, Phase.CLOSED)
-                    self._recorder.note("alive_again", node=node, why="its container runs")
-                    return Outcome.ALIVE_AGAIN
-                if loop.time() >= next_kill:
+                if container and found.id not in {"", container}:
+                    # What was to be ended has ended, and this one nobody has judged.
+                    return await self._alive_again(node, "another container has its name now")
+                # One that is about to be started again, or of which the engine says nothing, has not ended,
+                # and whether it lives is yet to be seen.
+                waits = state is NodeState.UNKNOWN
+                why = "the engine says neither that it runs nor that it has ended" if waits else _RUNS_ON
+                if state is NodeState.RUNNING and not killed:
+                    back = await self._back(node, ground)
+                    if back:
+                        return await self._alive_again(node, back)
+                if loop.time() >= next_kill and not waits:
                     killed = True
                     next_kill = loop.time() + _KILL_EVERY_S
-                    await self._off(self._engine.kill, node)
+                    await self._off(self._engine.kill, container or node)
                     continue
             except DriverError as error:
                 why = str(error)
@@ -150,6 +174,28 @@ class GiveAway:
                 self._recorder.note("not_fenced", node=node, why=why)
                 return Outcome.NOT_FENCED
             await asyncio.sleep(_INSPECT_EVERY_S)
+
+    def _inspect(self, node: str) -> Inspected:
+        """The node's container, by whatever name it goes now; by its name where nothing else is known."""
+        found = self._engine.inspect(node)
+        if self._container in ("", found.id):
+            return found
+        known = self._engine.inspect(self._container)
+        return found if known.state.is_down else known
+
+    async def _back(self, node: str, ground: Ground) -> str:
+        """Why one that runs is not to be ended any more; empty: it is."""
+        if ground is not Ground.SILENT:
+            # What the engine said is no longer so, and of the two paths that agreed one is left.
+            return "its container runs"
+        # To write the journal may have taken seconds, in which whatever cut it off was over.
+        reach = Reach.SILENT if self._ask is None else await self._ask(node)
+        return "" if reach is Reach.SILENT else f"asked once more before its end, its kubelet {_SAYS[reach]}"
+
+    async def _alive_again(self, node: str, why: str) -> Outcome:
+        await self._off(self._journal.write, node, Phase.CLOSED)
+        self._recorder.note("alive_again", node=node, why=why)
+        return Outcome.ALIVE_AGAIN
 
     async def _insist(self, node: str, step: str, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Do one step after the fence; again, if the API server does not grant it, while the fence holds."""
@@ -168,12 +214,12 @@ class GiveAway:
 
     async def _still_down(self, node: str) -> bool:
         try:
-            state = (await self._off(self._engine.inspect, node)).state
+            state = (await self._off(self._inspect, node)).state
         except DriverError:
             return False
-        if not state.is_down:
+        if not state.is_down and state is not NodeState.UNKNOWN:
             raise _BackError
-        return True
+        return state.is_down
 
     def _mark(self, node: str) -> bool:
         """One patch for taint, cordon and label, so that at no time a replacement is put on the dead node."""

@@ -34,17 +34,23 @@ class OperatorsRecorder(Recorder):
     def __init__(self, out: Path | None) -> None:
         """Begin; ``out`` is the run's directory, if there is a run."""
         super().__init__(out)
-        self._run = out
         self.steps: list[str] = []
 
     def note(self, event: str, **details: str) -> None:
         """Write down that this has just happened."""
-        if event == "dead":
-            return
-        self.steps.append(" ".join([event, *(f"{key}={value}" for key, value in details.items())]))
-        print(self.steps[-1], flush=True)
-        if self._run is not None:
-            marks.append(self._run, [f"operator_{event}"], details)
+        if event != "dead":
+            self.steps.append(self.line_of("", event, details))
+            super().note(event, **details)
+
+    @staticmethod
+    def mark_of(event: str) -> str:
+        """What it is called among a run's marks."""
+        return f"operator_{event}"
+
+    @staticmethod
+    def line_of(at: str, event: str, details: dict[str, str]) -> str:  # noqa: ARG004  as that of all
+        """How a step is told to whoever watches: it is done now, and nobody looks for its instant."""
+        return " ".join([event, *(f"{key}={value}" for key, value in details.items())])
 
 
 def others(api: Api, engine: Driver, node: str) -> list[str]:
@@ -119,6 +125,7 @@ def run(options: argparse.Namespace) -> Answer:
     pods of the namespace; clears other nodes' flows to them. `watchdog --release` takes the mark off once
     the node is back. Refused while a watchdog runs, and for the only control plane.
     """
+    from failover_lab.watchdog import rights  # noqa: PLC0415
     from failover_lab.watchdog.act import Outcome  # noqa: PLC0415
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415
     from failover_lab.watchdog.journal import Journal, JournalError  # noqa: PLC0415
@@ -133,6 +140,7 @@ def run(options: argparse.Namespace) -> Answer:
             running = others(api, engine, options.node)
         except DriverError as error:
             raise UserError(f"{error.who} does not answer: {error}") from error
+        rights.insist(api, options.namespace)
         journal = Journal(lab.watchdog_journal)
         try:
             outcome = asyncio.run(
@@ -150,9 +158,11 @@ def run(options: argparse.Namespace) -> Answer:
             raise error.told() from error
         finally:
             journal.close()
+            recorder.settle()
     if outcome is not Outcome.GIVEN_AWAY:
         why = f"{options.node} was {outcome}"
-        print(why)
+        recorder.say(why)
+        recorder.settle()
         return no(why, {"steps": recorder.steps}, changed=bool(recorder.steps))
     if options.out is not None:
         marks.append(options.out, [marks.OPERATOR_DONE], {"node": options.node})

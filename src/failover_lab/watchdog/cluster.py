@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = (1.0, 3.0)
 # As many connections are kept open: a node's pods of the site, the list and the mark at the same time.
 CONNECTIONS = 4
+LEASES_IN = "kube-node-lease"
 
 
 def _quoted(name: str) -> str:
@@ -68,7 +69,7 @@ class Api:
 
     def leases(self) -> dict[str, str]:
         """When each node's kubelet renewed its lease last, as it wrote it."""
-        leases = client.items(self._get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"))
+        leases = client.items(self._get(f"/apis/coordination.k8s.io/v1/namespaces/{LEASES_IN}/leases"))
         return {name_of(lease): str(of(lease, "spec", "renewTime", default="")) for lease in leases}
 
     def pods(self, namespace: str, node: str) -> list[Object]:
@@ -80,6 +81,17 @@ class Api:
         """Delete this pod, and no other of its name, from the cluster's account at once."""
         # One that is gone already, or was replaced by another, is deleted enough.
         client.delete_pod(self._send, _quoted(namespace), _quoted(name), uid)
+
+    def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
+        """Whether whoever asks may do this; without a namespace, in the whole cluster."""
+        what = {"verb": verb, "resource": resource, "namespace": namespace, "group": group}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in what.items() if value}},
+        }
+        told = self._send("post", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(of(told, "status", "allowed", default=False))
 
     def version(self) -> Object:
         """The API server's version: the cheapest question that goes all the way."""

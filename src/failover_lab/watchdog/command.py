@@ -156,7 +156,8 @@ def _watch(
         finally:
             journal.close()
     gone = ", ".join(watchdog.given_away) or "none"
-    print(f"{watchdog.looks} looks; nodes given away: {gone}; stopped: {stop.reason()}")
+    recorder.say(f"{watchdog.looks} looks; nodes given away: {gone}; stopped: {stop.reason()}")
+    recorder.settle()
     return Answer({"given_away": list(watchdog.given_away)}, changed=True)
 
 
@@ -240,6 +241,7 @@ async def _release(
             if not missing or time.monotonic() >= deadline:
                 break
             await asyncio.sleep(_LOOK_EVERY_S)
+    recorder.settle()
     lines = [f"{name} stays out of service: {why}" for name, why in missing.items()]
     for line in lines:
         print(line)

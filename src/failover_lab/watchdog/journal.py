@@ -37,7 +37,12 @@ class JournalError(OSError):
 
 
 class Journal:
-    """One JSON line for each phase that is about to begin; every step can be done twice, so it is enough."""
+    """One JSON line for each phase that is about to begin; every step can be done twice, so it is enough.
+
+    Attributes:
+        phases: of the nodes of which something is left to do.
+        containers: which container a node was that is fenced, where that is known.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read what is there.
@@ -47,13 +52,14 @@ class Journal:
         """
         self._path = path
         self._lock = threading.Lock()
+        self.containers: dict[str, str] = {}
         self.phases = self._read()
         try:
             # What is closed is history: the file stays as short as what is open.
             partial = path.with_name(f".{path.name}.{os.getpid()}")
             with partial.open("wb") as file:
                 for node, phase in self.phases.items():
-                    file.write(_line(node, phase))
+                    file.write(_line(node, phase, self.containers.get(node, "")))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -70,23 +76,33 @@ class Journal:
         phases: dict[str, Phase] = {}
         for entry in files.read_lines(self._path):
             try:
-                phases[str(entry["node"])] = Phase(entry["phase"])
+                node = str(entry["node"])
+                phases[node] = Phase(entry["phase"])
             except (KeyError, ValueError) as error:
                 raise UserError(f"{self._path} is damaged: {entry}") from error
+            if entry.get("container"):
+                self.containers[node] = str(entry["container"])
         return {node: phase for node, phase in phases.items() if phase is not Phase.CLOSED}
 
-    def write(self, node: str, phase: Phase) -> None:
+    def write(self, node: str, phase: Phase, container: str = "") -> None:
         """Return once the disk has it.
+
+        Args:
+            node: what is about to be done to.
+            phase: what is about to be done.
+            container: which container it is; empty: as before, or nobody knows.
 
         Raises:
             JournalError: it could not be written; then nothing may be done.
         """
         with self._lock:
             try:
-                os.write(self._fd, _line(node, phase))
+                os.write(self._fd, _line(node, phase, container))
                 os.fdatasync(self._fd)
             except OSError as error:
                 raise JournalError(error.errno, error.strerror, str(self._path)) from error
+            if container:
+                self.containers[node] = container
             if phase is Phase.CLOSED:
                 self.phases.pop(node, None)
             else:
@@ -97,6 +113,8 @@ class Journal:
         os.close(self._fd)
 
 
-def _line(node: str, phase: Phase) -> bytes:
+def _line(node: str, phase: Phase, container: str) -> bytes:
     entry = {"at": instants.text(time.time()), "node": node, "phase": phase, "pid": os.getpid()}
+    if container:
+        entry["container"] = container
     return (json.dumps(entry) + "\n").encode()

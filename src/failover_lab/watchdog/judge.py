@@ -10,7 +10,7 @@ from failover_lab.nodes.driver import NodeState
 from failover_lab.watchdog.sights import Look, Reach, Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from failover_lab.nodes.pace import Pace
 
@@ -123,8 +123,8 @@ class Judge:
         """Why silence says nothing at this moment; empty: it does say something."""
         if look.late_s > self._pace.late_s:
             return f"this machine is too busy: the watchdog itself was {look.late_s:.1f} s late"
-        if not any(other.kubelet is Reach.ANSWERS for other in look.sights.values()):
-            return "no other node answers either"
+        if others := _trouble_with_others(look):
+            return others
         if sight.kubelet is Reach.UNKNOWN:
             return "its kubelet could not be asked"
         if sight.container is NodeState.UNKNOWN:
@@ -137,7 +137,7 @@ class Judge:
         ground = self._ground(sight, look)
         if ground is None:
             node.start_over()
-            return Verdict(State.DOUBT, _one_path_only(sight))
+            return Verdict(State.DOUBT, _one_path_only(sight, _words(sight, look)))
         if ground is not node.ground:
             node.start_over()
             node.ground, node.ground_since, node.lease = ground, look.began, sight.lease
@@ -160,15 +160,10 @@ class Judge:
         # A node that refuses, or whose kernel takes connections, has its network: its pods may well serve.
         if sight.kubelet is not Reach.SILENT:
             return None
-        # A peer that we cannot reach ourselves may be the one that is cut off.
-        words = [
-            reach
-            for peer, reach in sight.peers.items()
-            if peer in look.sights
-            and look.sights[peer].kubelet is Reach.ANSWERS
-            and reach is not Reach.UNKNOWN
-        ]
-        return Ground.SILENT if words and all(word is Reach.SILENT for word in words) else None
+        words = _words(sight, look)
+        if any(word is not Reach.SILENT for word in words.values()):
+            return None
+        return Ground.SILENT if any(_is_witness(peer, look) for peer in words) else None
 
     def _long_enough(self, node: _Memory, look: Look) -> bool:
         if node.ground is Ground.PAUSED:
@@ -178,7 +173,33 @@ class Judge:
         return True
 
 
-def _one_path_only(sight: Sight) -> str:
+def _trouble_with_others(look: Look) -> str:
+    """What speaks against this machine's own way to the nodes; empty: nothing does."""
+    if not any(other.kubelet is Reach.ANSWERS for other in look.sights.values()):
+        return "no other node answers either"
+    if look.control not in {None, Reach.ANSWERS}:
+        return "no node answers a new connection of this machine"
+    return ""
+
+
+def _words(sight: Sight, look: Look) -> dict[str, Reach]:
+    """What its peers say of a node. One that we cannot reach ourselves may be the one that is cut off."""
+    return {
+        peer: reach
+        for peer, reach in sight.peers.items()
+        if peer in look.sights and look.sights[peer].kubelet is Reach.ANSWERS and reach is not Reach.UNKNOWN
+    }
+
+
+def _is_witness(peer: str, look: Look) -> bool:
+    """Whether a peer's silence says something of the node: it does not miss others that answer us as well."""
+    return not any(
+        other.kubelet is Reach.ANSWERS and other.peers.get(peer) is Reach.SILENT
+        for other in look.sights.values()
+    )
+
+
+def _one_path_only(sight: Sight, words: Mapping[str, Reach]) -> str:
     if sight.kubelet is Reach.REFUSED:
         return "its kubelet is down, but the node is there"
     reached = sorted(
@@ -186,4 +207,6 @@ def _one_path_only(sight: Sight) -> str:
     )
     if reached:
         return f"its kubelet does not answer, but {', '.join(reached)} can reach it"
+    if words:
+        return "its kubelet does not answer; its peers do not reach others either, which answer this machine"
     return "its kubelet does not answer; nothing else speaks against it"

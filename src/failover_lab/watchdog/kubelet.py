@@ -120,7 +120,8 @@ class Kubelet:
         self._context = _trusting()
         self._kept: _Line | None = None
         # Without a client certificate the answer is 401, and the kubelet has asked nobody about us.
-        self._request = f"GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+        spelt = f"[{host}]" if ":" in host else host
+        self._request = f"GET /healthz HTTP/1.1\r\nHost: {spelt}:{port}\r\n\r\n".encode()
 
     async def ask(self, limit_s: float) -> Reach:
         """How far a question gets within so many seconds."""
@@ -172,3 +173,13 @@ class Kubelet:
         line, self._kept = self._kept, None
         if line is not None:
             line.close()
+
+
+async def ask_anew(address: str, limit_s: float, kind: Callable[[str, int], Kubelet] = Kubelet) -> Reach:
+    """How far one question gets on a connection of its own, to ``host:port``."""
+    host, _, port = address.rpartition(":")
+    kubelet = kind(host, int(port or 0))
+    try:
+        return await kubelet.ask(limit_s)
+    finally:
+        kubelet.close()

@@ -7,30 +7,38 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from failover_lab.nodes.driver import DriverError, NodeState, Watched
+from failover_lab.nodes.driver import DriverError, NodeState
+from failover_lab.watchdog import rights
 from failover_lab.watchdog.cluster import CONNECTIONS, Api
-from failover_lab.watchdog.kubelet import Kubelet
+from failover_lab.watchdog.kubelet import Kubelet, ask_anew
 from failover_lab.watchdog.peers import Peers
 from failover_lab.watchdog.polling import Lateness, Poller
 from failover_lab.watchdog.sights import Look, Reach, Sight
 
 if TYPE_CHECKING:
+    from failover_lab.nodes.driver import Driver
     from failover_lab.nodes.pace import Pace
 
 # After news of a container a look is begun anew; should they come in a flood, one is finished in between.
 _MOST_NEW_BEGINNINGS = 3
 # An end that is asked for takes no time; what does not come is not waited for.
 _END_S = 1.0
+_END_TRIES = 10
 _NEWS_AGAIN_S = 1.0
+# As a control, so many are asked at once, and the first answer is enough: one of them may die just now, too.
+_MOST_CONTROLS = 3
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _News(threading.Thread):
     """Waits for news of containers. Only a hint: what is concluded is asked for afterwards."""
 
-    def __init__(self, engine: Watched, loop: asyncio.AbstractEventLoop, stir: asyncio.Event) -> None:
+    def __init__(self, engine: Driver, loop: asyncio.AbstractEventLoop, stir: asyncio.Event) -> None:
         super().__init__(name="news", daemon=True)
         self._engine = engine
         self._loop = loop
@@ -55,11 +63,20 @@ class Looker:
     Attributes:
         nodes: of the cluster, asked now and then.
         engine: the containers.
+        rights: what the API server would refuse of giving a node away, in words.
         leases: of the nodes; its answers also tell that the API server lives.
+        ids: which container each node is that was found alive. Containers can be renamed: one that is not
+            there by its name any more may well run.
     """
 
     def __init__(
-        self, *, pace: Pace, api: Api, engine: Watched, executor: concurrent.futures.ThreadPoolExecutor
+        self,
+        *,
+        pace: Pace,
+        api: Api,
+        engine: Driver,
+        executor: concurrent.futures.ThreadPoolExecutor,
+        namespace: str,
     ) -> None:
         """Nothing is asked yet."""
         self._pace = pace
@@ -71,10 +88,13 @@ class Looker:
         self._lateness = Lateness()
         self._tasks: list[asyncio.Task[None]] = []
         self._news: _News | None = None
+        self._identifying: dict[str, asyncio.Task[None]] = {}
+        self.ids: dict[str, str] = {}
         self.peers = Peers(engine)
         self.nodes = Poller(api.nodes, 5 * pace.poll_s, executor)
         self.engine = Poller(engine.containers, pace.poll_s, executor)
         self.leases = Poller(api.leases, pace.poll_s, executor)
+        self.rights = Poller(lambda: rights.missing(api, namespace), pace.warm_s, executor)
 
     def start(self) -> None:
         """Begin to ask."""
@@ -84,6 +104,7 @@ class Looker:
             self.nodes.run(),
             self.engine.run(),
             self.leases.run(),
+            self.rights.run(),
             self._keep_warm(),
         ]
         self._tasks = [loop.create_task(part) for part in work]
@@ -103,6 +124,31 @@ class Looker:
         for task in self._tasks:
             if task.done():
                 task.result()
+
+    def identify(self, name: str) -> None:
+        """Take note which container a node is that has just been found alive."""
+        if name not in self._identifying:
+            self._identifying[name] = asyncio.create_task(self._identify(name))
+
+    async def _identify(self, name: str) -> None:
+        try:
+            found = await self._off(self._source.inspect, name)
+            if found.state is NodeState.RUNNING:
+                self.ids[name] = found.id
+        except DriverError:
+            # It is asked again after the next look.
+            pass
+        finally:
+            del self._identifying[name]
+
+    async def _state_by_id(self, name: str) -> NodeState:
+        try:
+            return (await self._off(self._source.inspect, self.ids[name])).state
+        except DriverError:
+            return NodeState.UNKNOWN
+
+    async def _off(self, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
 
     async def pause(self, seconds: float) -> None:
         """Wait, but no longer than until there is news."""
@@ -146,14 +192,18 @@ class Looker:
             name: NodeState.UNKNOWN if said is None else said.get(name, NodeState.ABSENT)
             for name in addresses
         }
+        renamed = [name for name in states if states[name] is NodeState.ABSENT and self.ids.get(name)]
+        states |= zip(renamed, await asyncio.gather(*map(self._state_by_id, renamed)), strict=True)
         if said is not None:
             self.peers.keep([name for name, state in states.items() if state is NodeState.RUNNING])
         suspects = [name for name in doubted if states.get(name) is NodeState.RUNNING]
-        reaches, peers = await asyncio.gather(
+        well = [name for name, state in states.items() if state is NodeState.RUNNING and name not in doubted]
+        reaches, peers, control = await asyncio.gather(
             asyncio.gather(
                 *(self._kubelet(name, addresses[name]).ask(self._limit_s(states[name])) for name in states)
             ),
             self._ask_peers(addresses if suspects else {}),
+            self._control([addresses[name] for name in sorted(well)] if closely else []),
         )
         kubelets = dict(zip(states, reaches, strict=True))
         leases = self.leases.latest
@@ -171,7 +221,26 @@ class Looker:
                 )
                 for name in addresses
             },
+            control=control,
         )
+
+    async def _control(self, addresses: list[str]) -> Reach | None:
+        """How far new connections get to nodes that are not in question."""
+        limit_s = self._pace.ask_s
+        asked = [asyncio.create_task(self.ask_anew(one, limit_s)) for one in addresses[:_MOST_CONTROLS]]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if await answer is Reach.ANSWERS:
+                    return Reach.ANSWERS
+            return Reach.SILENT if asked else None
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def ask_anew(self, address: str, limit_s: float) -> Reach:
+        """How far a question to a kubelet gets on a connection of its own."""
+        return await ask_anew(address, limit_s, Kubelet)
 
     def _limit_s(self, state: NodeState) -> float:
         return self._pace.fact_s if state.is_down or state is NodeState.PAUSED else self._pace.ask_s
@@ -192,11 +261,16 @@ class Looker:
         """Stop asking."""
         if self._news is not None:
             self._news.ended.set()
-            self._source.stop_events()
-            self._news.join(_END_S)
+            # Again, where it has only just begun to listen.
+            for _ in range(_END_TRIES):
+                self._source.stop_events()
+                self._news.join(_END_S / _END_TRIES)
+                if not self._news.is_alive():
+                    break
         self.peers.end()
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._identifying.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for kubelet in self._kubelets.values():
             kubelet.close()

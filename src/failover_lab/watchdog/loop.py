@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
 from failover_lab.run import files
+from failover_lab.watchdog import rights
 from failover_lab.watchdog.act import GiveAway, Outcome
 from failover_lab.watchdog.cluster import Api, member
 from failover_lab.watchdog.giveback import GiveBack
@@ -20,6 +20,7 @@ from failover_lab.watchdog.journal import Journal, Phase
 from failover_lab.watchdog.judge import Judge, State, Verdict
 from failover_lab.watchdog.looking import Looker
 from failover_lab.watchdog.policy import Member, why_not
+from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
     from failover_lab.nodes.driver import Driver
@@ -80,16 +81,19 @@ class Watchdog:
         self._journal = journal
         self._stop = stop
         self._executor = executor
-        self._looker = Looker(pace=pace, api=api, engine=engine, executor=executor)
+        self._looker = Looker(
+            pace=pace, api=api, engine=engine, executor=executor, namespace=settings.namespace
+        )
         self._giving = GiveAway(
             api=api, engine=engine, recorder=recorder, journal=journal, executor=executor,
-            namespace=settings.namespace, clear_flows=settings.clear_flows,
+            namespace=settings.namespace, clear_flows=settings.clear_flows, ask=self._ask_anew,
         )  # fmt: skip
         self._taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
         # Its predecessor had seen those alive and found them dead; whether they still are, two paths will say
         # again.
         unfinished = [node for node, phase in journal.phases.items() if phase is Phase.ACTING]
         self._judge = Judge(pace, seen=unfinished)
+        self._looker.ids |= {node: journal.containers.get(node, "") for node in unfinished}
         self._out = {node for node, phase in journal.phases.items() if phase is not Phase.ACTING}
         self._members: dict[str, Member] = {}
         self._verdicts: dict[str, Verdict] = {}
@@ -131,6 +135,7 @@ class Watchdog:
             if self._writing is not None:
                 await asyncio.wait({self._writing})
             self._write_status(self._status(ended=True))
+            self._recorder.settle()
 
     async def _begin(self) -> None:
         began = time.monotonic() - _FIRST_ANSWER_S
@@ -146,6 +151,9 @@ class Watchdog:
                 f"none of the cluster's nodes is a container of the profile {self._settings.profile}; "
                 "check --profile and --context"
             )
+        await self._looker.rights.since(began, _FIRST_ANSWER_S)
+        if refused := self._refusal():
+            raise UserError(refused)
         self._recorder.note("watching", nodes=" ".join(sorted(node["metadata"]["name"] for node in nodes)))
 
     async def _turn(self) -> None:
@@ -164,7 +172,11 @@ class Watchdog:
         ]
         self._look = await self._looker.look(addresses, doubted=doubted)
         self.looks += 1
-        self._verdicts = self._judge.take(self._look)
+        self._verdicts, before = self._judge.take(self._look), self._verdicts
+        for name, verdict in self._verdicts.items():
+            was_alive = name in before and before[name].state is State.ALIVE
+            if verdict.state is State.ALIVE and not (was_alive and name in self._looker.ids):
+                self._looker.identify(name)
         self._acted()
         self._act()
         self._take_back()
@@ -200,17 +212,28 @@ class Watchdog:
                 continue
             if time.monotonic() < self._not_before.get(name, 0.0):
                 continue
-            why = why_not(name, self._members.values(), self._verdicts, self._out)
+            why = why_not(name, self._members.values(), self._verdicts, self._out) or self._refusal()
             if why is None:
                 self._give_away(name, verdict)
             elif self._refused.get(name) != why:
                 self._refused[name] = why
                 self._recorder.note("refused", node=name, why=why)
 
+    def _refusal(self) -> str | None:
+        """What the API server would refuse once the node has been ended."""
+        latest = self._looker.rights.latest
+        return rights.refusal(latest.value, self._settings.namespace) if latest and latest.value else None
+
+    async def _ask_anew(self, name: str) -> Reach:
+        # It was silent for a second; one that is there again takes a connection at once.
+        node = self._members.get(name)
+        return Reach.SILENT if node is None else await self._looker.ask_anew(node.address, self._pace.fact_s)
+
     def _give_away(self, name: str, verdict: Verdict) -> None:
         assert verdict.ground is not None  # noqa: S101  for the type alone: the dead have one
+        container = self._looker.ids.get(name, "")
         others = [n for n, v in self._verdicts.items() if v.state is State.ALIVE]
-        task = asyncio.create_task(self._giving.run(name, verdict.ground, others))
+        task = asyncio.create_task(self._giving.run(name, verdict.ground, others, container))
         self._acting = (name, task)
 
     def _acted(self) -> None:
@@ -307,4 +330,4 @@ class Watchdog:
             # Nobody can be told, but the nodes are watched all the same.
             if not self._complained:
                 self._complained = True
-                print(f"cannot write {self._settings.status}: {error.strerror}", file=sys.stderr)
+                self._recorder.complain(f"cannot write {self._settings.status}: {error.strerror}")

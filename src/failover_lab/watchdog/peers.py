@@ -31,10 +31,13 @@ while (defined(my $line = <STDIN>)) {
     my (%open, @said);
     for my $target (@targets) {
         my ($host, $port) = $target =~ /^(.*):(\d+)$/ or next;
-        my $address = inet_aton($host) or next;
-        socket(my $socket, PF_INET, SOCK_STREAM, 0) or next;
+        my $six = $host =~ /:/;
+        my $address = $six ? Socket::inet_pton(AF_INET6, $host) : inet_aton($host);
+        $address or next;
+        socket(my $socket, $six ? PF_INET6 : PF_INET, SOCK_STREAM, 0) or next;
         fcntl($socket, F_SETFL, O_NONBLOCK);
-        my $done = connect($socket, pack_sockaddr_in($port, $address));
+        my $there = $six ? Socket::pack_sockaddr_in6($port, $address) : pack_sockaddr_in($port, $address);
+        my $done = connect($socket, $there);
         if ($done || $!{EINPROGRESS}) { $open{$target} = $socket } else { push @said, "$target=" . ($! + 0) }
     }
     while (%open) {

@@ -50,6 +50,10 @@ class Look:
         late_s: by how much this process woke up later than it had asked for, at worst.
         api_asked: when the newest question was asked that the API server has answered; None: there is none.
         sights: by the nodes' names.
+        control: how far a new connection to a node got that is not in question; None: none was tried. Those
+            that are well are asked on connections that were opened long ago, a dead one on a new one: what
+            lets new connections fail everywhere (a full table of connections, a firewall that was loaded
+            again) would look like a death.
     """
 
     began: float
@@ -57,3 +61,4 @@ class Look:
     late_s: float
     api_asked: float | None
     sights: Mapping[str, Sight]
+    control: Reach | None = None

@@ -54,14 +54,21 @@ class SimNode:
     container: NodeState = NodeState.RUNNING
     network: bool = True
     kubelet: bool = True
+    kubelet_started: float = 0.0
     started: float = field(default_factory=time.time)
     renewed: float = field(default_factory=time.time)
+    # By which the engine tells it from others; empty: this engine has none.
+    id: str = ""
+    # Its container goes by this name now.
+    renamed: str = ""
     listed: bool = True
     version: int = 1
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     spec: Object = field(default_factory=dict)
     ready: str = "True"
+    # When its condition was written; None: with each renewal.
+    heartbeat: float | None = None
 
     @property
     def lives(self) -> bool:
@@ -79,7 +86,7 @@ class SimNode:
         labels = {"kubernetes.io/hostname": self.name, **self.labels}
         if self.control_plane:
             labels["node-role.kubernetes.io/control-plane"] = ""
-        beat = text(self.renewed).split(".")[0] + "Z"
+        beat = text(self.heartbeat or self.renewed).split(".")[0] + "Z"
         return {
             "metadata": {
                 "name": self.name,
@@ -154,6 +161,12 @@ class World:
             name = "lab" if number == 1 else f"lab-m{number:02}"
             self.nodes[name] = SimNode(name, f"10.0.0.{number}", control_plane=number == 1)
         self.pods: dict[str, Object] = {}
+        # Containers that are no nodes.
+        self.strangers: list[SimNode] = []
+        # Whether packets of connections that nobody has seen before get through.
+        self.new_connections = True
+        # What the API server would refuse, as in "patch nodes".
+        self.refused: set[str] = set()
         self.api_up = True
         self.engine_up = True
         self.unkillable = False
@@ -202,7 +215,7 @@ class World:
 
     def errno(self, asker: SimNode, target: str) -> str:
         node = next(n for n in self.nodes.values() if n.address == target.partition(":")[0])
-        if not asker.network:
+        if not asker.network or not self.new_connections:
             return "silent"
         return {"silent": "silent", "refused": "111"}.get(node.reach(), "0")
 
@@ -228,18 +241,31 @@ class World:
 
     def containers(self) -> dict[str, NodeState]:
         self._engine()
-        return {n.name: n.container for n in self.nodes.values() if n.container is not NodeState.ABSENT}
+        return {
+            n.renamed or n.name: n.container
+            for n in [*self.nodes.values(), *self.strangers]
+            if n.container is not NodeState.ABSENT
+        }
+
+    def _container(self, name: str) -> SimNode | None:
+        """By its name, or by its id."""
+        everybody = [*self.nodes.values(), *self.strangers]
+        return next((n for n in everybody if name in (n.renamed or n.name, n.id or None)), None)
 
     def inspect(self, name: str) -> Inspected:
         self._engine()
-        node = self.nodes[name]
-        return Inspected(node.container, text(node.started))
+        node = self._container(name)
+        if node is None:
+            return Inspected(NodeState.ABSENT)
+        return Inspected(node.container, text(node.started), node.id)
 
     def kill(self, name: str) -> None:
         self._engine()
-        with self._step(f"kill {name}"):
+        node = self._container(name)
+        assert node is not None
+        with self._step(f"kill {node.name}"):
             if not self.unkillable:
-                self.stop(name)
+                self.stop(node.name)
 
     def run(self, name: str, argv: list[str]) -> str:
         self._engine()
@@ -274,8 +300,8 @@ class World:
         url = urllib.parse.urlsplit(path)
         self.asked.append(f"{method} {url.path}")
         parts = url.path.split("/")
-        if url.path == "/version":
-            return {}
+        if url.path == "/version" or method == "post":
+            return self._review(url.path, body or {}) if method == "post" else {}
         if url.path == "/api/v1/nodes":
             return {"items": [n.as_object() for n in self.nodes.values() if n.listed]}
         if url.path.endswith("/leases"):
@@ -294,6 +320,11 @@ class World:
                 self._patch(node, body)
             return node.as_object()
         return self._pods(method, parts, urllib.parse.parse_qs(url.query), body)
+
+    def _review(self, path: str, body: Object) -> Object:
+        assert path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        asked = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": f"{asked['verb']} {asked['resource']}" not in self.refused}}
 
     def _patch(self, node: SimNode, body: Object) -> None:
         if body["metadata"]["resourceVersion"] != str(node.version):
@@ -432,9 +463,15 @@ def make_world(monkeypatch: pytest.MonkeyPatch, count: int = 3) -> World:
         def __init__(self, host: str, port: int) -> None:
             self.address = (host, port)
             self._node = next(n for n in made.nodes.values() if n.address == host)
+            # The connection that is kept, by when the kubelet was started.
+            self._kept: float | None = None
 
         async def ask(self, limit_s: float) -> Reach:
             reach = self._node.reach()
+            if not made.new_connections and self._kept != self._node.kubelet_started:
+                reach = Reach.SILENT
+            if reach is Reach.ANSWERS:
+                self._kept = self._node.kubelet_started
             if reach in {Reach.SILENT, Reach.MUTE}:
                 await asyncio.sleep(limit_s)
             return self._node.reach() if reach is Reach.ANSWERS else reach

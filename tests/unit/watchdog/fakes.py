@@ -143,6 +143,8 @@ class FakeEngine:
         return True
 
     def serve_one(self, handler: Any, name: str, what: str, query: dict[str, list[str]], body: bytes) -> None:
+        # By its name, or by its id.
+        name = name if name in self.states else name.removeprefix("id-")
         if name not in self.states:
             answer(handler, 404, {"message": f"No such container: {name}"})
         elif what == "json":
@@ -250,7 +252,7 @@ class ApiServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_PATCH = do_DELETE = do_GET  # noqa: N815  the library's own names
+            do_PATCH = do_DELETE = do_POST = do_GET  # noqa: N815  the library's own names
 
         self.server = QuietServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
@@ -325,12 +327,12 @@ class KubeletServer:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler, certificate: Path | None) -> AsyncIterator[int]:
+async def serving(handler: Handler, certificate: Path | None, host: str = "127.0.0.1") -> AsyncIterator[int]:
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-    server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(handler, host, 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

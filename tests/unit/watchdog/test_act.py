@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
+import pty
+import sys
+import termios
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +28,8 @@ from failover_lab.watchdog.recorder import Recorder
 from failover_lab.watchdog.sights import Reach
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from failover_lab.kube.objects import Object
 
 NODE = "lab-m02"
@@ -142,6 +149,133 @@ def test_one_that_lives_again_is_left_alone(world: World, journal: Journal, grou
     assert world.done == []
     assert events(recorder) == ["dead", "alive_again"]
     assert journal.phases == {}
+
+
+@pytest.mark.parametrize("ground", Ground)
+@pytest.mark.parametrize(
+    ("then", "outcome"), [(NodeState.RUNNING, Outcome.ALIVE_AGAIN), (NodeState.STOPPED, Outcome.GIVEN_AWAY)]
+)
+def test_one_that_is_about_to_be_started_again_is_waited_for(
+    world: World, journal: Journal, ground: Ground, then: NodeState, outcome: Outcome
+) -> None:
+    world.nodes[NODE].container = NodeState.UNKNOWN
+    inspect, asked = world.inspect, [0]
+
+    def later(name: str) -> Inspected:
+        asked[0] += 1
+        if asked[0] == 4:
+            world.nodes[NODE].container = then
+        return inspect(name)
+
+    world.inspect = later  # type: ignore[method-assign]
+    giver, _ = giving(world, journal)
+    giver._ask = answering(Reach.ANSWERS)
+    assert asyncio.run(giver.run(NODE, ground, OTHERS)) is outcome
+    assert f"kill {NODE}" not in world.done
+
+
+def answering(reach: Reach) -> Callable[[str], Awaitable[Reach]]:
+    async def ask(_node: str) -> Reach:
+        return reach
+
+    return ask
+
+
+def test_one_that_is_never_said_to_run_or_to_have_ended_is_not_killed(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act, "FENCE_S", 0.1)
+    world.nodes[NODE].container = NodeState.UNKNOWN
+    outcome, recorder = give(world, journal, Ground.STOPPED)
+    assert outcome is Outcome.NOT_FENCED
+    assert world.done == []
+    assert recorder.actions[-1]["why"] == "the engine says neither that it runs nor that it has ended"
+
+
+@pytest.mark.parametrize(
+    ("reach", "why"),
+    [
+        (Reach.ANSWERS, "answers"),
+        (Reach.MUTE, "takes connections"),
+        (Reach.REFUSED, "is down, but the node is there"),
+        (Reach.UNKNOWN, "could not be asked"),
+        (Reach.SILENT, ""),
+    ],
+)
+def test_one_that_was_silent_is_asked_once_more_before_its_end(
+    world: World, journal: Journal, reach: Reach, why: str
+) -> None:
+    giver, recorder = giving(world, journal)
+    giver._ask = answering(reach)
+    outcome = asyncio.run(giver.run(NODE, Ground.SILENT, OTHERS))
+    assert outcome is (Outcome.ALIVE_AGAIN if why else Outcome.GIVEN_AWAY)
+    assert (f"kill {NODE}" in world.done) is not bool(why)
+    if why:
+        assert recorder.actions[-1]["why"] == f"asked once more before its end, its kubelet {why}"
+        assert journal.phases == {}
+
+
+def test_a_container_that_took_its_name_is_not_taken_for_it(world: World, journal: Journal) -> None:
+    node = world.nodes[NODE]
+    node.id, node.renamed = "its-own", "something-else"
+    world.strangers = [SimNode(NODE, "10.0.0.9", container=NodeState.STOPPED, id="another")]
+    giver, recorder = giving(world, journal)
+    # It has not ended, whatever is said of the one with its name.
+    assert asyncio.run(giver.run(NODE, Ground.STOPPED, OTHERS, "its-own")) is Outcome.ALIVE_AGAIN
+    assert world.done == []
+    # Nor is the one with its name ended for it.
+    node.container, world.strangers[0].container = NodeState.STOPPED, NodeState.RUNNING
+    assert asyncio.run(giver.run(NODE, Ground.SILENT, OTHERS, "its-own")) is Outcome.ALIVE_AGAIN
+    assert world.done == []
+    assert recorder.actions[-1]["why"] == "another container has its name now"
+
+
+def test_what_is_restarting_while_the_api_server_is_away_is_not_back_yet(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act, "_FIRST_PAUSE_S", 0.01)
+    giver, recorder = giving(world, journal)
+
+    async def run() -> Outcome:
+        world.stop(NODE)
+        world.api_up = False
+        task = asyncio.create_task(giver.run(NODE, Ground.STOPPED, OTHERS))
+        await until(lambda: "stuck" in events(recorder))
+        world.nodes[NODE].container = NodeState.UNKNOWN
+        world.api_up = True
+        await asyncio.sleep(0.1)
+        assert world.done == []
+        world.nodes[NODE].container = NodeState.STOPPED
+        return await task
+
+    assert asyncio.run(run()) is Outcome.GIVEN_AWAY
+    assert "back_early" not in events(recorder)
+    assert world.pods_on(NODE) == []
+
+
+def test_a_terminal_that_was_stopped_does_not_keep_a_node_from_being_fenced(
+    world: World, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-S, or a look back in a window of tmux."""
+    main, side = pty.openpty()
+    with os.fdopen(side, "w") as terminal, os.fdopen(main, "rb", buffering=0) as seen:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        termios.tcflow(terminal, termios.TCOOFF)
+        # Only where it waits for the terminal.
+        goes_on = threading.Timer(3.0, termios.tcflow, [terminal, termios.TCOON])
+        goes_on.start()
+        world.pause(NODE)
+        began = time.monotonic()
+        outcome, recorder = give(world, journal, Ground.PAUSED)
+        took = time.monotonic() - began
+        goes_on.cancel()
+        assert outcome is Outcome.GIVEN_AWAY
+        assert took < 2.0
+        termios.tcflow(terminal, termios.TCOON)
+        recorder.settle()
+        # Whoever looks again has missed nothing.
+        said = seen.read(4096).decode()
+        assert [line.split()[1] for line in said.splitlines()][:3] == ["dead", "fenced", "marked"]
 
 
 def test_pods_that_belong_to_the_node_are_left(world: World, journal: Journal) -> None:
@@ -423,6 +557,66 @@ def test_a_node_that_is_not_back_stays_marked(world: World, journal: Journal) ->
     world.nodes[NODE].ready = "True"
     assert take(world, None)[0] is None
     assert world.taints(NODE) == []
+
+
+HOUR = 3600.0
+
+
+def looking_back(world: World, journal: Journal) -> Callable[[], str | None]:
+    """Looks of one watchdog, one after the other."""
+    executor = concurrent.futures.ThreadPoolExecutor(4)
+    taker = GiveBack(
+        api=world.api, engine=world, recorder=Recorder(None), journal=journal, executor=executor,
+        ask=answering(Reach.ANSWERS),
+    )  # fmt: skip
+    return lambda: asyncio.run(taker.look(NODE))
+
+
+@pytest.mark.parametrize("seen_down", [True, False])
+def test_a_wall_clock_that_was_set_back_keeps_no_node_out_of_service(
+    world: World, journal: Journal, *, seen_down: bool
+) -> None:
+    given_away(world, journal)
+    look, node = looking_back(world, journal), world.nodes[NODE]
+    node.kubelet = False
+    if seen_down:
+        look()
+    else:
+        node.heartbeat = time.time() - 20
+    # It was started before the clock was set, so that nothing it says now seems to be said since.
+    node.container, node.started, node.renewed = NodeState.RUNNING, time.time() + HOUR, time.time() - 20
+    assert "has not renewed its lease" in (look() or "") or seen_down
+    node.renewed += 10
+    if not seen_down:
+        # When its condition was written is not known; one that is not ready would say so by its next renewal.
+        assert "was said before" in (look() or "")
+        node.renewed += 10
+    assert look() is None
+    assert world.taints(NODE) == []
+
+
+def test_a_lease_of_a_time_that_is_yet_to_come_is_no_sign_of_life(world: World, journal: Journal) -> None:
+    """The clock was set back while the node was down: what was said before it died seems to be new."""
+    given_away(world, journal)
+    look, node = looking_back(world, journal), world.nodes[NODE]
+    node.kubelet = False
+    node.container, node.started, node.renewed = NodeState.RUNNING, time.time() - 20, time.time() + HOUR
+    for _ in range(5):
+        assert "has not renewed its lease" in (look() or "")
+    node.renewed = time.time() - 5
+    assert look() is None
+
+
+def test_a_renewal_from_before_another_start_does_not_count(world: World, journal: Journal) -> None:
+    given_away(world, journal)
+    look, node = looking_back(world, journal), world.nodes[NODE]
+    node.kubelet = False
+    node.container, node.started, node.renewed = NodeState.RUNNING, time.time() + HOUR, time.time() - 20
+    look()
+    # It was renewed, and then the container was started again.
+    node.renewed, node.started = node.renewed + 1, node.started + 5
+    for _ in range(3):
+        assert "has not renewed its lease" in (look() or "")
 
 
 def test_trouble_in_asking_is_no_return(world: World, journal: Journal) -> None:

@@ -91,6 +91,16 @@ def test_refusals_change_nothing(
     assert world.done == []
 
 
+def test_what_would_be_refused_is_told_before_the_end_of_the_node(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.refused = {"delete pods"}
+    assert give_away(tmp_path) == 2
+    assert "would refuse to delete pods in site" in capsys.readouterr().err
+    assert world.nodes["lab-m02"].container is NodeState.RUNNING
+    assert world.done == []
+
+
 def test_not_beside_a_watchdog(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with only_one(tmp_path / "state", "lab"):
         assert give_away(tmp_path) == 2

@@ -92,6 +92,23 @@ def test_what_is_changed(server: ApiServer, api: cluster.Api) -> None:
     ]
 
 
+def test_what_may_be_done(server: ApiServer, api: cluster.Api) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    server.answers = {f"POST {path}": (201, {"status": {"allowed": True}})}
+    assert api.may("list", "leases", "kube-node-lease", "coordination.k8s.io")
+    server.answers = {f"POST {path}": (201, {"status": {"allowed": False, "reason": ""}})}
+    assert not api.may("patch", "nodes")
+    assert [body["spec"]["resourceAttributes"] for _, _, _, body in server.asked] == [
+        {
+            "verb": "list",
+            "resource": "leases",
+            "namespace": "kube-node-lease",
+            "group": "coordination.k8s.io",
+        },
+        {"verb": "patch", "resource": "nodes"},
+    ]
+
+
 @pytest.mark.parametrize("status", [404, 409])
 def test_a_pod_that_is_gone_or_another_is_deleted_enough(
     server: ApiServer, api: cluster.Api, status: int

@@ -36,12 +36,13 @@ class Court:
         late: float = 0.0,
         api: float | None = 0.0,
         others: Mapping[str, Sight] | None = None,
+        control: Reach | None = None,
     ) -> Verdict:
         """One more look; ``api`` is how long before its end the API server was asked."""
         began, self.now = self.now, self.now + took
         asked = None if api is None else self.now - api
         sights = {"lab": WELL, "lab-m03": WELL, **(others or {}), "lab-m02": sight}
-        return self.judge.take(Look(began, self.now, late, asked, sights))["lab-m02"]
+        return self.judge.take(Look(began, self.now, late, asked, sights, control))["lab-m02"]
 
     def states(self, *sights: Sight, **more: Any) -> list[State]:
         return [self.see(sight, **more).state for sight in sights]
@@ -144,6 +145,37 @@ def test_a_peer_that_is_cut_off_itself_is_no_witness() -> None:
     sight = Sight(NodeState.RUNNING, Reach.SILENT, {"lab-m03": Reach.SILENT})
     others = {"lab-m03": Sight(NodeState.RUNNING, Reach.SILENT)}
     assert {court.see(sight, others=others).state for _ in range(20)} == {State.DOUBT}
+
+
+def test_peers_that_miss_others_as_well_are_no_witnesses() -> None:
+    """New connections fail everywhere: those that answer this machine do so on connections that are old."""
+    court = Court()
+    others = {
+        "lab": Sight(NodeState.RUNNING, Reach.ANSWERS, {"lab-m03": Reach.SILENT}),
+        "lab-m03": Sight(NodeState.RUNNING, Reach.ANSWERS, {"lab": Reach.SILENT}),
+    }
+    verdicts = [court.see(CUT_OFF, took=0.4, others=others) for _ in range(20)]
+    assert {verdict.state for verdict in verdicts} == {State.DOUBT}
+    assert "its peers do not reach others either" in verdicts[-1].why
+
+
+@pytest.mark.parametrize("word", [Reach.ANSWERS, Reach.MUTE, Reach.REFUSED, Reach.UNKNOWN])
+def test_one_peer_that_reaches_the_others_is_enough_of_a_witness(word: Reach) -> None:
+    court = Court()
+    others = {
+        "lab": Sight(NodeState.RUNNING, Reach.ANSWERS, {"lab-m03": word}),
+        "lab-m03": Sight(NodeState.RUNNING, Reach.ANSWERS, {"lab": Reach.SILENT}),
+    }
+    looks = [court.see(CUT_OFF, took=0.4, others=others).state for _ in range(3)]
+    assert looks == [State.DOUBT, State.DOUBT, State.DEAD]
+
+
+@pytest.mark.parametrize("dead", [STOPPED, PAUSED, CUT_OFF])
+@pytest.mark.parametrize("control", [Reach.SILENT, Reach.MUTE, Reach.REFUSED, Reach.UNKNOWN])
+def test_where_no_new_connection_gets_through_it_cannot_tell(dead: Sight, control: Reach) -> None:
+    court = Court()
+    assert set(court.states(*[dead] * 20, took=0.4, control=control)) == {State.UNCLEAR}
+    assert court.states(*[dead] * 3, took=0.5, control=Reach.ANSWERS)[-1] is State.DEAD
 
 
 @pytest.mark.parametrize("peers", [{}, {"lab": Reach.UNKNOWN}])

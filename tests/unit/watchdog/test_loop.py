@@ -241,6 +241,181 @@ def test_a_kubelet_alone_is_left(world: World, tmp_path: Path) -> None:
     assert world.done == []
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_kubelet_that_starts_again_while_new_connections_fail_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A full table of connections, a firewall that is loaded again: the old go on, new ones fail."""
+    world = make_world(monkeypatch, count)
+
+    async def scenario(running: Running) -> None:
+        await until(lambda: world.peek(running)["ready"])
+        world.new_connections = False
+        world.nodes[NODE].kubelet_started += 1
+        await until(lambda: in_trouble(running, "no node answers a new connection of this machine"))
+        await asyncio.sleep(10 * FAST.silence_s)
+        assert running.watchdog._verdicts["lab"].state == "alive"
+        assert quiet(running)
+        world.new_connections = True
+        await until(lambda: alive(running))
+        # And one that is dead then is found.
+        world.nodes[NODE].network = False
+        await until(lambda: running.watchdog.given_away)
+
+    play(world, tmp_path, scenario)
+
+
+def test_one_that_is_there_again_while_the_journal_is_written_is_left(world: World, tmp_path: Path) -> None:
+    """The disk takes its time, and a cut may be over by then."""
+
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        write = running.journal.write
+
+        def slowly(node: str, phase: Phase) -> None:
+            if phase is Phase.ACTING:
+                world.nodes[NODE].network = True
+                time.sleep(0.1)
+            write(node, phase)
+
+        running.journal.write = slowly  # type: ignore[method-assign,assignment]
+        world.nodes[NODE].network = False
+        await until(lambda: "alive_again" in running.events())
+        await until(lambda: alive(running))
+
+    running = play(world, tmp_path, scenario)
+    assert running.details("alive_again")["why"] == "asked once more before its end, its kubelet answers"
+    assert world.done == []
+    assert Journal(tmp_path / "journal.jsonl").phases == {}
+
+
+def with_ids(world: World) -> World:
+    """An engine that tells containers apart by more than their names."""
+    for node in world.nodes.values():
+        node.id = f"id-{node.name}"
+    return world
+
+
+async def known(running: Running) -> None:
+    await all_seen(running)
+    await until(lambda: running.watchdog._looker.ids.get(NODE))
+
+
+@pytest.mark.parametrize("fate", ["freeze", "partition"])
+def test_one_that_was_renamed_is_ended_before_it_is_given_away(
+    world: World, tmp_path: Path, fate: str
+) -> None:
+    """By its name it is gone; it might wake up beside its replacements."""
+
+    async def scenario(running: Running) -> None:
+        await known(running)
+        world.nodes[NODE].renamed = "something-else"
+        if fate == "freeze":
+            world.nodes[NODE].container = NodeState.PAUSED
+        else:
+            world.nodes[NODE].network = False
+        await until(lambda: running.watchdog.given_away)
+
+    running = play(with_ids(world), tmp_path, scenario)
+    assert world.done[:2] == [f"kill {NODE}", f"patch {NODE}"]
+    assert running.details("fenced")["killed"] == "true"
+    assert world.nodes[NODE].container is NodeState.STOPPED
+
+
+def test_one_that_was_renamed_and_lives_is_left(world: World, tmp_path: Path) -> None:
+    async def scenario(running: Running) -> None:
+        await known(running)
+        world.nodes[NODE].renamed = "something-else"
+        world.nodes[NODE].kubelet = False
+        await until(lambda: in_trouble(running, "its kubelet is down, but the node is there"))
+        await asyncio.sleep(0.1)
+
+    running = play(with_ids(world), tmp_path, scenario)
+    assert quiet(running)
+    assert world.done == []
+
+
+def test_one_that_was_renamed_after_a_crash_is_ended_too(world: World, tmp_path: Path) -> None:
+    Journal(tmp_path / "journal.jsonl").write(NODE, Phase.ACTING, f"id-{NODE}")
+    with_ids(world).nodes[NODE].renamed = "something-else"
+    world.pause(NODE)
+
+    async def scenario(running: Running) -> None:
+        await until(lambda: running.watchdog.given_away)
+
+    play(world, tmp_path, scenario)
+    assert world.done[:2] == [f"kill {NODE}", f"patch {NODE}"]
+
+
+def test_a_node_that_was_made_anew_is_known_by_its_new_container(world: World, tmp_path: Path) -> None:
+    async def scenario(running: Running) -> None:
+        await known(running)
+        world.stop(NODE)
+        await until(lambda: running.watchdog.given_away)
+        world.nodes[NODE].id = "id-of-another"
+        world.start(NODE)
+        await until(lambda: running.watchdog._looker.ids[NODE] == "id-of-another")
+        world.pause(NODE)
+        await until(lambda: len(running.watchdog.given_away) == 2)
+
+    play(with_ids(world), tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        ({"patch nodes"}, "would refuse to patch nodes, and so"),
+        ({"list leases"}, "would refuse to list leases in kube-node-lease, and so"),
+        ({"delete pods", "get nodes"}, "would refuse to get nodes; delete pods in site, and so"),
+    ],
+)
+def test_what_would_be_refused_is_told_at_the_start(
+    world: World, tmp_path: Path, refused: set[str], words: str
+) -> None:
+    world.refused = refused
+
+    async def nothing(_running: Running) -> None:
+        await asyncio.sleep(5)
+
+    with pytest.raises(UserError) as raised:
+        play(world, tmp_path, nothing)
+    assert words in str(raised.value)
+    assert "a ClusterRole to get, list, patch nodes" in str(raised.value)
+    assert "a Role in site to list, delete pods" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_rights_that_are_taken_away_later_keep_it_from_ending_a_node(world: World, tmp_path: Path) -> None:
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+        world.refused = {"delete pods"}
+        await until(lambda: running.watchdog._looker.rights.latest.value)  # type: ignore[union-attr]
+        world.pause(NODE)
+        await until(lambda: "refused" in running.events())
+        await asyncio.sleep(0.1)
+        assert world.done == []
+        world.refused = set()
+        await until(lambda: running.watchdog.given_away)
+
+    running = play(world, tmp_path, scenario, pace=dataclasses.replace(FAST, warm_s=0.02))
+    assert "would refuse to delete pods in site" in running.details("refused")["why"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 501])
+def test_an_api_server_that_does_not_tell_what_it_grants_is_believed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    def say_nothing(*_: object) -> bool:
+        raise RefusedError(status, "no")
+
+    monkeypatch.setattr(world.api, "may", say_nothing)
+
+    async def scenario(running: Running) -> None:
+        await all_seen(running)
+
+    assert quiet(play(world, tmp_path, scenario))
+
+
 def test_a_short_pause_is_left(world: World, tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         await all_seen(running)
@@ -491,7 +666,7 @@ def test_a_journal_that_cannot_be_written_keeps_it_from_acting(
                 raise OSError(28, "No space left on device")
             write(node, phase)
 
-        running.journal.write = maybe  # type: ignore[method-assign]
+        running.journal.write = maybe  # type: ignore[method-assign,assignment]
         world.stop(NODE)
         await until(lambda: running.events().count("failed") == 2)
         assert world.done == []

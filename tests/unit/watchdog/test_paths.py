@@ -17,7 +17,7 @@ from tests.unit.watchdog.fakes import UNAUTHORIZED, KubeletServer, make_certific
 
 from failover_lab.nodes.docker import EngineError, Shell
 from failover_lab.watchdog import peers as peers_module
-from failover_lab.watchdog.kubelet import Kubelet, reach_of
+from failover_lab.watchdog.kubelet import Kubelet, ask_anew, reach_of
 from failover_lab.watchdog.peers import ARGV, Peer, Peers
 from failover_lab.watchdog.sights import Reach
 
@@ -292,6 +292,26 @@ def test_a_program_that_has_to_wait_for_a_processor_makes_no_silence() -> None:
         shell.write(f"2 0.1 nonsense 127.0.0.1:{port} [::1]:5")
         assert next(lines) == f"2 127.0.0.1:{port}=0"
         shell.close()
+
+
+def test_addresses_of_six_are_asked_too(certificate: Path) -> None:
+    shell = LocalShell(ARGV)
+    lines = shell.lines()
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        port = listening.getsockname()[1]
+        shell.write(f"1 0.1 ::1:{port}")
+        assert next(lines) == f"1 ::1:{port}=0"
+    shell.write(f"2 0.1 ::1:{port} nobody::here:1")
+    assert next(lines) == f"2 ::1:{port}=111"
+    shell.close()
+
+    async def run() -> None:
+        server = KubeletServer()
+        async with serving(server.handle, certificate, host="::1") as port:
+            assert await ask_anew(f"::1:{port}", 2) is Reach.ANSWERS
+        assert f"Host: [::1]:{port}\r\n".encode() in server.requests[0]
+
+    asyncio.run(run())
 
 
 def test_a_program_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:

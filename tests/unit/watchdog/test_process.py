@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import pty
 import queue
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,12 +115,12 @@ class Lab:
         ]  # fmt: skip
 
     @contextlib.contextmanager
-    def watchdog(self) -> Iterator[subprocess.Popen[str]]:
+    def watchdog(self, output: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
         source = str(Path(lifetime.__file__).parents[2])
         with subprocess.Popen(
             [sys.executable, "-m", "failover_lab", *self.arguments()],
             env={**os.environ, "PYTHONPATH": source},
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
@@ -135,7 +137,8 @@ class Lab:
     def changes(self) -> list[tuple[float, str, str, Any]]:
         """What the API server was told to change, with the instants."""
         rows = zip(self.api.times, self.api.asked, strict=True)
-        return [(at, method, path, body) for at, (method, path, _, body) in rows if method != "GET"]
+        asks = {"GET", "POST"}
+        return [(at, method, path, body) for at, (method, path, _, body) in rows if method not in asks]
 
 
 def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
@@ -191,3 +194,19 @@ def test_from_the_death_of_a_node_to_a_crash_of_the_watchdog(
         output, _ = second.communicate(timeout=20)
         assert second.returncode == 0
         assert output.splitlines()[-1].endswith("nodes given away: none; stopped: SIGTERM")
+
+
+def test_in_a_terminal_that_was_stopped_it_acts_and_ends(lab: Lab) -> None:
+    main, side = pty.openpty()
+    try:
+        # What Ctrl-S does; nobody presses Ctrl-Q.
+        termios.tcflow(side, termios.TCOOFF)
+        with lab.watchdog(side) as process:
+            until(lambda: lab.status().get("ready"))
+            lab.kill(NODE)
+            until(lambda: lab.status()["given_away"] == [NODE])
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+    finally:
+        os.close(side)
+        os.close(main)
