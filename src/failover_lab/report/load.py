@@ -13,8 +13,9 @@ import jsonschema
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
 from failover_lab.report import instrument
+from failover_lab.report.rows import Rows
 from failover_lab.run import files, instants, layout
-from failover_lab.run.records import FORMAT, Record, RecordFile
+from failover_lab.run.records import FORMAT, RecordFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +48,13 @@ class ProbeData:
     Attributes:
         about: how it was set, and how it ended.
         records: in the order of their due times; what the probe's own machine dropped is called its error.
+            They are read in pieces, and none is kept as an object.
         whole: the record reaches to the end that the probe wrote down.
         name: of its vantage point; empty for the run's own.
     """
 
     about: dict[str, Any]
-    records: list[Record]
+    records: Rows
     whole: bool
     name: str = ""
 
@@ -77,7 +79,7 @@ class RunData:
         return self.probes[0].about
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> Rows:
         """The requests of the run's own probe."""
         return self.probes[0].records
 
@@ -170,8 +172,10 @@ def _changes(path: Path) -> list[Change]:
 def _probe(probe: layout.Probe) -> ProbeData:
     about = _about(probe.about)
     record_file = RecordFile(probe.records)
-    records = sorted(record_file.records(), key=lambda record: record.due)
-    records = instrument.apart(records, instrument.spells(about))
+    # Beside the record itself, of which it takes about the room once more.
+    records = Rows(record_file.values(), probe.directory)
+    again = functools.partial(Rows.of, directory=probe.directory)
+    records = instrument.apart(records, instrument.spells(about), again)
     whole = not record_file.cut_off and about.get("recorded") == len(records)
     return ProbeData(about, records, whole, probe.name)
 
