@@ -218,6 +218,7 @@ def build(data: RunData) -> Report:
             "reused_rate": data.about.get("reused_rate") or None,
             "port_rest_s": _rounded(least_rest_s),
             "whole_record": data.whole,
+            **({"trouble": data.trouble} if data.trouble else {}),
             "cluster_observed": bool(data.changes),
         },
         "steady": {"before": judged.steady_before, "after": judged.steady_after},

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
-    from failover_lab.report.rules import Finding
     from failover_lab.report.rows import Rows
+    from failover_lab.report.rules import Finding
 
 # Failures beside a stop that a flaky endpoint alone would cause more often than this are put down to it.
 _BY_CHANCE = 0.01

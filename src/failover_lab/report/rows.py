@@ -46,7 +46,11 @@ _DUE = _FIELDS.index("due")
 _SAID = tuple(index for index, name in enumerate(_FIELDS) if name not in _FIGURES)
 _COLUMNS = {**_FIGURES, "said": "I"}
 _OFFSETS = dict(
-    zip(_COLUMNS, itertools.accumulate((array(c).itemsize for c in _COLUMNS.values()), initial=0), strict=False)
+    zip(
+        _COLUMNS,
+        itertools.accumulate((array(c).itemsize for c in _COLUMNS.values()), initial=0),
+        strict=False,
+    )
 )
 _ROW_BYTES = sum(array(code).itemsize for code in _COLUMNS.values())
 _VALUES = operator.attrgetter(*_FIELDS)
@@ -58,7 +62,8 @@ class Rows(Sequence[Record]):
     ``where`` and ``pick`` make only what is asked for, and are for all that looks at every request.
 
     Attributes:
-        said: one request of each sort: all that is not a figure is the same in all of its sort.
+        said: one request of each sort: all that is not a figure is the same in all of its sort, and whether
+            there were any before it on its connection.
         ended: when the last one ended; None where there is none.
     """
 
@@ -79,13 +84,14 @@ class Rows(Sequence[Record]):
         self._length = 0
         self.ended: float | None = None
         # Nothing of it is left, however this process ends.
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=directory)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=directory and str(directory))  # noqa: SIM115
         try:
             strays = self._fill(values)
         except OSError as error:
             where = directory or tempfile.gettempdir()
             raise UserError(
-                f"cannot keep the requests in {where} while they are looked at: {error.strerror}; free some space"
+                f"cannot keep the requests in {where} while they are looked at: {error.strerror}; "
+                "free some space"
             ) from error
         if strays:
             mine = map(_VALUES, self)
@@ -130,7 +136,8 @@ class Rows(Sequence[Record]):
                 column = [none if value is None else value for value in column]
             pieces.append(array(code, column).tobytes())
         sorts, counts, said = self._sorts, self._counts, array(_COLUMNS["said"])
-        for row, key in zip(rows, zip(*(columns[index] for index in _SAID), strict=True), strict=True):
+        used = [prior > 0 for prior in columns[_FIELDS.index("prior")]]
+        for row, key in zip(rows, zip(used, *(columns[index] for index in _SAID), strict=True), strict=True):
             sort = sorts.get(key)
             if sort is None:
                 sort = sorts[key] = len(counts)
@@ -206,7 +213,8 @@ class Rows(Sequence[Record]):
         """The requests of which this is true.
 
         Args:
-            test: it may look at what is no figure alone: kind, outcome, pod and the like.
+            test: it may look at what is no figure alone, kind, outcome, pod and the like, and at whether
+                there were any before it on its connection.
         """
         wanted = {sort for sort, record in enumerate(self.said) if test(record)}
         if len(wanted) == len(self.said):

@@ -140,7 +140,6 @@ def row(record: Record) -> str:
     return ",".join([write(value) for write, value in zip(_WRITE, _FIELDS(record), strict=True)]) + "\n"
 
 
-
 class RecordWriter:
     """Writes a record from its beginning: ``RecordFile`` reads it, whole or while it grows."""
 
@@ -214,12 +213,23 @@ class _Tail:
             yield bytes(_ZEROS), max(offset, end) + _ZEROS
 
 
+def _inflated(member: zlib._Decompress, chunk: bytes, *, zeros: bool) -> bytes | None:
+    """What a piece of a member holds; None where it is of zeros that are not its end: they hold nothing."""
+    try:
+        text = member.decompress(chunk)
+    except zlib.error:
+        if zeros:
+            return None
+        raise
+    return text if member.eof or not zeros else None
+
+
 class RecordFile:
     """Reads a record from its beginning; may be called again for what has been added since.
 
     Attributes:
         cut_off: the file ended within a gzip member when it was last read to its end.
-        zeros: how many zero bytes it had at its end, as a failure of the power leaves them; 0: it is as written.
+        zeros: how many zero bytes it had at its end, as a failure of the power leaves them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -254,33 +264,26 @@ class RecordFile:
         begun, rest = False, b""
         self._line, self.zeros = self._lines_before_offset, tail.zeros
         for piece, end in tail.pieces(self._offset):
-            chunk, is_zeros = piece, tail.zeros and not any(piece)
-            if is_zeros and not begun:
+            chunk, zeros = piece, bool(tail.zeros) and not any(piece)
+            if zeros and not begun:
                 break
             while chunk:
                 begun = True
-                try:
-                    text = member.decompress(chunk)
-                except zlib.error:
-                    if is_zeros:
-                        break
-                    raise
-                if is_zeros and not member.eof:
-                    # What the zeros have become is nothing that was recorded.
+                text = _inflated(member, chunk, zeros=zeros)
+                if text is None:
                     break
                 *whole, rest = (rest + text).split(b"\n")
-                if whole:
-                    for line in b"\n".join(whole).decode("ascii").split("\n"):
-                        self._line += 1
-                        yield line
-                chunk = member.unused_data
+                for line in b"\n".join(whole).decode("ascii").split("\n") if whole else ():
+                    self._line += 1
+                    yield line
+                unused = member.unused_data
+                chunk = b"" if zeros else unused
                 if member.eof:
                     # Members end with a row; the next reading starts after the last whole one.
-                    self._offset = end - len(chunk)
+                    self._offset = end - len(unused)
                     self._lines_before_offset = self._line
+                    self.zeros -= (len(piece) - len(unused)) * zeros
                     member, begun = zlib.decompressobj(wbits=31), False
-                    if is_zeros:
-                        break
         self.cut_off = begun
 
     def values(self) -> Iterator[list[Any]]:
