@@ -24,7 +24,11 @@ _MOST_WAITING_BYTES = 16 << 20
 
 
 class RunWriter:
-    """Appends rows to the record and replaces the status, in the order given."""
+    """Appends rows to the record and replaces the status, in the order given.
+
+    Attributes:
+        trouble: why the status could not be replaced, which costs no request; empty: it could.
+    """
 
     def __init__(self, probe: Probe, begin: Callable[[], object] = lambda: None) -> None:
         """Start the record.
@@ -47,6 +51,7 @@ class RunWriter:
         self._work: queue.SimpleQueue[tuple[str, dict[str, Any] | None] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._failure: OSError | None = None
+        self.trouble = ""
         self._begin = begin
         self._thread = threading.Thread(target=self._run, name="record-writer", daemon=True)
         self._thread.start()
@@ -97,4 +102,7 @@ class RunWriter:
         if rows:
             self._file.write(rows)
         if status is not None:
-            files.write_json(self._status, status)
+            try:
+                files.write_json(self._status, status)
+            except OSError as error:
+                self.trouble = f"cannot write {self._status}: {error.strerror}"
