@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
@@ -70,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why;
-        130: it was interrupted.
+        3: it broke down, which is a bug, and a line says where more is written; 130: it was interrupted.
     """
+    _take_any_character()
     # Filled word by word: it holds what was said before the word that is wrong.
     options = argparse.Namespace()
     typed, notice = former.present(sys.argv[1:] if argv is None else argv)
@@ -96,9 +103,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # As the shell has it: 128 and the number of the signal.
         return 130
+    except Exception as error:  # noqa: BLE001  the last one: with Python's own status, 1, it would be an answer
+        _tell(UserError(_broke_down(error)), options)
+        return 3
     if options.answer_as_json:
         print(answered.as_json())
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # It is done, and the answer is what it is, whoever has read it.
+        _say_no_more()
     return answered.status
+
+
+def _take_any_character() -> None:
+    """A terminal that lacks a character gets another one for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+
+
+def _say_no_more() -> None:
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="ascii") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _broke_down(error: Exception) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    told = f"this is a bug of {arguments.PROGRAM} {__version__} ({what})"
+    try:
+        number, name = tempfile.mkstemp(prefix=f"{arguments.PROGRAM}-bug-", suffix=".txt")
+        with open(number, "w", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  it is open
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{told}; it broke down in {where.filename}, line {where.lineno}"
+    return f"{told}; the details lie in {name}: report it with them"
 
 
 def _tell(error: UserError, options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The probe's memory does not grow with the length of a run."""
+"""Neither the probe's memory nor the report's grows with the length of a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.instrument.simulated_day import reported
 
 pytestmark = pytest.mark.nightly
 
@@ -40,3 +41,10 @@ def test_an_hour_at_200_requests_a_second_is_flat(tmp_path: Path) -> None:
     assert max(told["mib"]) <= 150
     # From the sixth minute on: less than a byte for each further request.
     assert told["mib"][-1] - told["mib"][0] < 0.6
+
+
+def test_a_day_at_220_requests_a_second_is_reported_in_1_gib_and_5_min(tmp_path: Path) -> None:
+    told = reported(tmp_path / "day", 24.0)
+    assert told["requests"] > 19_000_000
+    assert told["mib"] < 1024
+    assert told["seconds"] < 300

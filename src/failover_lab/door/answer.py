@@ -52,6 +52,12 @@ def error_as_json(message: str) -> str:
     return json.dumps({ERROR: message})
 
 
+def say(text: str) -> None:
+    """Say what was done to whoever reads; where nobody does any more, it is done all the same."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
+
+
 @contextlib.contextmanager
 def said_aside(*, aside: bool) -> Iterator[None]:
     """While a command runs, send what people read to standard error, and leave standard output to the answer.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from failover_lab import arguments
 from failover_lab.door.answer import Answer
@@ -16,6 +16,7 @@ from failover_lab.errors import UserError
 from failover_lab.faults import kinds
 from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
+from failover_lab.run import files
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
 # MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one
@@ -29,6 +30,8 @@ _SLICE_S = (0.05, 0.3)
 _FENCE_S = (0.1, 0.5)
 # The present pods' times of start are known in whole seconds.
 _SECOND_S = 1.0
+# Longer than anybody waits.
+_MOST_S = 366 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,30 @@ def predict(
 def timings_from(text: str) -> Timings:
     """A type for the timings as a JSON object; what is not a timing is passed over."""
     try:
-        content = json.loads(text)
-        return Timings(**{f.name: content[f.name] for f in fields(Timings) if f.name in content})
+        content = files.parse(text)
+        found = Timings(**{f.name: content[f.name] for f in fields(Timings) if f.name in content})
+        _may_be(found)
     except (ValueError, TypeError) as error:
         raise argparse.ArgumentTypeError(f"no timings: {error}") from None
+    return found
+
+
+def _may_be(timings: Timings) -> None:
+    """See that a cluster may be set so.
+
+    Raises:
+        ValueError: it may not.
+    """
+    for name, value in asdict(timings).items():
+        if value is None and name not in {"grace_s", "monitor_period_s", "lease_s"}:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_S:
+            raise ValueError(f"{name} is {str(value)[:40]!r}; give seconds, 0 to {_MOST_S:g}")
+    if timings.grace_s < timings.lease_s / 4:
+        raise ValueError(
+            f"a lease of {timings.lease_s:g} s is renewed each {timings.lease_s / 4:g} s, and a node without "
+            f"a sign of life for {timings.grace_s:g} s (grace_s) is not ready: it hardly ever would be"
+        )
 
 
 def known(text: str) -> str:

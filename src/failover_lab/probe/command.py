@@ -18,6 +18,7 @@ from failover_lab.host import priority
 from failover_lab.probe import dropped
 from failover_lab.probe.engine import START_S, Engine, Settings
 from failover_lab.probe.ports import TRACKED_S, Ports
+from failover_lab.probe.progress import Progress
 from failover_lab.probe.schedule import default_reused_rate
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
@@ -193,6 +194,7 @@ class Run:
         stop: StopCondition,
         progress_s: float,
         *,
+        progress: Progress | None = None,
         cycle_ports: bool = True,
     ) -> None:
         """Make the directory and start the record.
@@ -210,6 +212,8 @@ class Run:
         self._files = layout.Run(out).probe()
         self._stop = stop
         self._progress_s = progress_s
+        self._progress = progress or Progress()
+        self._complained: set[str] = set()
         self._clock = instants.shared_clock(out)
         # Both: a writer that has to wait for the processor keeps the interpreter's lock meanwhile.
         self._scheduling = hasten()
@@ -294,21 +298,29 @@ class Run:
         status = self._tally.status(now=self._clock.now(), state=state)
         return status | {"scheduling": self._scheduling}
 
+    def _troubles(self) -> list[str]:
+        """What went wrong beside the record, which is as good as without: status, marks, who reads."""
+        return [told for told in (self._writer.trouble, self._marks.trouble, self._progress.trouble) if told]
+
     def _tick(self, rows: str) -> str | None:
+        # The record first: whatever may be wrong with the rest, no row of it is lost.
+        if rows:
+            self._writer.put(rows, None)
         event = self._marks.newest()
         if event is not None:
             self._tally.begin_phase(event)
         self._dropped.look(self._clock.now())
         now = time.monotonic()
-        status = None
         if now >= self._next_status:
             self._next_status = now + _STATUS_EVERY_S
-            status = self._status("running")
-        if rows or status:
-            self._writer.put(rows, status)
+            self._writer.put("", self._status("running"))
         if self._progress_s and now >= self._next_progress:
             self._next_progress = now + self._progress_s
-            print(self.summary(), flush=True)
+            self._progress.say(self.summary())
+        for trouble in self._troubles():
+            if trouble not in self._complained:
+                self._complained.add(trouble)
+                self._progress.say(f"Mind: {trouble}; the record goes on")
         return self._stop.reason()
 
     def _about(self, end_reason: str | None) -> None:
@@ -331,6 +343,8 @@ class Run:
             "end_reason": end_reason,
             "recorded": None if end_reason is None else self._tally.ended,
             "dropped": self._dropped.told(),
+            # What is wrong beside the record, which goes on without.
+            "trouble": self._troubles(),
         }
         try:
             files.write_json(self._files.about, content)
@@ -350,13 +364,22 @@ def run(options: argparse.Namespace) -> Answer:
     )
     stop.catch_signals()
     probe = None
+    progress = Progress()
     try:
         cycle = options.source_ports == "cycle"
-        probe = Run(settings_from(options), options.out, stop, options.progress, cycle_ports=cycle)
+        probe = Run(
+            settings_from(options),
+            options.out,
+            stop,
+            options.progress,
+            progress=progress,
+            cycle_ports=cycle,
+        )
         if warning := probe.warning():
-            print(warning, flush=True)
+            progress.say(warning)
         reason = probe.run()
     except UserError as error:
+        progress.close()
         # Beside a play nobody reads what it prints; who waits for it reads this. Another run's status stays.
         status = layout.Run(options.out).probe().status
         waited_for = options.stop_file is not None or options.out.exists()
@@ -367,6 +390,10 @@ def run(options: argparse.Namespace) -> Answer:
         raise
     # Whoever says when to stop watches it meanwhile, and asks for a report in any case.
     if not told:
-        probe.insist_on_an_answer()
-    print(f"{probe.summary()}; stopped: {reason}")
+        try:
+            probe.insist_on_an_answer()
+        except UserError:
+            progress.close()
+            raise
+    progress.close(f"{probe.summary()}; stopped: {reason}")
     return Answer({"reason": reason}, changed=True)

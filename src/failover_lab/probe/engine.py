@@ -7,6 +7,7 @@ server that stalls costs a socket each, never a later due time.
 from __future__ import annotations
 
 import collections
+import itertools
 import selectors
 import socket
 import struct
@@ -102,7 +103,8 @@ class Engine:
         self._lingering: collections.deque[tuple[float, socket.socket]] = collections.deque()
         self._idle: collections.deque[_Idle] = collections.deque()
         self._open_reused = 0
-        self._in_flight: set[Exchange] = set()
+        # In the order in which they were begun.
+        self._in_flight: dict[Exchange, None] = {}
         self._rows: list[str] = []
         self.hurry: Callable[[], bool] = lambda: False
 
@@ -140,7 +142,7 @@ class Engine:
     def _start(self, kind: str, due: float) -> None:
         self._tally.sent += 1
         exchange = Exchange(kind, due, monotonic())
-        self._in_flight.add(exchange)
+        self._in_flight[exchange] = None
         # The pool fills first, so that all connections are there from the beginning; after that each is used
         # in turn, and another is opened only while none is free.
         if kind == REUSED and self._idle and self._open_reused >= self._settings.reused_connections:
@@ -232,7 +234,7 @@ class Engine:
                 self._break_off(sock)
 
     def _end(self, exchange: Exchange) -> None:
-        self._in_flight.discard(exchange)
+        self._in_flight.pop(exchange, None)
         self._settle_socket(exchange)
         self._note(exchange)
 
@@ -285,6 +287,10 @@ class Engine:
     def _hand_over(self) -> str | None:
         rows = "".join(self._rows)
         self._rows.clear()
+        # Each kind of connection begins a burst at a time.
+        oldest = itertools.islice(self._in_flight, 2 * _BURST)
+        due = min((exchange.due for exchange in oldest), default=None)
+        self._tally.oldest_open = None if due is None else due + self._offset_s
         return self._tick(rows)
 
     def _finish(self) -> None:

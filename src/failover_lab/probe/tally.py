@@ -32,6 +32,8 @@ class Tally:
         ended: requests that have an outcome.
         phase: the event last marked.
         began: when the first request was due, in UTC seconds; None before that is known.
+        oldest_open: when the oldest request was due that has no outcome yet; None where there is none. How
+            those that were due from then on will end, nobody knows.
     """
 
     def __init__(self) -> None:
@@ -40,6 +42,7 @@ class Tally:
         self.ended = 0
         self.phase = ""
         self.began: float | None = None
+        self.oldest_open: float | None = None
         self._outcomes: collections.Counter[str] = collections.Counter()
         self._failed = 0
         self._last_ok: float | None = None
@@ -86,6 +89,7 @@ class Tally:
             "ok": self._outcomes[Outcome.OK],
             "failed": self._failed,
             "in_flight": self.sent - self.ended,
+            "oldest_open": _text(self.oldest_open),
             "outcomes": {str(name): count for name, count in sorted(self._outcomes.items())},
             "last_ok": _text(self._last_ok),
             "last_failure": _text(self._last_failure),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _LOOK_EVERY_S = 0.1
 # The probe renews its status several times a second; after so long it is dead or the machine far too busy.
 _STALE_S = 5.0
+# An answer that takes longer is worth a word.
+_HANGS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,23 @@ def _status(path: Path, who: str, now: float) -> dict[str, Any] | None:
     if not path.exists():
         return None
     status = files.read_json(path)
-    if status["state"] == "ended":
-        why = status.get("trouble") or _end_reason(path.parent) or "start it again in a new directory"
-        raise UserError(f"the {who} of {path.parent} has ended: {why}")
-    if (age_s := now - instants.parse(status["updated"])) > _STALE_S:
+    with _whole(path):
+        if status["state"] == "ended":
+            why = status.get("trouble") or _end_reason(path.parent) or "start it again in a new directory"
+            raise UserError(f"the {who} of {path.parent} has ended: {why}")
+        age_s = now - instants.parse(status["updated"])
+    if age_s > _STALE_S:
         raise UserError(f"the {who} of {path.parent} has not been heard of for {age_s:.0f} s; is it running?")
     return status
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """What is read meanwhile is a status; whatever else stands in the file is damage, said in one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
 def _end_reason(out: Path) -> str:
@@ -78,10 +92,11 @@ def _unlisted(out: Path, now: float) -> list[str]:
     status = _status(Run(out).observer, "observer", now)
     if status is None:
         return ["the observer's first status"]
-    if status["state"] == "watching":
-        return []
-    why = f" ({status['trouble']})" if status.get("trouble") else ""
-    return [f"the observer's lists of {', '.join(status['not_listed_yet'])}{why}"]
+    with _whole(Run(out).observer):
+        if status["state"] == "watching":
+            return []
+        why = f" ({status['trouble']})" if status.get("trouble") else ""
+        return [f"the observer's lists of {', '.join(status['not_listed_yet'])}{why}"]
 
 
 def _progress(status: dict[str, Any]) -> str:
@@ -113,19 +128,30 @@ class SteadyState:
 
     def _at(self, probe: Probe, now: float) -> Look:
         """Is it there as this probe sees it?"""
-        missing = []
         status = _status(probe.status, "probe", now)
         if status is None:
             return Look(["the probe's first status"], "the probe is starting")
-        # What the probe has not yet told of is no part of the window.
+        with _whole(probe.status):
+            return self._judge(status)
+
+    def _judge(self, status: dict[str, Any]) -> Look:
+        missing = []
+        # What the probe has not yet told of is no part of the window, nor what may yet fail: a request that
+        # hangs has neither failed nor been answered.
         updated = instants.parse(status["updated"])
+        known, opened = updated, ""
+        if status.get("oldest_open"):
+            known = min(known, instants.parse(status["oldest_open"]))
+            if status["in_flight"] and updated - known > _HANGS_S:
+                opened = f"; {status['in_flight']} are open, one for {updated - known:.1f} s"
         spans = [status["elapsed_s"], status["since_last_failure_s"]]
+        quiet = [span - (updated - known) for span in spans if span is not None]
         if self.since is not None:
-            spans.append(updated - self.since)
-        quiet_s = max(0.0, min(span for span in spans if span is not None))
+            quiet.append(known - self.since)
+        quiet_s = max(0.0, min(quiet))
         if quiet_s < self.window_s:
-            missing.append(f"{self.window_s:g} s without a failure ({quiet_s:.1f} s so far)")
-        begin = updated - self.window_s
+            missing.append(f"{self.window_s:g} s without a failure ({quiet_s:.1f} s so far{opened})")
+        begin = known - self.window_s
         if self.since is not None:
             begin = max(begin, self.since)
         last = {name: instants.parse(pod["last"]) for name, pod in status["pods"].items()}
@@ -160,10 +186,9 @@ class AnswerWatch:
         # One that has ended says so; the line of progress is that of the run's own.
         now = self._clock.now()
         status, *_ = [_status(probe.status, "probe", now) for probe, _ in self._probes]
-        return Look(
-            [f"a first answer of {', '.join(silent)}"],
-            _progress(status) if status else "the probe is starting",
-        )
+        with _whole(self._probes[0][0].status):
+            told = _progress(status) if status else "the probe is starting"
+        return Look([f"a first answer of {', '.join(silent)}"], told)
 
 
 def add_parser(commands: arguments.Commands) -> None:

@@ -23,7 +23,11 @@ _MOST_WAITING_BYTES = 16 << 20
 
 
 class RunWriter:
-    """Appends rows to the record and replaces the status, in the order given."""
+    """Appends rows to the record and replaces the status, in the order given.
+
+    Attributes:
+        trouble: why the status could not be replaced, which costs no request; empty: it could.
+    """
 
     def __init__(self, probe: Probe, begin: Callable[[], object] = lambda: None) -> None:
         """Start the record.
@@ -45,6 +49,7 @@ class RunWriter:
             raise UserError(f"cannot write {self._path}: {error.strerror}") from error
         self._waiting_bytes = 0
         self._failure: OSError | None = None
+        self.trouble = ""
         self._aside = Aside("record-writer", begin=begin)
         self._aside.put(functools.partial(self._try, self._file.begin))
 
@@ -89,4 +94,7 @@ class RunWriter:
         if rows:
             self._file.write(rows)
         if status is not None:
-            files.write_json(self._status, status)
+            try:
+                files.write_json(self._status, status)
+            except OSError as error:
+                self.trouble = f"cannot write {self._status}: {error.strerror}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import heapq
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,10 @@ from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from failover_lab.report.load import RunData
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 _SLOWEST = 8
@@ -36,30 +41,29 @@ def _rounded(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _counts(records: list[Record]) -> dict[str, Any]:
-    seen = [record for record in records if record.outcome not in NOT_SEEN_BY_USERS]
-    failed = sum(record.failed for record in seen)
-    return {
-        "total": len(seen),
-        "failed": failed,
-        "lost_upper_bound_95": stats.upper_bound_95(failed, len(seen)),
-    }
+def _counts(records: Rows, kinds: Collection[str] = (NEW, REUSED)) -> dict[str, Any]:
+    total = records.count(lambda r: r.kind in kinds and r.outcome not in NOT_SEEN_BY_USERS)
+    failed = records.count(lambda r: r.kind in kinds and r.failed)
+    return {"total": total, "failed": failed, "lost_upper_bound_95": stats.upper_bound_95(failed, total)}
 
 
-def _requests(records: list[Record]) -> dict[str, Any]:
-    errors = collections.Counter(str(r.outcome) for r in records if r.outcome is not Outcome.OK)
-    by_kind = {kind: [r for r in records if r.kind == kind] for kind in (NEW, REUSED)}
+def _requests(records: Rows) -> dict[str, Any]:
+    errors = collections.Counter(
+        {str(outcome): records.count(lambda r, o=outcome: r.outcome is o) for outcome in Outcome}  # type: ignore[misc]
+    )
+    kinds = [kind for kind in (NEW, REUSED) if any(r.kind == kind for r in records.said)]
     return {
         **_counts(records),
-        "errors": dict(errors.most_common()),
-        "by_connection": {kind: _counts(members) for kind, members in by_kind.items() if members},
+        "errors": {name: n for name, n in errors.most_common() if n and name != Outcome.OK},
+        "by_connection": {kind: _counts(records, [kind]) for kind in kinds},
         "began": _text(records[0].due if records else None),
-        "ended": _text(max((r.done for r in records), default=None)),
+        "ended": _text(records.ended),
     }
 
 
-def _latency(records: list[Record]) -> dict[str, float | None]:
-    ordered = sorted(r.latency_ms for r in records if r.outcome is Outcome.OK)
+def _latency(records: Rows) -> dict[str, float | None]:
+    times = records.pick("outcome", "due", "done")
+    ordered = stats.Ordered((done - due) * 1000.0 for outcome, due, done in times if outcome is Outcome.OK)
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
     return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
 
@@ -75,20 +79,33 @@ def _troubles(data: RunData) -> dict[str, Any]:
     """Outage and degradation: of the new connections where there are any, they come at the finer interval."""
     kind = NEW if data.about.get("new_rate") else REUSED
     rate = data.about.get("new_rate") or data.about.get("reused_rate") or 1.0
-    seen = [r for r in data.records if r.outcome not in NOT_SEEN_BY_USERS]
-    outages = stats.outages([(r.due, r.failed) for r in seen if r.kind == kind], 1.0 / rate)
-    degraded = stats.merge((r.due, r.due + 1.0 / rate) for r in seen if r.failed)
+    asked = data.records.pick("due", "failed", "kind", "outcome")
+    of_kind = (
+        (due, failed) for due, failed, k, outcome in asked if k == kind and outcome not in NOT_SEEN_BY_USERS
+    )
+    outages = stats.outages(of_kind, 1.0 / rate)
+    lost = data.records.where(lambda r: r.failed)
+    degraded = stats.merge((r.due, r.due + 1.0 / rate) for r in lost)
+    measured = data.records.count(lambda r: r.outcome not in NOT_SEEN_BY_USERS) > 0
     return {
-        "outage_s": _spans(outages, measured=bool(seen)),
-        "degraded_s": _spans(degraded, measured=bool(seen)),
+        "outage_s": _spans(outages, measured=measured),
+        "degraded_s": _spans(degraded, measured=measured),
     }
 
 
 def _replacements(data: RunData, fault: evidence.Fault) -> list[dict[str, Any]]:
     result = []
-    for entry in (data.play or {}).get("replacements") or []:
-        answers = [r.done for r in data.records if r.outcome is Outcome.OK and r.pod == entry["pod"]]
-        first = min(answers, default=None)
+    replacements = (data.play or {}).get("replacements") or []
+    firsts: dict[str, float] = {}
+    answered: collections.Counter[str] = collections.Counter()
+    names = {entry["pod"] for entry in replacements}
+    for pod, outcome, done in data.records.pick("pod", "outcome", "done") if names else ():
+        if pod in names and outcome is Outcome.OK:
+            answered[pod] += 1
+            if done < firsts.get(pod, math.inf):
+                firsts[pod] = done
+    for entry in replacements:
+        first = firsts.get(entry["pod"])
         result.append(
             {
                 "pod": entry["pod"],
@@ -96,7 +113,7 @@ def _replacements(data: RunData, fault: evidence.Fault) -> list[dict[str, Any]]:
                 "node": entry.get("node"),
                 "first_answer_s": None if first is None or fault.at is None else round(first - fault.at, 3),
                 "first_answer_at": _text(first),
-                "answers": len(answers),
+                "answers": answered[entry["pod"]],
             }
         )
     return result
@@ -110,8 +127,17 @@ def _placement(pods: dict[str, str] | None, nodes: list[str]) -> dict[str, Any]:
     return {"pods": dict(sorted(pods.items())), "nodes": {name: counts[name] for name in names}}
 
 
-def _slowest(records: list[Record], port_rests: dict[int, float]) -> list[dict[str, Any]]:
-    answered = [r for r in records if r.outcome is Outcome.OK]
+def _slowest(records: Rows) -> list[Record]:
+    """The slowest good answers, the slowest first."""
+    took = (
+        (done - due, index)
+        for index, (outcome, due, done) in enumerate(records.pick("outcome", "due", "done"))
+        if outcome is Outcome.OK
+    )
+    return [records[index] for _, index in heapq.nlargest(_SLOWEST, took, key=lambda entry: entry[0])]
+
+
+def _told(slowest: list[Record], port_rests: dict[int, float]) -> list[dict[str, Any]]:
     return [
         {
             "due": instants.text(r.due),
@@ -127,7 +153,7 @@ def _slowest(records: list[Record], port_rests: dict[int, float]) -> list[dict[s
             "port_rest_s": _rounded(port_rests.get(r.number)),
             "retransmits": r.retransmits,
         }
-        for r in sorted(answered, key=lambda r: -r.latency_ms)[:_SLOWEST]
+        for r in slowest
     ]
 
 
@@ -143,7 +169,8 @@ def build(data: RunData) -> Report:
     seen = cluster.read(data.changes)
     explained = causes.explain(data.records, seen, fault)
     replacements = _replacements(data, fault)
-    port_rests = ports.rests(data.records)
+    slowest = _slowest(data.records)
+    least_rest_s, port_rests = ports.rests(data.records, {record.number for record in slowest})
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)
@@ -182,15 +209,16 @@ def build(data: RunData) -> Report:
             "before": _placement(spread.get("before"), nodes),
         },
         "failures": [description for _, description in explained],
-        "slowest": _slowest(data.records, port_rests),
+        "slowest": _told(slowest, port_rests),
         "measurement": {
             "ok": not judged.checks["measured"],
             "late_ms": verdict.lateness(data.records),
             "scheduling": data.about.get("scheduling"),
             "new_rate": data.about.get("new_rate") or None,
             "reused_rate": data.about.get("reused_rate") or None,
-            "port_rest_s": _rounded(min(port_rests.values(), default=None)),
+            "port_rest_s": _rounded(least_rest_s),
             "whole_record": data.whole,
+            **({"trouble": data.trouble} if data.trouble else {}),
             "cluster_observed": bool(data.changes),
         },
         "steady": {"before": judged.steady_before, "after": judged.steady_after},

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
+    from failover_lab.report.rows import Rows
     from failover_lab.report.rules import Finding
-    from failover_lab.run.records import Record
 
 # Failures beside a stop that a flaky endpoint alone would cause more often than this are put down to it.
 _BY_CHANCE = 0.01
 
 
-def explain(records: list[Record], cluster: Cluster, fault: Fault) -> list[tuple[Group, dict[str, Any]]]:
+def explain(records: Rows, cluster: Cluster, fault: Fault) -> list[tuple[Group, dict[str, Any]]]:
     """Every failure's group, and how report.json describes it.
 
     Args:

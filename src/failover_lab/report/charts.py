@@ -125,14 +125,14 @@ def _marks_lane(axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
     }  # fmt: skip
 
 
-def _throughput(report: Report, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+def _throughput(requests: series.Requests, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
     return {
         "title": _title("Requests a second"),
         "width": size.width,
         "height": 110,
         "layer": [
             {
-                "data": {"values": series.throughput(report.data.records, axis)},
+                "data": {"values": requests.throughput()},
                 "mark": {"type": "bar", "binSpacing": 0, "orient": "vertical"},
                 "encoding": {
                     "x": _x(axis),
@@ -179,7 +179,7 @@ def _failures(rows: list[series.Row], axis: series.Span, marks: list[series.Row]
     }
 
 
-def _latency(report: Report, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
+def _latency(requests: series.Requests, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
     y = {
         "field": "ms",
         "type": "quantitative",
@@ -194,7 +194,7 @@ def _latency(report: Report, axis: series.Span, marks: list[series.Row], size: S
         "layer": [
             _rules(axis, marks),
             {
-                "data": {"values": series.latencies(report.data.records, axis)},
+                "data": {"values": requests.latencies},
                 "layer": [
                     {"transform": [{"filter": "datum.what != 'slowest'"}],
                      "mark": {"type": "line", "strokeWidth": 1.6}, "encoding": line},
@@ -308,21 +308,22 @@ def timeline_spec(report: Report, size: Size) -> Spec:
     """The whole timeline as a Vega-Lite specification: charts one below the other over one time axis."""
     records = report.data.records
     axis = series.span(report, size.bars)
+    requests = series.Requests(records, axis)
     marks = series.marks(report, axis)
     pods = series.pods_in_order(report)
-    nodes = sorted({r.node for r in records if r.node} | set(report.content["lab"]["nodes"]))
+    nodes = sorted({r.node for r in records.said if r.node} | set(report.content["lab"]["nodes"]))
     announced = series.announcements(report, axis)
     charts = [_marks_lane(axis, marks, size)] if marks else []
-    charts.append(_throughput(report, axis, marks, size))
-    if failed := series.failures(records, axis):
+    charts.append(_throughput(requests, axis, marks, size))
+    if failed := requests.failures():
         charts.append(_failures(failed, axis, marks, size))
-    charts.append(_latency(report, axis, marks, size))
+    charts.append(_latency(requests, axis, marks, size))
     charts.append(
-        _lanes("Answers by pod, over its state", pods, series.answers(records, axis, "pod", pods),
+        _lanes("Answers by pod, over its state", pods, requests.answers("pod", pods),
                series.pod_states(report, axis, pods), axis, marks=marks, size=size)
     )  # fmt: skip
     charts.append(
-        _lanes("Answers by node, over its state", nodes, series.answers(records, axis, "node", nodes),
+        _lanes("Answers by node, over its state", nodes, requests.answers("node", nodes),
                series.node_states(report, axis), axis, marks=marks, size=size, last=not announced)
     )  # fmt: skip
     if announced:

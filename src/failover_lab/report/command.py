@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.door.answer import Answer, no
+from failover_lab.door.answer import Answer, no, say
 from failover_lab.errors import UserError
 from failover_lab.run import files, marks
 from failover_lab.run.layout import Run, may_point
@@ -23,7 +22,8 @@ _BEGAN = re.compile(r"\d{8}T\d{6}Z-")
 def facts(value: str) -> dict[str, Any]:
     """A type for the content of run.json."""
     try:
-        content = json.loads(value)
+        # Of other programs' messages, which the play tells, some are in no character set.
+        content = files.parse(value.encode("utf-8", errors="replace"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"no JSON: {error}") from None
     if not isinstance(content, dict):
@@ -98,6 +98,12 @@ def _keep(directory: Path, content: dict[str, Any]) -> None:
         raise UserError(f"cannot write {Run(directory).facts}: {error.strerror}") from error
 
 
+def _see_to(content: dict[str, Any], *, so_far: bool = False) -> None:
+    from failover_lab.report import load  # noqa: PLC0415  as above
+
+    load.checked(content, "what is given for run.json", so_far=so_far)
+
+
 def point_to(directory: Path) -> None:
     """Let the link beside the directory lead to it, in one step; one that leads to a newer run's stays.
 
@@ -127,6 +133,9 @@ def point_to(directory: Path) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``report``."""
     if options.facts is not None:
+        files.existing_directory(options.directory)
+        # Those that are there may be good ones: they stay unless these are.
+        _see_to(options.facts)
         _keep(options.directory, options.facts)
     if options.aborted_by is not None and not marks.has(options.directory, marks.ABORTED):
         marks.append(options.directory, [marks.ABORTED], {"by": options.aborted_by})
@@ -137,13 +146,15 @@ def run(options: argparse.Namespace) -> Answer:
         except UserError as error:
             # The verdict stands, whatever leads to it.
             lines.append(f"Mind: {error}")
-    print("\n".join(lines))
+    say("\n".join(lines))
     data = {"passed": passed, "summary": lines}
     return Answer(data, changed=True) if passed else no(lines[0], data, changed=True)
 
 
 def run_facts(options: argparse.Namespace) -> Answer:
     """Carry out ``facts``."""
+    # Before anything is made: found out at the report, it would be too late.
+    _see_to(options.facts, so_far=True)
     try:
         options.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import bisect
-import collections
 import functools
+import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover_lab.faults import kinds
+from failover_lab.report import stats
 from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from failover_lab.report.cluster import Cluster, PodLife
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 # A watch takes a moment to reach the observer.
@@ -64,27 +68,54 @@ class Evidence:
         first_answers: pod to the instant of its first good answer.
     """
 
-    def __init__(self, cluster: Cluster, fault: Fault, records: list[Record]) -> None:
+    def __init__(self, cluster: Cluster, fault: Fault, records: Rows) -> None:
         """The records in the order of their due times."""
         self.cluster = cluster
         self.fault = fault
         self.first_answers: dict[str, float] = {}
-        self._dues: dict[str, list[float]] = {NEW: [], REUSED: []}
-        self._answers: dict[str, list[float]] = collections.defaultdict(list)
-        for record in records:
-            self._dues[record.kind].append(record.due)
-            if record.outcome is Outcome.OK and record.pod:
-                earlier = self.first_answers.get(record.pod, record.done)
-                self.first_answers[record.pod] = min(earlier, record.done)
-                self._answers[f"{record.kind} {record.pod}"].append(record.due)
+        self._records = records
+        # Of each sort of request when it came, by the second: a day has too many to keep each instant.
+        self._times = [stats.Times() for _ in records.said]
+        pods = [record.pod if record.outcome is Outcome.OK else "" for record in records.said]
+        for sort, due, done in records.pick("said", "due", "done"):
+            self._times[sort].add(due)
+            if pod := pods[sort]:
+                earlier = self.first_answers.get(pod)
+                if earlier is None or done < earlier:
+                    self.first_answers[pod] = done
 
     def requests(self, kind: str, begin: float, end: float) -> int:
         """How many requests of this kind of connection were due between these instants, both included."""
-        return _between(self._dues[kind], begin, end)
+        return self._count(begin, end, lambda record: record.kind == kind)
 
     def answers(self, kind: str, pod: str, begin: float, end: float) -> int:
         """How many of them this pod answered well."""
-        return _between(self._answers[f"{kind} {pod}"], begin, end)
+        return self._count(
+            begin,
+            end,
+            lambda record: record.kind == kind and record.pod == pod and record.outcome is Outcome.OK,
+        )
+
+    def _count(self, begin: float, end: float, test: Callable[[Record], bool]) -> int:
+        if not len(self._records):
+            return 0
+        begin = max(begin, self._records[0].due)
+        end = min(end, self._records[-1].due)
+        if begin > end:
+            return 0
+        first, last = math.ceil(begin), math.floor(end)
+        if first >= last:
+            return sum(test(record) for record in self._records.between(begin, end))
+        whole = sum(
+            self._times[sort].whole_seconds(first, last)
+            for sort, record in enumerate(self._records.said)
+            if test(record)
+        )
+        edges = itertools.chain(
+            (record for record in self._records.between(begin, first) if record.due < first),
+            self._records.between(last, end),
+        )
+        return whole + sum(test(record) for record in edges)
 
     def listed(self, at: float) -> set[str]:
         """The pods to which new connections went, by the list or by rules that had yet to follow it."""
@@ -130,7 +161,3 @@ class Evidence:
             end: the last of that time.
         """
         return [stop for stop in self._stops if stop.may_concern(kind, begin, begin if end is None else end)]
-
-
-def _between(ascending: list[float], begin: float, end: float) -> int:
-    return bisect.bisect_right(ascending, end) - bisect.bisect_left(ascending, begin)

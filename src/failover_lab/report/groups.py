@@ -11,6 +11,7 @@ from failover_lab.run.records import REUSED, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 GAP_S = 2.0
@@ -64,7 +65,7 @@ class Group:
         return self.records[-1].due
 
 
-def find(records: list[Record], situation: Callable[[Record], bool]) -> list[Group]:
+def find(records: Rows, situation: Callable[[Record], bool]) -> list[Group]:
     """Failures of the same outcome, kind of connection and situation, less than two seconds apart.
 
     Args:
@@ -76,7 +77,7 @@ def find(records: list[Record], situation: Callable[[Record], bool]) -> list[Gro
     # Which pod a reused connection led to: known from its earlier answers.
     behind: dict[int, str] = {}
     other_end: dict[int, str] = {}
-    for record in records:
+    for record in records.where(lambda record: record.failed or record.kind == REUSED):
         if record.kind == REUSED and record.local_port is not None:
             if record.pod:
                 behind[record.local_port] = record.pod

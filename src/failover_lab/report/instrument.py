@@ -12,6 +12,9 @@ from failover_lab.run import instants
 from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 DROPPED = "dropped_here"
@@ -48,36 +51,45 @@ def spells(about: dict[str, Any]) -> list[Spell]:
     return [Spell(**spell) for spell in about.get("dropped") or []]
 
 
-def apart(records: list[Record], found: list[Spell]) -> list[Record]:
+def apart(records: Rows, found: list[Spell], again: Callable[[Iterable[Record]], Rows]) -> Rows:
     """The records; those that a drop of this machine's own may have cost are called the probe's errors.
 
     A lost request takes a packet at least. Where far more were lost than packets dropped, something else was
     wrong.
+
+    Args:
+        records: of one probe.
+        found: the spells in which its machine dropped packets.
+        again: keeps other records than these.
     """
-    silent = [record for record in records if record.outcome in _SILENT]
+    if not found:
+        return records
+    silent = list(records.where(lambda record: record.outcome in _SILENT))
     may = [spell for spell in found if 2 * spell.packets >= sum(_met(record, spell) for record in silent)]
     own = {record.number for record in silent if any(_met(record, spell) for spell in may)}
-    return [
+    if not own:
+        return records
+    return again(
         dataclasses.replace(record, outcome=Outcome.PROBE_ERROR, detail=DROPPED)
         if record.number in own
         else record
         for record in records
-    ]
+    )
 
 
 def _met(record: Record, spell: Spell) -> bool:
     return record.due <= spell.end and spell.begin <= record.done
 
 
-def reasons(records: list[Record], found: list[Spell]) -> list[str]:
+def reasons(records: Rows, found: list[Spell]) -> list[str]:
     """Why the figures say more of the probe's machine than of the site, the gravest first."""
-    lost = [record for record in records if record.detail == DROPPED]
+    lost = list(records.where(lambda record: record.detail == DROPPED))
     per_spell = ((spell, sum(_met(record, spell) for record in lost)) for spell in found)
     result = [_dropped(spell, count) for spell, count in per_spell if count]
     errors = collections.Counter(
         record.detail
-        for record in records
-        if record.outcome is Outcome.PROBE_ERROR and record.detail != DROPPED
+        for record in records.where(lambda record: record.outcome is Outcome.PROBE_ERROR)
+        if record.detail != DROPPED
     )
     result += [
         f"{words.number(count)} requests failed in the probe itself ({detail})"

@@ -12,12 +12,18 @@ import jsonschema
 
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
+from failover_lab.observe import resources
 from failover_lab.report import instrument
+from failover_lab.report.rows import Rows
 from failover_lab.run import files, instants, layout
-from failover_lab.run.records import FORMAT, Record, RecordFile
+from failover_lab.run.records import FORMAT, RecordFile
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Of what is not as it should be.
+_MOST_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,17 @@ class ProbeData:
     Attributes:
         about: how it was set, and how it ended.
         records: in the order of their due times; what the probe's own machine dropped is called its error.
+            They are read in pieces, and none is kept as an object.
         whole: the record reaches to the end that the probe wrote down.
         name: of its vantage point; empty for the run's own.
+        trouble: what went wrong beside the record, or at its end, in sentences; none of it costs a request.
     """
 
     about: dict[str, Any]
-    records: list[Record]
+    records: Rows
     whole: bool
     name: str = ""
+    trouble: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -77,7 +86,7 @@ class RunData:
         return self.probes[0].about
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> Rows:
         """The requests of the run's own probe."""
         return self.probes[0].records
 
@@ -85,6 +94,11 @@ class RunData:
     def whole(self) -> bool:
         """Whether the run's own probe has recorded all that it asked."""
         return self.probes[0].whole
+
+    @property
+    def trouble(self) -> list[str]:
+        """What went wrong beside the records, of all probes."""
+        return [told for probe in self.probes for told in probe.trouble]
 
     def mark(self, event: str) -> float | None:
         """When this was first marked."""
@@ -105,12 +119,13 @@ class RunData:
 
 @functools.cache
 def schema(name: str) -> dict[str, Any]:
-    """One of the package's JSON Schemas: ``run`` or ``report``."""
+    """One of the package's JSON Schemas: ``run``, ``report``, ``probe``, ``mark`` or ``change``."""
     text = (importlib.resources.files(__package__) / f"{name}.schema.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
-    fault = content["properties"]["fault"]["properties"]
-    # The schemas list no kinds; whoever is asked for one has these.
-    fault["kind"] |= {"enum": [*kinds.names(), *([None] if "null" in fault["kind"]["type"] else [])]}
+    if "fault" in content["properties"]:
+        fault = content["properties"]["fault"]["properties"]
+        # The schemas list no kinds; whoever is asked for one has these.
+        fault["kind"] |= {"enum": [*kinds.names(), *([None] if "null" in fault["kind"]["type"] else [])]}
     return content
 
 
@@ -120,17 +135,52 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema(name))
 
 
-def _play(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    content = files.read_json(path)
-    version = content.get("schema_version")
+def short(what: object) -> str:
+    """Something that was found, for a message of one line."""
+    text = " ".join(str(what).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def amiss(name: str, content: object, *, so_far: bool = False) -> str | None:
+    """What is not as a schema wants it, and where; None: all is.
+
+    Args:
+        name: of the schema.
+        content: to be judged by it.
+        so_far: what is missing may yet come.
+    """
+    errors = [
+        error
+        for error in validator(name).iter_errors(content)
+        if not (so_far and error.validator == "required")
+    ]
+    error = min(errors, key=lambda error: (str(error.json_path), error.message), default=None)
+    return None if error is None else short(f"{error.json_path}: {error.message}")
+
+
+def checked(content: dict[str, Any], what: object, *, so_far: bool = False) -> dict[str, Any]:
+    """The same facts of a play.
+
+    Args:
+        content: what run.json holds, or is to hold.
+        what: how to call it.
+        so_far: what is missing may yet come.
+
+    Raises:
+        UserError: they are not as the schema wants them.
+    """
+    version = content.get("schema_version", 1 if so_far else None)
     if version != 1:
-        raise UserError(f"{path} is of version {version}, and this is version 1; report it with that version")
-    error = next(iter(sorted(validator("run").iter_errors(content), key=str)), None)
-    if error is not None:
-        raise UserError(f"{path} is not as run.schema.json wants it: {error.json_path}: {error.message}")
+        raise UserError(
+            f"{what} is of version {short(version)}, and this is version 1; report it with that version"
+        )
+    if (why := amiss("run", content, so_far=so_far)) is not None:
+        raise UserError(f"{what} is not as run.schema.json wants it: {why}")
     return content
+
+
+def _play(path: Path) -> dict[str, Any] | None:
+    return checked(files.read_json(path), path) if path.exists() else None
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -138,42 +188,65 @@ def _about(path: Path) -> dict[str, Any]:
     found = content.get("format")
     if found != FORMAT:
         raise UserError(
-            f"{path.parent} was made by failover-lab {content.get('version', '(unknown)')} in "
-            f"format {found}, and this one reads format {FORMAT}; report it with that version"
+            f"{path.parent} was made by failover-lab {short(content.get('version', '(unknown)'))} in "
+            f"format {short(found)}, and this one reads format {FORMAT}; report it with that version"
         )
+    if (why := amiss("probe", content)) is not None:
+        raise UserError(f"{path} is damaged: {why}")
     return content
 
 
 def _marks(path: Path) -> list[Mark]:
     result = []
     for entry in files.read_lines(path):
-        try:
-            at, event = instants.parse(entry["at"]), str(entry["event"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged: {entry} is no mark") from error
-        result.append(Mark(at, event, {k: v for k, v in entry.items() if k not in {"at", "event"}}))
+        at = _instant(path, "mark", entry)
+        result.append(Mark(at, entry["event"], {k: v for k, v in entry.items() if k not in {"at", "event"}}))
     return result
+
+
+def _instant(path: Path, what: str, entry: dict[str, Any]) -> float:
+    """When it was, of an entry that is as the schema of this name wants it.
+
+    Raises:
+        UserError: it is not.
+    """
+    why = amiss(what, entry)
+    if why is None:
+        try:
+            if entry.get("kind") == resources.LEASE and entry.get("stamped"):
+                instants.parse(entry["stamped"])
+            return instants.parse(entry["at"])
+        except ValueError as error:
+            why = short(error)
+    raise UserError(f"{path} is damaged: {short(entry)} is no {what} ({why})")
 
 
 def _changes(path: Path) -> list[Change]:
     result = []
     for entry in files.read_lines(path):
-        facts = dict(entry)
-        try:
-            at = instants.parse(facts.pop("at"))
-            result.append(Change(at, facts.pop("kind"), facts.pop("change"), facts.pop("name"), facts))
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged: {entry} is no change") from error
+        at = _instant(path, "change", entry)
+        # What the cluster left out is as if it were not there.
+        facts = {name: value for name, value in entry.items() if value is not None}
+        del facts["at"]
+        result.append(Change(at, facts.pop("kind"), facts.pop("change"), facts.pop("name"), facts))
     return result
 
 
 def _probe(probe: layout.Probe) -> ProbeData:
     about = _about(probe.about)
     record_file = RecordFile(probe.records)
-    records = sorted(record_file.records(), key=lambda record: record.due)
-    records = instrument.apart(records, instrument.spells(about))
+    # Beside the record itself, of which it takes about the room once more.
+    records = Rows(record_file.values(), probe.directory)
+    again = functools.partial(Rows.of, directory=probe.directory)
+    records = instrument.apart(records, instrument.spells(about), again)
     whole = not record_file.cut_off and about.get("recorded") == len(records)
-    return ProbeData(about, records, whole, probe.name)
+    trouble = list(about.get("trouble") or [])
+    if record_file.zeros:
+        trouble.append(
+            f"{probe.records.name} ends in {record_file.zeros} zero bytes, as a failure of the power leaves "
+            f"them; the {len(records)} requests before them were read"
+        )
+    return ProbeData(about, records, whole, probe.name, trouble)
 
 
 def load(directory: Path) -> RunData:

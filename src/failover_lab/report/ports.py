@@ -5,25 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from failover_lab.run.records import Record
+    from collections.abc import Collection
+
+    from failover_lab.report.rows import Rows
 
 
-def rests(records: list[Record]) -> dict[int, float]:
-    """For each request that opened a connection from a port used before in this run: seconds since that.
+def rests(records: Rows, wanted: Collection[int] = ()) -> tuple[float | None, dict[int, float]]:
+    """How long the ports of requests that opened a connection had rested, where they were used before.
 
     Args:
         records: in the order of their due times.
+        wanted: numbers of requests.
 
     Returns:
-        number of the request to seconds from the end of the last request from that port to the due time.
+        the shortest time from the end of the last request from a port to the due time of the next, None where
+        none was used twice; and those of the requests that were wanted, in seconds.
     """
     ended: dict[int, float] = {}
+    least: float | None = None
     result: dict[int, float] = {}
-    for record in records:
-        port = record.local_port
+    for number, port, prior, due, done in records.pick("number", "local_port", "prior", "due", "done"):
         if port is None:
             continue
-        if not record.prior and port in ended:
-            result[record.number] = max(0.0, record.due - ended[port])
-        ended[port] = record.done
-    return result
+        if not prior and port in ended:
+            rest = max(0.0, due - ended[port])
+            if least is None or rest < least:
+                least = rest
+            if number in wanted:
+                result[number] = rest
+        ended[port] = done
+    return least, result

@@ -11,7 +11,10 @@ from failover_lab.report import stats
 from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from failover_lab.report.build import Report
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 Row = dict[str, Any]
@@ -36,10 +39,6 @@ class Span:
     end: float
     bin_s: float
 
-    def bin(self, at: float) -> int:
-        """The bar that an instant belongs to."""
-        return math.floor((at - self.zero) / self.bin_s)
-
     def second(self, at: float) -> float:
         """The instant on the axis, within what is shown."""
         return round(min(max(at - self.zero, self.begin), self.end), 3)
@@ -48,7 +47,7 @@ class Span:
 def span(report: Report, bars: int) -> Span:
     """An axis over all requests with at most so many bars."""
     records = report.data.records
-    first, last = records[0].due, max(record.done for record in records)
+    first, last = records[0].due, records.ended or records[0].due
     zero = first if report.fault.at is None else report.fault.at
     wanted = max(last - first, 0.1) / bars
     bin_s = next((nice for nice in _NICE_S if nice >= wanted), math.ceil(wanted))
@@ -56,7 +55,7 @@ def span(report: Report, bars: int) -> Span:
     return Span(zero, begin, math.ceil((last - zero) / bin_s) * bin_s, bin_s)
 
 
-def _bars(axis: Span, counts: dict[tuple[Any, ...], int], *names: str) -> list[Row]:
+def _bars(axis: Span, counts: Mapping[tuple[Any, ...], int], *names: str) -> list[Row]:
     return [
         {
             **dict(zip(names, key[1:], strict=True)),
@@ -69,68 +68,93 @@ def _bars(axis: Span, counts: dict[tuple[Any, ...], int], *names: str) -> list[R
     ]
 
 
-def throughput(records: list[Record], axis: Span) -> list[Row]:
-    """Requests by due time: answered and failed."""
-    counts = collections.Counter(
-        (axis.bin(r.due), "failed" if r.failed else "answered")
-        for r in records
-        if r.outcome not in NOT_SEEN_BY_USERS
-    )
-    return _bars(axis, counts, "what")
+class Requests:
+    """The requests by the bars of an axis, looked at once for all charts."""
 
+    def __init__(self, records: Rows, axis: Span) -> None:
+        """Count them."""
+        self._axis = axis
+        self._said = records.said
+        # By the bar, and the sort of request.
+        self._due: collections.Counter[tuple[int, int]] = collections.Counter()
+        self._done: collections.Counter[tuple[int, int]] = collections.Counter()
+        #: The median, 99% and slowest of good answers by due time.
+        self.latencies: list[Row] = []
+        good = [record.outcome is Outcome.OK for record in records.said]
+        zero, bin_s, floor = axis.zero, axis.bin_s, math.floor
+        values: list[float] = []
+        present: int | None = None
+        for sort, due, done in records.pick("said", "due", "done"):
+            index = floor((due - zero) / bin_s)
+            if index != present:
+                self._add_latencies(present, values)
+                present, values = index, []
+            self._due[index, sort] += 1
+            if good[sort]:
+                self._done[floor((done - zero) / bin_s), sort] += 1
+                values.append((done - due) * 1000.0)
+        self._add_latencies(present, values)
 
-def failures(records: list[Record], axis: Span) -> list[Row]:
-    """Failed requests by due time, kind of failure and kind of connection."""
-    counts = collections.Counter(
-        (axis.bin(r.due), f"{r.outcome.replace('_', ' ')}, {r.kind}") for r in records if r.failed
-    )
-    return _bars(axis, counts, "what")
-
-
-def latencies(records: list[Record], axis: Span) -> list[Row]:
-    """The median, 99% and slowest of good answers by due time."""
-    bins: dict[int, list[float]] = collections.defaultdict(list)
-    for record in records:
-        if record.outcome is Outcome.OK:
-            bins[axis.bin(record.due)].append(record.latency_ms)
-    rows: list[Row] = []
-    for index, values in sorted(bins.items()):
+    def _add_latencies(self, index: int | None, values: list[float]) -> None:
+        if index is None or not values:
+            return
         values.sort()
         for what, share in (("median", 0.5), ("99%", 0.99), ("slowest", 1.0)):
             value = stats.percentile(values, share)
-            t = round((index + 0.5) * axis.bin_s, 3)
-            rows.append({"t": t, "what": what, "ms": round(max(value or 0.0, 0.05), 3)})
-    return rows
+            t = round((index + 0.5) * self._axis.bin_s, 3)
+            self.latencies.append({"t": t, "what": what, "ms": round(max(value or 0.0, 0.05), 3)})
+
+    def _bars(
+        self, counted: collections.Counter[tuple[int, int]], name: str, of: Callable[[Record], str | None]
+    ) -> list[Row]:
+        """By the bar and what these say; of what is None, nothing."""
+        counts: collections.Counter[tuple[int, str]] = collections.Counter()
+        words = [of(record) for record in self._said]
+        for (index, sort), count in counted.items():
+            if (word := words[sort]) is not None:
+                counts[index, word] += count
+        return _bars(self._axis, counts, name)
+
+    def throughput(self) -> list[Row]:
+        """By due time: answered and failed."""
+
+        def word(record: Record) -> str | None:
+            if record.outcome in NOT_SEEN_BY_USERS:
+                return None
+            return "failed" if record.failed else "answered"
+
+        return self._bars(self._due, "what", word)
+
+    def failures(self) -> list[Row]:
+        """Failed requests by due time, kind of failure and kind of connection."""
+
+        def word(record: Record) -> str | None:
+            return f"{record.outcome.replace('_', ' ')}, {record.kind}" if record.failed else None
+
+        return self._bars(self._due, "what", word)
+
+    def answers(self, of: str, names: list[str]) -> list[Row]:
+        """Good answers by pod or by node.
+
+        Args:
+            of: ``pod`` or ``node``.
+            names: which of them to show.
+        """
+        shown = set(names)
+
+        def word(record: Record) -> str | None:
+            name: str = getattr(record, of)
+            return name if name in shown else None
+
+        return self._bars(self._done, "name", word)
 
 
 def pods_in_order(report: Report) -> list[str]:
     """The site's pods: those that answered or were to, the early ones first, at most forty."""
-    first: dict[str, float] = {}
-    for record in report.data.records:
-        if record.pod:
-            first.setdefault(record.pod, record.done)
-    for entry in (*report.content["displaced"], *report.content["replacements"]):
-        first.setdefault(entry["pod"], math.inf)
+    pods = {record.pod for record in report.data.records.said if record.pod}
+    pods |= {entry["pod"] for entry in (*report.content["displaced"], *report.content["replacements"])}
     new = {entry["pod"] for entry in report.content["replacements"]}
-    return sorted(first, key=lambda pod: (pod in new, pod))[:_MOST_PODS]
-
-
-def answers(records: list[Record], axis: Span, of: str, names: list[str]) -> list[Row]:
-    """Good answers by pod or by node.
-
-    Args:
-        records: the requests.
-        axis: the time axis.
-        of: ``pod`` or ``node``.
-        names: which of them to show.
-    """
-    shown = set(names)
-    counts = collections.Counter(
-        (axis.bin(r.done), getattr(r, of))
-        for r in records
-        if r.outcome is Outcome.OK and getattr(r, of) in shown
-    )
-    return _bars(axis, counts, "name")
+    return sorted(pods, key=lambda pod: (pod in new, pod))[:_MOST_PODS]
 
 
 def _stretch(axis: Span, name: str, state: str, begin: float, end: float | None) -> Row | None:

@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
+import bisect
+import collections
+import itertools
 import math
-from typing import TYPE_CHECKING
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 # Failures closer together than this are one stretch of trouble.
 TOGETHER_S = 1.0
+
+
+class Ordered(Sequence[float]):
+    """Values, ascending; of those that are equal one is kept, and how many they are."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        """Count them."""
+        counts = collections.Counter(values)
+        self._values = array("d", sorted(counts))
+        self._until = array("Q", itertools.accumulate(counts[value] for value in self._values))
+
+    def __len__(self) -> int:
+        """How many there were."""
+        return self._until[-1] if self._until else 0
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[float]: ...
+    def __getitem__(self, index: int | slice) -> float | list[float]:
+        """The value at this place."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(index)
+        return self._values[bisect.bisect_right(self._until, at)]
+
+
+class Times:
+    """How many of ascending instants lie in a stretch of time; it keeps each second that has any, once."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._seconds = array("q")
+        self._before = array("Q", [0])
+
+    def add(self, at: float) -> None:
+        """Another one, no earlier than the last."""
+        second = math.floor(at)
+        if not self._seconds or self._seconds[-1] != second:
+            self._seconds.append(second)
+            self._before.append(self._before[-1])
+        self._before[-1] += 1
+
+    def whole_seconds(self, begin: int, end: int) -> int:
+        """How many from the begin of one second until right before that of another."""
+        first, last = bisect.bisect_left(self._seconds, begin), bisect.bisect_left(self._seconds, end)
+        return max(0, self._before[last] - self._before[first])
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:

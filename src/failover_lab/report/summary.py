@@ -57,6 +57,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             f"Mind: source ports rested for {words.seconds(rest_s)} at least, and a connection may be "
             f"tracked on the way for {TRACKED_S:.0f} s; at a lower rate they rest longer"
         )
+    result += [f"Mind: {trouble}" for trouble in report["measurement"].get("trouble", [])]
     result += [f"Why not: {reason}" for reason in report["verdict"]["reasons"]]
     result.append(f"Report: {Run(directory).page}")
     return result

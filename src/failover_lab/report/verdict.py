@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
+    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 # The probe's own lateness beyond which its figures say more about the probe's machine than about the site.
@@ -59,9 +61,9 @@ class Judged:
         return [reason for reason in told if not (graver and isinstance(reason, Follows))]
 
 
-def lateness(records: list[Record]) -> dict[str, float | None]:
+def lateness(records: Rows) -> dict[str, float | None]:
     """By how much the probe missed its own due times, in milliseconds."""
-    late = sorted(record.late_ms for record in records)
+    late = records.late_ms
     return {
         "p50": stats.percentile(late, 0.5),
         "p99": stats.percentile(late, 0.99),
@@ -74,7 +76,7 @@ def not_measured(data: RunData) -> list[str]:
     if not data.records:
         return ["no request was recorded"]
     reasons = []
-    if all(record.outcome in NOT_SEEN_BY_USERS for record in data.records):
+    if all(record.outcome in NOT_SEEN_BY_USERS for record in data.records.said):
         reasons.append("no request was recorded of which a user saw the end")
     if not data.whole:
         reasons.append("the record was cut off before the probe's end")
@@ -86,7 +88,7 @@ def not_measured(data: RunData) -> list[str]:
             + ("" if data.about.get("scheduling") == REAL_TIME else _REMEDY)
         )
     reasons += instrument.reasons(data.records, instrument.spells(data.about))
-    if unfinished := sum(record.outcome is Outcome.UNFINISHED for record in data.records):
+    if unfinished := data.records.count(lambda record: record.outcome is Outcome.UNFINISHED):
         # How they would have ended nobody knows: where the site hangs, they are what it would have lost.
         reasons.append(
             f"{unfinished} requests were still open when the probe was hurried to its end; "
@@ -100,7 +102,7 @@ def not_measured(data: RunData) -> list[str]:
 
 def steady(data: RunData, begin: float, end: float, pods: list[str]) -> str | None:
     """What was not steady between these instants, or None: it was."""
-    inside = [record for record in data.records if begin <= record.due <= end]
+    inside = list(data.records.between(begin, end))
     rate = max(data.about.get("new_rate") or 0.0, data.about.get("reused_rate") or 0.0) or 1.0
     # Between two requests there may be more than a second.
     if not inside or inside[0].due > begin + max(1.0, 1.5 / rate):
@@ -142,20 +144,29 @@ def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | 
 
 
 def _losses(data: RunData, reasons: list[str]) -> None:
-    failed = sum(record.failed for record in data.records)
+    failed = data.records.count(lambda record: record.failed)
     allowed = data.settings["max_lost"]
     if allowed is not None and failed > allowed:
         reasons.append(f"{failed} requests were lost, {allowed} are allowed")
     limit = data.settings["max_slowest_ms"]
-    slow = [r for r in data.records if r.outcome is Outcome.OK and limit is not None and r.latency_ms > limit]
+    if limit is None:
+        return
+    slow, slowest, worst = 0, limit, -1
+    for index, (outcome, due, done) in enumerate(data.records.pick("outcome", "due", "done")):
+        took_ms = (done - due) * 1000.0
+        if outcome is Outcome.OK and took_ms > limit:
+            slow += 1
+            if took_ms > slowest:
+                slowest, worst = took_ms, index
     if slow:
-        reasons.append(_too_slow(slow, limit, ports.rests(data.records)))
+        record = data.records[worst]
+        _, port_rests = ports.rests(data.records, {record.number})
+        reasons.append(_too_slow(record, slow, limit, port_rests))
 
 
-def _too_slow(slow: list[Record], limit: float, port_rests: dict[int, float]) -> str:
+def _too_slow(worst: Record, slow: int, limit: float, port_rests: dict[int, float]) -> str:
     """Which answer was the slowest, and what the connection itself says of why."""
-    worst = max(slow, key=lambda record: record.latency_ms)
-    others = f" ({len(slow)} took longer)" if len(slow) > 1 else ""
+    others = f" ({slow} took longer)" if slow > 1 else ""
     node = f" on {worst.node}" if worst.node else ""
     rest_s = port_rests.get(worst.number)
     port = ""
@@ -252,8 +263,10 @@ def _spreading(data: RunData, seen: Cluster, failures: list[tuple[Group, str]], 
     if begin is None:
         return
 
+    until = math.inf if end is None else end
+
     def concerns(record: Record) -> bool:
-        return record.kind == NEW and begin <= record.due and (end is None or record.due < end)
+        return record.kind == NEW and begin <= record.due < until
 
     def is_its_doing(record: Record, cause: str) -> bool:
         # A node that is back gets the address back from MetalLB, which resets what is being opened just then.
@@ -263,7 +276,10 @@ def _spreading(data: RunData, seen: Cluster, failures: list[tuple[Group, str]], 
         tail = ((data.play or {}).get("predicted_s") or {}).get("stale_flows")
         return cause != "stale_flow" or tail is None
 
-    asked = sum(concerns(record) and record.outcome not in NOT_SEEN_BY_USERS for record in data.records)
+    asked = sum(
+        concerns(record) and record.outcome not in NOT_SEEN_BY_USERS
+        for record in data.records.between(begin, until)
+    )
     lost = sum(
         concerns(record) and is_its_doing(record, cause)
         for group, cause in failures

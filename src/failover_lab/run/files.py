@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +15,58 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Half of a pair: no text has one, and no file can be given it.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_WHOLE = 1 << 63
+
+
+def parse(text: str | bytes) -> Any:  # noqa: ANN401  a file may hold anything
+    """What a JSON text holds, if it is one for all that read it: figures that are some, and whole texts.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        content = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole)
+        # Of texts that are written in other characters, pairs have become one by now.
+        half = "\\u" in text and _SURROGATE.search(json.dumps(content, ensure_ascii=False))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if half or _SURROGATE.search(text):
+        raise ValueError("a text in it has half of a character")
+    return content
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no figure")
+    return value
+
+
+def _whole(text: str) -> int:
+    # Of a number that is too long, Python itself says so.
+    value = int(text)
+    if abs(value) >= _MOST_WHOLE:
+        raise ValueError(f"{text[:20]}... is no figure")
+    return value
+
+
 def write_atomic(path: Path, content: str) -> None:
     """Replace a file in one step, so that a reader sees the old or the new one, never half of it."""
     mine = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         mine.write_text(content, encoding="utf-8")
         mine.replace(path)
-    except OSError:
+    except BaseException:
         mine.unlink(missing_ok=True)
         raise
 
 
 def write_json(path: Path, content: object) -> None:
     """Replace a JSON file in one step."""
-    write_atomic(path, json.dumps(content, indent=1) + "\n")
+    write_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -36,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: it is missing, may not be read, or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; is {path.parent} the directory of a run?") from error
     except OSError as error:
@@ -63,7 +103,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     result = []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         try:
-            entry = json.loads(line)
+            entry = parse(line)
         except ValueError as error:
             raise UserError(f"{path} is damaged in line {number}: {error}") from error
         if not isinstance(entry, dict):

@@ -88,12 +88,19 @@ def has(directory: Path, event: str) -> bool:
 
 
 class MarkFollower:
-    """Notices marks that have been added since the last look."""
+    """Notices marks that have been added since the last look.
+
+    Attributes:
+        trouble: what is among them that is no mark, or why they cannot be read; empty: all is well. Whoever
+            follows goes on by those that are marks.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Begin with the marks that are there already."""
         self._path = Run(directory).marks
         self._size = 0
+        self._read = 0
+        self.trouble = ""
 
     def newest(self) -> str | None:
         """The newest event, if any was added since the last call."""
@@ -103,9 +110,23 @@ class MarkFollower:
             return None
         if size == self._size:
             return None
-        entries = files.read_lines(self._path)
         self._size = size
-        return str(entries[-1].get("event", "")) if entries else None
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read if self._read <= size else 0)
+                added = file.read()
+        except OSError as error:
+            self.trouble = f"cannot read {self._path}: {error.strerror}"
+            return None
+        *lines, rest = added.split(b"\n")
+        self._read = size - len(rest) if self._read > size else self._read + len(added) - len(rest)
+        newest = None
+        for line in lines:
+            try:
+                newest = str(files.parse(line)["event"])
+            except (ValueError, KeyError, TypeError):
+                self.trouble = f"{self._path} has a line that is no mark: {line[:60]!r}"
+        return newest
 
 
 def event_name(value: str) -> str:

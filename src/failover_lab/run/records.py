@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import enum
 import gzip
+import itertools
+import math
 import operator
+import os
 import sys
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from failover_lab.errors import UserError
 from failover_lab.run import instants
@@ -46,7 +49,8 @@ NOT_SEEN_BY_USERS = frozenset({Outcome.UNFINISHED, Outcome.PROBE_ERROR})
 NEW, REUSED = "new", "reused"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though nobody is to change one: that would make it ten times as dear, and a day has millions.
+@dataclass(slots=True, unsafe_hash=True)
 class Record:
     """One request; instants in seconds UTC, None where it did not happen."""
 
@@ -78,6 +82,10 @@ class Record:
 
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
+_KINDS = {kind: kind for kind in (NEW, REUSED)}
+# A file that was being written as the power failed may end in zeros; a whole gzip member ends in fewer.
+_ZEROS = 16
+_CHUNK = 1 << 18
 
 
 def _some(write: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -88,22 +96,36 @@ def _found(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: read(text) if text else None
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 1 << 53:
+        raise ValueError(f"{text} is out of range")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no figure")
+    return value
+
+
 # Each field of a Record, in its order: the column's name, how it is written, and how it is read.
 _COLUMNS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
-    "number": ("number", str, int),
-    "kind": ("connection_kind", str, sys.intern),
+    "number": ("number", str, _whole),
+    "kind": ("connection_kind", str, _KINDS.__getitem__),
     "due": ("due", instants.text, instants.parse),
     "connected": ("connected", _some(instants.text), _found(instants.parse)),
     "sent": ("sent", _some(instants.text), _found(instants.parse)),
     "done": ("done", instants.text, instants.parse),
     "outcome": ("outcome", str, _OUTCOMES.__getitem__),
-    "status": ("status", _some(str), _found(int)),
+    "status": ("status", _some(str), _found(_whole)),
     "pod": ("pod", str, sys.intern),
     "node": ("node", str, sys.intern),
-    "local_port": ("local_port", _some(str), _found(int)),
-    "prior": ("prior_requests", str, int),
-    "late_ms": ("late_ms", "{:.3f}".format, float),
-    "retransmits": ("retransmits", _some(str), _found(int)),
+    "local_port": ("local_port", _some(str), _found(_whole)),
+    "prior": ("prior_requests", str, _whole),
+    "late_ms": ("late_ms", "{:.3f}".format, _finite),
+    "retransmits": ("retransmits", _some(str), _found(_whole)),
     "detail": ("detail", str, sys.intern),
 }
 COLUMNS = tuple(name for name, _, _ in _COLUMNS.values())
@@ -116,10 +138,6 @@ _FIELDS = operator.attrgetter(*_COLUMNS)
 def row(record: Record) -> str:
     """The line of a request, with its end."""
     return ",".join([write(value) for write, value in zip(_WRITE, _FIELDS(record), strict=True)]) + "\n"
-
-
-def _record(line: str) -> Record:
-    return Record(*[read(text) for read, text in zip(_READ, line.split(","), strict=True)])
 
 
 class RecordWriter:
@@ -160,11 +178,58 @@ class RecordWriter:
         self._file.close()
 
 
+class _Tail:
+    """A record's bytes up to its end, or to the zeros that a failure of the power has left there.
+
+    Attributes:
+        zeros: how many were left.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end: int | None = None
+        self.zeros = 0
+        size = file.seek(0, os.SEEK_END)
+        if size >= _ZEROS and not any(self._at(size - _ZEROS, _ZEROS)):
+            end = size
+            while end and not (chunk := self._at(max(0, end - _CHUNK), min(end, _CHUNK))).strip(b"\0"):
+                end -= len(chunk)
+            self._end = end and end - len(chunk) + len(chunk.rstrip(b"\0"))
+            self.zeros = size - self._end
+
+    def _at(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+    def pieces(self, offset: int) -> Iterator[tuple[bytes, int]]:
+        """Piece by piece from there on, and where each ends; first what is no zero, then a few of those."""
+        end = self._end
+        self._file.seek(offset)
+        while chunk := self._file.read(_CHUNK if end is None else max(0, min(_CHUNK, end - offset))):
+            offset += len(chunk)
+            yield chunk, offset
+        if end is not None:
+            # The length that a member ends with has zeros of its own.
+            yield bytes(_ZEROS), max(offset, end) + _ZEROS
+
+
+def _inflated(member: zlib._Decompress, chunk: bytes, *, zeros: bool) -> bytes | None:
+    """What a piece of a member holds; None where it is of zeros that are not its end: they hold nothing."""
+    try:
+        text = member.decompress(chunk)
+    except zlib.error:
+        if zeros:
+            return None
+        raise
+    return text if member.eof or not zeros else None
+
+
 class RecordFile:
     """Reads a record from its beginning; may be called again for what has been added since.
 
     Attributes:
         cut_off: the file ended within a gzip member when it was last read to its end.
+        zeros: how many zero bytes it had at its end, as a failure of the power leaves them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -174,6 +239,7 @@ class RecordFile:
         self._lines_before_offset = 0
         self._line = 0
         self.cut_off = False
+        self.zeros = 0
 
     def lines(self) -> Iterator[str]:
         """Whole rows, header included, as far as the file goes.
@@ -183,24 +249,7 @@ class RecordFile:
         """
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
-                member = zlib.decompressobj(wbits=31)
-                begun, rest = False, b""
-                self._line = self._lines_before_offset
-                while chunk := file.read(1 << 18):
-                    while chunk:
-                        begun = True
-                        *whole, rest = (rest + member.decompress(chunk)).split(b"\n")
-                        for line in whole:
-                            self._line += 1
-                            yield line.decode("ascii")
-                        chunk = member.unused_data
-                        if member.eof:
-                            # Members end with a row; the next reading starts after the last whole one.
-                            self._offset = file.tell() - len(chunk)
-                            self._lines_before_offset = self._line
-                            member, begun = zlib.decompressobj(wbits=31), False
-                self.cut_off = begun
+                yield from self._lines(_Tail(file))
         except FileNotFoundError as error:
             raise UserError(
                 f"{self._path} is missing; is {self._path.parent} the directory of a run?"
@@ -210,8 +259,35 @@ class RecordFile:
         except (zlib.error, UnicodeDecodeError) as error:
             raise self._damaged(str(error)) from error
 
-    def records(self) -> Iterator[Record]:
-        """The requests, in the order in which they ended.
+    def _lines(self, tail: _Tail) -> Iterator[str]:
+        member = zlib.decompressobj(wbits=31)
+        begun, rest = False, b""
+        self._line, self.zeros = self._lines_before_offset, tail.zeros
+        for piece, end in tail.pieces(self._offset):
+            chunk, zeros = piece, bool(tail.zeros) and not any(piece)
+            if zeros and not begun:
+                break
+            while chunk:
+                begun = True
+                text = _inflated(member, chunk, zeros=zeros)
+                if text is None:
+                    break
+                *whole, rest = (rest + text).split(b"\n")
+                for line in b"\n".join(whole).decode("ascii").split("\n") if whole else ():
+                    self._line += 1
+                    yield line
+                unused = member.unused_data
+                chunk = b"" if zeros else unused
+                if member.eof:
+                    # Members end with a row; the next reading starts after the last whole one.
+                    self._offset = end - len(unused)
+                    self._lines_before_offset = self._line
+                    self.zeros -= (len(piece) - len(unused)) * zeros
+                    member, begun = zlib.decompressobj(wbits=31), False
+        self.cut_off = begun
+
+    def values(self) -> Iterator[list[Any]]:
+        """The fields of each request, as ``Record`` has them, in the order in which they ended.
 
         Raises:
             UserError: as for ``lines``, or the record is another version's.
@@ -225,9 +301,18 @@ class RecordFile:
                     )
                 continue
             try:
-                yield _record(line)
-            except (ValueError, KeyError, IndexError) as error:
+                found = [read(text) for read, text in zip(_READ, line.split(","), strict=True)]
+            except (ValueError, KeyError, IndexError, OverflowError) as error:
                 raise self._damaged(f"row {self._line} cannot be read") from error
+            yield found
+
+    def records(self) -> Iterator[Record]:
+        """The requests, in the order in which they ended.
+
+        Raises:
+            UserError: as for ``values``.
+        """
+        return itertools.starmap(Record, self.values())
 
     def _damaged(self, why: str) -> UserError:
         return UserError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 POLL_S = 0.1
+_MOST_PID = 1 << 31
 
 
 def processes_of(run: Path) -> list[int]:
@@ -31,17 +33,39 @@ def processes_of(run: Path) -> list[int]:
     known = Run(run)
     for path in (*(probe.about for probe in known.probes()), known.observer, known.watchdog):
         pid = files.read_json(path).get("pid") if path.exists() else None
-        if isinstance(pid, int) and pid > 1 and _works_on(pid, run):
+        if isinstance(pid, int) and 1 < pid < _MOST_PID and _works_on(pid, run):
             found.append(pid)
     return found
 
 
 def _works_on(pid: int, run: Path) -> bool:
+    process = Path(f"/proc/{pid}")
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")]
     except OSError:
         return False
-    return b"failover_lab" in words and any(word.endswith(os.fsencode(run.name)) for word in words)
+    if not any(map(_is_ours, words)):
+        return False
+    if any(word.endswith(run.name) for word in words):
+        return True
+    # It may have been given as a link, or from where it was started.
+    given = {part for word in words for part in (word, word.partition("=")[2]) if part}
+    try:
+        return any((process / "cwd" / part).resolve() == run for part in given)
+    except OSError:
+        return False
+
+
+def _is_ours(word: str) -> bool:
+    """Whether a word of a command line says that this package runs: its script, its module, or its folder."""
+    if re.fullmatch(r"(-\w*m)?failover_lab(\.__main__)?", word):
+        return True
+    path = PurePath(word)
+    # The name of the interpreter's script, or of a folder that is run.
+    return path.name in {arguments.PROGRAM, "failover_lab"} or path.parts[-2:] == (
+        "failover_lab",
+        "__main__.py",
+    )
 
 
 def run(options: argparse.Namespace) -> Answer:

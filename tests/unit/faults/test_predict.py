@@ -145,7 +145,33 @@ def test_a_rate_says_how_long_ports_rest(
     assert told(capsys, "--rate=501")["predicted_s"]["stale_flows"] == 125.17
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", '{"grace_s": 5}', "{"])
+def timings_with(**fields: object) -> str:
+    known = {"grace_s": 5, "monitor_period_s": 1, "lease_s": 4, "toleration_s": 5, "pod_start_s": 2}
+    return json.dumps(known | fields)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "5",
+        '{"grace_s": 5}',
+        "{",
+        "[" * 100_000,
+        timings_with(grace_s="20"),
+        timings_with(grace_s=None),
+        timings_with(grace_s=float("nan")),
+        timings_with(pod_start_s=float("inf")),
+        timings_with(monitor_period_s=-1),
+        timings_with(toleration_s=[]),
+        timings_with(half_open_s=True),
+        timings_with(half_open_s=1e300),
+        # Renewed each 100 s, and given up after 5.
+        timings_with(lease_s=400),
+    ],
+    ids=lambda text: text[:40],
+)
 def test_what_are_no_timings(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["predict", "--kind=kill", f"--timings={text}"])

@@ -92,3 +92,33 @@ def test_one_that_does_not_end(
     deaf = start(children, run, "probe.json", "failover_lab", f"--out={run}", code=DEAF)
     assert cli.main(["stop", "--out", str(run), "--timeout", "0.1"]) == 2
     assert f"process {deaf.pid} does not end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["/opt/venv/bin/failover-lab", "probe"],
+        ["failover-lab", "--json", "probe", "--url", "http://192.0.2.1"],
+        ["-m", "failover_lab", "probe"],
+        ["-X", "dev", "-mfailover_lab", "--json", "probe"],
+        ["-Im", "failover_lab", "probe"],
+        ["-Imfailover_lab", "probe"],
+        ["-mfailover_lab.__main__", "probe"],
+        ["/opt/src/failover_lab", "probe"],
+        ["/opt/src/failover_lab/__main__.py", "probe"],
+    ],
+    ids=" ".join,
+)
+def test_it_is_found_however_it_was_started(
+    words: list[str], run: Path, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = run.parent / "latest"
+    link.symlink_to(run.name)
+    monkeypatch.chdir(run)
+    for given in (f"--out={run}", f"--out={run}/", f"--out={link}", "--out=.", "--out=../latest"):
+        child = start(children, run, "probe.json", *words, given)
+        assert stop.processes_of(run) == [child.pid]
+        child.kill()
+        child.wait()
+    start(children, run, "probe.json", *words, f"--out={run.parent}")
+    assert stop.processes_of(run) == []

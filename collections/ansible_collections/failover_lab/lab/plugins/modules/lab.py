@@ -79,7 +79,7 @@ ok:
   type: bool
   returned: always
 rc:
-  description: The exit status. 0 is yes, 1 is no, 2 says that it could not be carried out.
+  description: The exit status. 0 is yes, 1 is no, 2 says that it could not be carried out, 3 that it broke.
   type: int
   returned: once it has ended
 msg:
