@@ -141,9 +141,9 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
-    explained = causes.explain(data.records, seen, fault)
-    replacements = _replacements(data, fault)
     port_rests = ports.rests(data.records)
+    explained = causes.explain(data.records, seen, fault, port_rests)
+    replacements = _replacements(data, fault)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)
