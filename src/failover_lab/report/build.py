@@ -167,10 +167,11 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
-    explained = causes.explain(data.records, seen, fault)
-    replacements = _replacements(data, fault)
     slowest = _slowest(data.records)
-    least_rest_s, port_rests = ports.rests(data.records, {record.number for record in slowest})
+    lost = {record.number for record in data.records.where(lambda record: record.failed)}
+    least_rest_s, port_rests = ports.rests(data.records, lost | {record.number for record in slowest})
+    explained = causes.explain(data.records, seen, fault, port_rests)
+    replacements = _replacements(data, fault)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)
