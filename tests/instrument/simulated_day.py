@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -62,6 +64,27 @@ def write(directory: Path, hours: float) -> int:
     about["recorded"] = length * (NEW + REUSED)
     (directory / "probe.json").write_text(json.dumps(about), encoding="utf-8")
     return length * (NEW + REUSED)
+
+
+def reported(directory: Path, hours: float) -> dict[str, float]:
+    """Write and report it in a process of its own; gives back what that printed."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, __file__, directory, str(hours)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, float] = json.loads(done.stdout)
+    report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    assert report["requests"]["total"] == told["requests"]
+    assert report["measurement"]["whole_record"] is True
+    assert (directory / "report.html").exists()
+    # What it kept on the disk meanwhile is gone.
+    assert not [path.name for path in directory.iterdir() if path.name.startswith((".", "tmp"))]
+    return told
 
 
 def main() -> None:

@@ -11,11 +11,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.instrument.simulated_day import reported
+
+pytestmark = pytest.mark.nightly
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_an_hour_at_200_requests_a_second_is_flat(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -41,33 +43,6 @@ def test_an_hour_at_200_requests_a_second_is_flat(tmp_path: Path) -> None:
     assert told["mib"][-1] - told["mib"][0] < 0.6
 
 
-def reported(directory: Path, hours: float) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, HERE / "simulated_day.py", directory, str(hours)],
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1] / "src"), str(HERE.parents[1])])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, float] = json.loads(done.stdout)
-    report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-    assert report["requests"]["total"] == told["requests"]
-    assert report["measurement"]["whole_record"] is True
-    assert (directory / "report.html").exists()
-    # What it kept on the disk meanwhile is gone.
-    assert not [path.name for path in directory.iterdir() if path.name.startswith((".", "tmp"))]
-    return told
-
-
-def test_an_hour_at_220_requests_a_second_is_reported_in_flat_memory(tmp_path: Path) -> None:
-    short, long = reported(tmp_path / "short", 0.1), reported(tmp_path / "long", 1.0)
-    # As objects they were 390 bytes each.
-    assert (long["mib"] - short["mib"]) * 2**20 / (long["requests"] - short["requests"]) < 40
-
-
-@pytest.mark.nightly
 def test_a_day_at_220_requests_a_second_is_reported_in_1_gib_and_5_min(tmp_path: Path) -> None:
     told = reported(tmp_path / "day", 24.0)
     assert told["requests"] > 19_000_000

@@ -1,0 +1,13 @@
+"""The report's memory does not grow with the number of requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.instrument.simulated_day import reported
+
+
+def test_an_hour_at_220_requests_a_second_is_reported_in_flat_memory(tmp_path: Path) -> None:
+    short, long = reported(tmp_path / "short", 0.1), reported(tmp_path / "long", 1.0)
+    # As objects they were 390 bytes each.
+    assert (long["mib"] - short["mib"]) * 2**20 / (long["requests"] - short["requests"]) < 40
