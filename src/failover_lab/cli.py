@@ -113,7 +113,8 @@ def _take_any_character() -> None:
     """A terminal that lacks a character gets another one for it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
 
 
 def _say_no_more() -> None:
