@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.resources
 import json
@@ -13,7 +14,7 @@ import jsonschema
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
 from failover_lab.report import instrument
-from failover_lab.run import files, instants, layout
+from failover_lab.run import files, instants, layout, texts
 from failover_lab.run.records import FORMAT, Record, RecordFile
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _changes(path: Path) -> list[Change]:
 
 
 def _probe(probe: layout.Probe) -> ProbeData:
-    about = _about(probe.about)
+    about = texts.plain(_about(probe.about))
     record_file = RecordFile(probe.records)
     records = sorted(record_file.records(), key=lambda record: record.due)
     records = instrument.apart(records, instrument.spells(about))
@@ -183,9 +184,16 @@ def load(directory: Path) -> RunData:
         UserError: it is none, it is another version's, or one of its files is damaged.
     """
     run = layout.Run(files.existing_directory(directory))
+    # Here, once, for all who show it: messages of other programs are among it.
     return RunData(
-        play=_play(run.facts),
+        play=texts.plain(_play(run.facts)),
         probes=[_probe(probe) for probe in run.probes()],
-        marks=_marks(run.marks),
-        changes=_changes(run.events),
+        marks=[
+            dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
+            for mark in _marks(run.marks)
+        ],
+        changes=[
+            dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
+            for change in _changes(run.events)
+        ],
     )
