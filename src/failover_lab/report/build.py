@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import __version__
-from failover_lab.report import causes, clock_reasons, clocks, cluster, evidence, ports, stats, verdict
+from failover_lab.report import (
+    causes,
+    clock_reasons,
+    clocks,
+    cluster,
+    evidence,
+    groups,
+    kept,
+    ports,
+    stats,
+    verdict,
+)
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -21,6 +32,8 @@ if TYPE_CHECKING:
     from failover_lab.run.records import Record
 
 _SLOWEST = 8
+# By then what was to leave has ended.
+_DRAINED = "drained"
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,8 @@ def _rounded(value: float | None, digits: int = 3) -> float | None:
 
 
 def _counts(records: Rows, kinds: Collection[str] = (NEW, REUSED)) -> dict[str, Any]:
-    total = records.count(lambda r: r.kind in kinds and r.outcome not in NOT_SEEN_BY_USERS)
-    failed = records.count(lambda r: r.kind in kinds and r.failed)
+    total = records.count(lambda r: groups.connection(r) in kinds and r.outcome not in NOT_SEEN_BY_USERS)
+    failed = records.count(lambda r: groups.connection(r) in kinds and r.failed)
     return {"total": total, "failed": failed, "lost_upper_bound_95": stats.upper_bound_95(failed, total)}
 
 
@@ -51,7 +64,8 @@ def _requests(records: Rows) -> dict[str, Any]:
     errors = collections.Counter(
         {str(outcome): records.count(lambda r, o=outcome: r.outcome is o) for outcome in Outcome}  # type: ignore[misc]
     )
-    kinds = [kind for kind in (NEW, REUSED) if any(r.kind == kind for r in records.said)]
+    # Whatever it was meant to be: who opened a connection for its request had none to use again.
+    kinds = [kind for kind in (NEW, REUSED) if any(groups.connection(r) == kind for r in records.said)]
     return {
         **_counts(records),
         "errors": {name: n for name, n in errors.most_common() if n and name != Outcome.OK},
@@ -64,6 +78,24 @@ def _requests(records: Rows) -> dict[str, Any]:
 def _latency(records: Rows) -> dict[str, float | None]:
     times = records.pick("outcome", "due", "done")
     ordered = stats.Ordered((done - due) * 1000.0 for outcome, due, done in times if outcome is Outcome.OK)
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
+
+
+def _latency_with_lost(records: Rows) -> dict[str, float | None]:
+    """The same of all that users saw the end of: whoever got no answer waited at least until he was given up.
+
+    No lost request counts as quicker than an answer, such as one that was refused at once.
+    """
+    of_all = records.pick("outcome", "failed", "due", "done")
+    seen = [name for name in Outcome if name not in NOT_SEEN_BY_USERS]
+    good = ((done - due) * 1000.0 for outcome, failed, due, done in of_all if outcome in seen and not failed)
+    slowest = max(good, default=0.0)
+    ordered = stats.Ordered(
+        max((done - due) * 1000.0, slowest) if failed else (done - due) * 1000.0
+        for outcome, failed, due, done in records.pick("outcome", "failed", "due", "done")
+        if outcome in seen
+    )
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
     return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
 
@@ -93,14 +125,29 @@ def _troubles(data: RunData) -> dict[str, Any]:
     }
 
 
-def _replacements(data: RunData, fault: evidence.Fault) -> list[dict[str, Any]]:
+def _since(entry: dict[str, Any], data: RunData, seen: cluster.Cluster) -> float:
+    """From when on an answer under its name is a replacement's own: a StatefulSet's has the old one's."""
+    fault_at = data.mark(marks.FAULT_BEGIN) or -math.inf
+    lives = [life for life in seen.lives if life.name == entry["pod"]]
+    mine = next((life for life in lives if life.uid == entry["uid"]), None)
+    if mine is not None and len(lives) > 1:
+        return mine.seen
+    others = [life.gone for life in lives if life is not mine and life.gone is not None]
+    displaced = {old["pod"] for old in (data.play or {}).get("displaced") or []}
+    if entry["pod"] in displaced and mine is None:
+        # Nobody saw it come: as soon as the old one was gone for certain.
+        return max([fault_at, *others, data.mark(_DRAINED) or fault_at])
+    return fault_at
+
+
+def _replacements(data: RunData, fault: evidence.Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
     result = []
     replacements = (data.play or {}).get("replacements") or []
+    since = {entry["pod"]: _since(entry, data, seen) for entry in replacements}
     firsts: dict[str, float] = {}
     answered: collections.Counter[str] = collections.Counter()
-    names = {entry["pod"] for entry in replacements}
-    for pod, outcome, done in data.records.pick("pod", "outcome", "done") if names else ():
-        if pod in names and outcome is Outcome.OK:
+    for pod, outcome, due, done in data.records.pick("pod", "outcome", "due", "done") if since else ():
+        if pod in since and outcome is Outcome.OK and due >= since[pod]:
             answered[pod] += 1
             if done < firsts.get(pod, math.inf):
                 firsts[pod] = done
@@ -167,14 +214,16 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
-    explained = causes.explain(data.records, seen, fault)
-    replacements = _replacements(data, fault)
     slowest = _slowest(data.records)
-    least_rest_s, port_rests = ports.rests(data.records, {record.number for record in slowest})
+    lost = {record.number for record in data.records.where(lambda record: record.failed)}
+    least_rest_s, port_rests = ports.rests(data.records, lost | {record.number for record in slowest})
+    explained = causes.explain(data.records, seen, fault, port_rests)
+    replacements = _replacements(data, fault, seen)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)
-    measured_s = clocks.measured(data, seen, fault, failures)
+    between_s = clocks.between(data, seen, fault)
+    measured_s = clocks.known(clocks.measured(data, seen, fault, failures), between_s)
     predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {
         "schema_version": 1,
@@ -195,11 +244,14 @@ def build(data: RunData) -> Report:
         },
         "requests": _requests(data.records),
         "latency_ms": _latency(data.records),
+        "latency_with_lost_ms": _latency_with_lost(data.records),
+        "kept_connections": kept.connections(data.records),
         **_troubles(data),
         "clocks_s": measured_s,
+        "clocks_between_s": between_s,
         "predicted_s": predicted_s,
         "clock_reasons": clock_reasons.reasons(
-            clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures)
+            clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures, between_s)
         ),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
@@ -220,12 +272,16 @@ def build(data: RunData) -> Report:
             "whole_record": data.whole,
             **({"trouble": data.trouble} if data.trouble else {}),
             "cluster_observed": bool(data.changes),
+            "not_observed": [
+                {"kind": gap.kind, "began": _text(gap.begin), "ended": _text(gap.end)} for gap in seen.gaps
+            ],
         },
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {
             "passed": judged.passed,
             "measured": not judged.checks["measured"],
             "aborted": judged.aborted,
+            "max_lost": data.settings["max_lost"],
             "reasons": judged.reasons,
             "checks": judged.checks,
         },

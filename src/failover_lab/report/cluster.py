@@ -12,9 +12,13 @@ from failover_lab.observe import neighbour
 from failover_lab.observe import resources as r
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from failover_lab.report.load import Change
 
 
+# A watch that was interrupted is opened again two seconds later at most, and tells at once what it missed.
+_RESUMED_S = 3.0
 # A move to a node that the kernel cannot name is noted once it was asked for long enough, or a little later.
 _NAMELESS_S = 1.0
 _ANNOUNCING = re.compile(r'announcing from node "([^"]+)"')
@@ -44,19 +48,36 @@ class PodLife:
     gone: float | None = None
 
 
+@dataclass(frozen=True)
+class Gap:
+    """When the observer did not hear of a kind of object; ``end`` is None where it never did again.
+
+    What changed meanwhile is in its log as of the end.
+    """
+
+    kind: str
+    begin: float
+    end: float | None
+
+
 @dataclass
 class Cluster:
     """The cluster's own account.
 
     Attributes:
         announcers: (instant, node) whenever another node announced the address, the first included.
-        pods: by name.
+        pods: by name, the newest that had it.
+        lives: every pod by itself, as they were first seen; of a StatefulSet's, several have one name.
         node_states: by node: (instant, state), state being ready, cordoned or not ready.
+        gaps: of the observer.
     """
 
     announcers: list[tuple[float, str]] = field(default_factory=list)
     pods: dict[str, PodLife] = field(default_factory=dict)
+    lives: list[PodLife] = field(default_factory=list)
     node_states: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    _by_kernel: set[float] = field(default_factory=set)
     _slice_times: list[float] = field(default_factory=list)
     _slice_states: list[list[Endpoint]] = field(default_factory=list)
 
@@ -80,6 +101,35 @@ class Cluster:
         known = bool(self._slice_times) and self._slice_times[0] <= begin
         return [(begin, self.endpoints(begin)), *inside] if known else inside
 
+    def spells(self, holds: Callable[[list[Endpoint]], bool]) -> list[tuple[float, float]]:
+        """From when until when this held of the Service's endpoints; what holds at the end does for ever."""
+        result: list[tuple[float, float]] = []
+        began: float | None = None
+        for at, state in zip(self._slice_times, self._slice_states, strict=True):
+            if holds(state):
+                began = at if began is None else began
+            elif began is not None:
+                result.append((began, at))
+                began = None
+        return result if began is None else [*result, (began, math.inf)]
+
+    def gap(self, at: float, *of: str) -> Gap | None:
+        """The gap at whose end this was noted, or within which it falls; None: the instant is known."""
+        inside = (gap for gap in self.gaps if gap.kind in of and gap.begin < at <= (gap.end or math.inf))
+        return next(inside, None)
+
+    def gap_of_slices(self, at: float) -> Gap | None:
+        """The same for a change of the list of endpoints."""
+        return self.gap(at, r.SLICE)
+
+    def gap_of_moves(self, at: float) -> Gap | None:
+        """The same for a move of the address; the users' own kernel has no gaps."""
+        return None if at in self._by_kernel else self.gap(at, r.EVENT, r.ANNOUNCEMENT)
+
+    def life(self, uid: str) -> PodLife | None:
+        """The pod of this UID."""
+        return next((life for life in self.lives if life.uid == uid), None) if uid else None
+
     def endpoints_or_first(self, at: float) -> list[Endpoint]:
         """The same; before the first list, that list, for there is nothing else to go by."""
         return self.endpoints(max(at, self._slice_times[0])) if self._slice_times else []
@@ -98,16 +148,20 @@ def _endpoint(entry: dict[str, Any]) -> Endpoint:
 
 def _follow_pod(cluster: Cluster, change: Change) -> None:
     facts = change.facts
+    uid = facts.get("uid", "")
     if change.change == "DELETED":
-        life = cluster.pods.get(change.name)
+        life = cluster.life(uid) or _oldest(cluster, change.name)
         if life is not None:
             life.gone = change.at
             life.told_to_stop = life.told_to_stop or change.at
         return
-    uid = facts.get("uid", "")
     life = cluster.pods.get(change.name)
-    if life is None or (uid and life.uid != uid):
+    if life is not None and uid and life.uid != uid:
+        # Of an older one that is still there, or of a new one.
+        life = cluster.life(uid)
+    if life is None:
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
+        cluster.lives.append(life)
     life.node = facts.get("node") or life.node
     if facts.get("ready"):
         life.ready = life.ready or change.at
@@ -116,6 +170,12 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
         life.unready = change.at
     if facts.get("deletion"):
         life.told_to_stop = life.told_to_stop or change.at
+
+
+def _oldest(cluster: Cluster, name: str) -> PodLife | None:
+    """Who of a name went, where nobody says which: after a gap, a new one is told of first."""
+    there = [life for life in cluster.lives if life.name == name and life.gone is None]
+    return there[0] if there else cluster.pods.get(name)
 
 
 def _node_state(facts: dict[str, Any]) -> str:
@@ -143,10 +203,39 @@ def read(changes: list[Change]) -> Cluster:
             state = "gone" if change.change == "DELETED" else _node_state(change.facts)
             if not states or states[-1][1] != state:
                 states.append((change.at, state))
+    cluster.gaps = _gaps(changes)
+    cluster._by_kernel = {change.at for change in changes if change.kind == neighbour.KIND}  # noqa: SLF001  being built
     for at, node in _announcements(changes):
         if not cluster.announcers or cluster.announcers[-1][1] != node:
             cluster.announcers.append((at, node))
     return cluster
+
+
+def _gaps(changes: list[Change]) -> list[Gap]:
+    """From the interruptions that the observer noted, and from what it says to have listed anew."""
+    ends: dict[tuple[str, float], float | None] = {}
+    cut: dict[str, tuple[float, float]] = {}  # since when, and when it was tried last
+    heard: dict[str, float] = {}
+    for change in changes:
+        if change.change == "INTERRUPTED":
+            began, _ = cut.get(change.name, (change.at, 0.0))
+            cut[change.name] = (began, change.at)
+            ends[change.name, began] = None
+            continue
+        kind = change.kind
+        began, tried = cut.get(kind, (heard.get(kind, change.at), -math.inf))
+        if change.facts.get("relisted") or change.at <= tried + _RESUMED_S:
+            # What is listed together is noted one by one.
+            cut[kind] = (began, max(tried, change.at - _RESUMED_S))
+            ends[kind, began] = change.at
+        elif kind in cut:
+            del cut[kind]
+            if ends[kind, began] is None:
+                ends[kind, began] = tried + _RESUMED_S
+        heard[kind] = change.at
+    return sorted(
+        (Gap(kind, begin, end) for (kind, begin), end in ends.items()), key=lambda gap: (gap.begin, gap.kind)
+    )
 
 
 def _announcements(changes: list[Change]) -> list[tuple[float, str]]:

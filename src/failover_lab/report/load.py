@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.resources
 import json
@@ -15,7 +16,7 @@ from failover_lab.faults import kinds
 from failover_lab.observe import resources
 from failover_lab.report import instrument
 from failover_lab.report.rows import Rows
-from failover_lab.run import files, instants, layout
+from failover_lab.run import files, instants, layout, texts
 from failover_lab.run.records import FORMAT, RecordFile
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def _changes(path: Path) -> list[Change]:
 
 
 def _probe(probe: layout.Probe) -> ProbeData:
-    about = _about(probe.about)
+    about = texts.plain(_about(probe.about))
     record_file = RecordFile(probe.records)
     # Beside the record itself, of which it takes about the room once more.
     records = Rows(record_file.values(), probe.directory)
@@ -256,9 +257,16 @@ def load(directory: Path) -> RunData:
         UserError: it is none, it is another version's, or one of its files is damaged.
     """
     run = layout.Run(files.existing_directory(directory))
+    # Here, once, for all who show it: messages of other programs are among it.
     return RunData(
-        play=_play(run.facts),
+        play=texts.plain(_play(run.facts)),
         probes=[_probe(probe) for probe in run.probes()],
-        marks=_marks(run.marks),
-        changes=_changes(run.events),
+        marks=[
+            dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
+            for mark in _marks(run.marks)
+        ],
+        changes=[
+            dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
+            for change in _changes(run.events)
+        ],
     )
