@@ -14,13 +14,13 @@ from failover_lab.report import (
     clock_reasons,
     clocks,
     cluster,
-    evidence,
     groups,
     kept,
     ports,
     stats,
     verdict,
 )
+from failover_lab.report.fault import Fault
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -43,7 +43,7 @@ class Report:
     content: dict[str, Any]
     data: RunData
     cluster: cluster.Cluster
-    fault: evidence.Fault
+    fault: Fault
 
 
 def _text(at: float | None) -> str | None:
@@ -140,7 +140,7 @@ def _since(entry: dict[str, Any], data: RunData, seen: cluster.Cluster) -> float
     return fault_at
 
 
-def _replacements(data: RunData, fault: evidence.Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
+def _replacements(data: RunData, fault: Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
     result = []
     replacements = (data.play or {}).get("replacements") or []
     since = {entry["pod"]: _since(entry, data, seen) for entry in replacements}
@@ -212,7 +212,7 @@ def build(data: RunData) -> Report:
     nodes: list[str] = lab.get("nodes") or []
     # The instant at which it struck; where nobody could tell that, when it was begun.
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
-    fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
+    fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
     slowest = _slowest(data.records)
     lost = {record.number for record in data.records.where(lambda record: record.failed)}

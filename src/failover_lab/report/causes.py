@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.rows import Rows
 
