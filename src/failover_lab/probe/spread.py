@@ -212,9 +212,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         description="Sends GET /whoami, each on a new connection, until every expected pod and node has "
         "answered. Status 0 when all have and no request failed, else 1.",
     )
-    parser.add_argument(
-        "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
-    )
+    parser.add_argument("--url", required=True, type=arguments.site, help="http://ADDRESS, /whoami is added")
     parser.add_argument(
         "--requests",
         type=arguments.whole(1, 1_000_000),
