@@ -112,6 +112,9 @@ class Exchange:
         try:
             self.sock = socket.socket(family, socket.SOCK_STREAM)
             self.sock.setblocking(False)
+            if self.question.in_pieces:
+                # Otherwise the second piece would wait for the first one's acknowledgement.
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if ports is not None:
                 self.local_port = ports.bind(self.sock)
             self.peer = address[0]
@@ -296,7 +299,9 @@ class Exchange:
     @property
     def reusable(self) -> bool:
         """Whether the connection may carry another request."""
-        return self.kind == REUSED and self.keeps_open and not self.unsent
+        # The goodbye of TLS may have come together with the answer.
+        ended = self.channel is not None and self.channel.ended
+        return self.kind == REUSED and self.keeps_open and not self.unsent and not ended
 
 
 def _retransmits(sock: socket.socket) -> int | None:

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from failover_lab import arguments
+from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.probe import identity, service, tls
 from failover_lab.probe.service import Service
@@ -33,6 +35,33 @@ _OWN_HEADERS = {
     "transfer-encoding": "the body is sent as it is",
     "expect": "the body is sent at once",
 }
+
+
+def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
+    """Add ``check-service`` to the command line."""
+    parser = commands.add_parser(
+        "check-service",
+        help="check that a service can be asked as it is to be",
+        description="Refuses what probe would be given of a service: options that contradict each other, "
+        "files that cannot be read, certificates that are none. Looks up no name, and asks nobody.",
+    )
+    parser.add_argument(
+        "--url", required=True, type=arguments.target, metavar="URL", help="http:// or https://"
+    )
+    add_to(parser)
+    parser.set_defaults(run=check)
+
+
+def check(options: argparse.Namespace) -> Answer:
+    """Say that it can be asked, before anything else is done.
+
+    Raises:
+        UserError: it cannot.
+    """
+    service_from(options)
+    given_addresses(options.url, options.resolve)
+    print("it can be asked")
+    return Answer()
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
@@ -264,16 +293,8 @@ def resolve(
     Raises:
         UserError: the name is not known, or an address is given for a host that is not asked.
     """
-    hosts = [target.host]
-    for host, port, addresses in given:
-        if (host, port) != (target.host, target.port):
-            raise UserError(
-                f"--resolve says where {host}:{port} is, and {target.host}:{target.port} is asked; name "
-                "the latter"
-            )
-        hosts = list(addresses)
     found: dict[tuple[int, Address], None] = {}
-    for host in hosts:
+    for host in given_addresses(target, given) or [target.host]:
         try:
             infos = socket.getaddrinfo(host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -281,3 +302,20 @@ def resolve(
         # The types of getaddrinfo allow for systems whose IPv6 was compiled out.
         found.update(dict.fromkeys((family, cast("Address", address)) for family, _, _, _, address in infos))
     return list(found)
+
+
+def given_addresses(target: Target, given: Sequence[tuple[str, int, tuple[str, ...]]]) -> list[str]:
+    """The addresses that were given for a host; none means those that the system knows.
+
+    Raises:
+        UserError: one was given for a host that is not asked.
+    """
+    found: list[str] = []
+    for host, port, addresses in given:
+        if (host, port) != (target.host, target.port):
+            raise UserError(
+                f"--resolve says where {host}:{port} is, and {target.host}:{target.port} is asked; name "
+                "the latter"
+            )
+        found += addresses
+    return found

@@ -72,6 +72,11 @@ class Question:
     expect: tuple[range, ...]
     strict: bool
 
+    @property
+    def in_pieces(self) -> bool:
+        """Whether more is sent than one small request."""
+        return self.service.tls is not None or self.service.body is not None
+
     def reader(self) -> http1.Reader:
         """For the next answer."""
         return http1.Reader(method=self.service.method, find=self.service.text)

@@ -37,6 +37,8 @@ class Server:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = self._listener.accept()
+                # As servers do: what it says goes out when it is said.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.connections += 1
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 

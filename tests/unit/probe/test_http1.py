@@ -92,7 +92,7 @@ def test_another_protocol_is_an_answer_after_which_nothing_is_asked() -> None:
     ("status", "how"), [(b"204 No Content", {}), (b"304 Not Modified", {}), (b"200 OK", {"method": "HEAD"})]
 )
 def test_an_answer_that_can_have_no_body_ends_with_its_head(
-    status: bytes, how: dict[str, str], fields: bytes
+    status: bytes, how: dict[str, Any], fields: bytes
 ) -> None:
     found = parse(b"HTTP/1.1 " + status + b"\r\n" + fields + b"\r\n", **how)
     assert found is not None

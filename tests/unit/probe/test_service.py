@@ -86,7 +86,7 @@ def test_method_headers_and_body_are_sent_as_they_are_given(serve: Serve, tmp_pa
     auth = tmp_path / "auth"
     auth.write_text("me:pa:ss\n")
     url = f"http://127.0.0.1:{server.port}/form"
-    more = [
+    more: list[str | Path] = [
         "--method",
         "PUT",
         "--header",
@@ -246,7 +246,7 @@ def test_a_certificate_of_nobody_known_is_refused_unless_it_is_trusted(
     assert {str(record.outcome) for record in found} == {"tls"}
     assert all("certificate" in record.detail for record in found)
     assert all(record.connected and record.sent is None for record in found)
-    for name, more in (("b", ["--insecure"]), ("c", ["--ca", pem[1]])):
+    for name, more in (("b", ["--insecure"]), ("c", ["--ca", str(pem[1])])):
         status, found = probed(url, tmp_path / name, *more, requests=30)
         assert status == 0
         assert {record.outcome for record in found} == {Outcome.OK}
@@ -263,7 +263,7 @@ def test_the_server_is_told_whom_it_is_asked_for(
         context.sni_callback = lambda _sock, name, _context: asked.append(name)
 
     server = serve(secure=True, prepare=prepare)
-    given = ["--resolve", f"shop.example:{server.port}:127.0.0.1", "--ca", pem[1]]
+    given = ["--resolve", f"shop.example:{server.port}:127.0.0.1", "--ca", str(pem[1])]
     assert probed(f"https://shop.example:{server.port}/", tmp_path / "a", *given)[0] == 0
     assert set(asked) == {"shop.example"}
     assert all(f"Host: shop.example:{server.port}".encode() in said for said in server.said)
@@ -417,6 +417,14 @@ def test_what_cannot_be_asked_is_one_clear_line(
     with contextlib.suppress(SystemExit):
         assert cli.main(["probe", *argv]) == 2
     captured = capsys.readouterr()
+    if argv and argv[0].startswith("http") and "--rate" not in argv and argv.count("http://h/") < 2:
+        # Told beforehand as well, to whoever is about to break something.
+        with contextlib.suppress(SystemExit):
+            assert cli.main(["check-service", "--url", *argv]) == 2
+        assert (
+            capsys.readouterr().err.partition("(see")[0]
+            == captured.err.replace("argument [--url] URL", "argument --url").partition("(see")[0]
+        )
     assert says in captured.err
     assert captured.err.count("\n") == 1
     assert "secret" not in captured.err
