@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from failover_lab import arguments
-from failover_lab.probe import command, engine, exchange
+from failover_lab.probe import alarm, command, engine, exchange
 from failover_lab.run import instants
 from failover_lab.run.lifetime import StopCondition
 
@@ -95,14 +95,11 @@ class Selector:
     def get_map(self) -> dict[Socket, selectors.SelectorKey]:
         return self.keys
 
-    def select(self, _timeout: float) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float) -> list[tuple[selectors.SelectorKey, int]]:
+        clock.now += 1e-5 if self.ready else timeout
         return [(self.keys[sock], 0) for sock in self.ready]
 
     def close(self) -> None: ...
-
-
-def wait_for(waited_for: tuple[Selector], _writable: Any, _odd: Any, timeout: float) -> None:
-    clock.now += 1e-5 if waited_for[0].ready else timeout
 
 
 def replace(module: ModuleType, **names: Any) -> None:
@@ -137,7 +134,7 @@ def main() -> None:
     replace(exchange, monotonic=now)
     replace(socket, socket=Socket)
     replace(selectors, DefaultSelector=Selector)
-    replace(engine, select=SimpleNamespace(select=wait_for))
+    replace(alarm, for_selector=lambda _selector: None)
     settings = engine.Settings(arguments.target("http://127.0.0.1:9/whoami"), RATE, REUSED_RATE, 10, 3.0, 5.0)
     probe = command.Run(settings, out, Stop(), 0.0)
     probe._clock = instants.Clock(1_795_000_000.0 - BEGAN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import itertools
-import select
 import selectors
 import socket
 import struct
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from failover_lab.probe import alarm
 from failover_lab.probe.exchange import Exchange
 from failover_lab.probe.schedule import Schedule
 from failover_lab.probe.service import PLAIN
@@ -110,6 +110,7 @@ class Engine:
         self._tally = tally
         self._tick = tick
         self._selector = selectors.DefaultSelector()
+        self._alarm = alarm.for_selector(self._selector)
         self._question = settings.service.question(settings.target)
         self._connecting: collections.deque[Exchange] = collections.deque()
         self._waiting: collections.deque[Exchange] = collections.deque()
@@ -187,19 +188,21 @@ class Engine:
         self._connecting.append(exchange)
 
     def _wait(self, until: float) -> None:
-        # A selector waits for whole milliseconds, and always one too many; the call for the few waits for as
-        # long as it is told. What is waited for is the selector itself.
-        select.select((self._selector,), (), (), max(0.0, until - monotonic()))
-        self._look()
+        if self._alarm is None:
+            self._look(max(0.0, until - monotonic()))
+        else:
+            if until != self._alarm.at:
+                self._alarm.set(until)
+            self._look(None)
         now = monotonic()
         if self._overdue(now):
             # Whoever was held up, or stopped for a while, may have the answers already: they count.
-            self._look()
+            self._look(0)
             self._expire(now)
 
-    def _look(self) -> None:
-        """Handle what has happened since the last look."""
-        for key, _ in self._selector.select(0):
+    def _look(self, timeout_s: float | None) -> None:
+        """Wait until something happens, for so long at most, and handle it."""
+        for key, _ in self._selector.select(timeout_s):
             handler, argument = key.data
             handler(argument)
 
@@ -358,4 +361,6 @@ class Engine:
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
         self._selector.close()
+        if self._alarm is not None:
+            self._alarm.close()
         self._hand_over()

@@ -36,6 +36,14 @@ class Times:
         self.count += 1
         self.slowest_ms = max(ms, self.slowest_ms or 0.0)
 
+    def with_more(self, others: Times) -> Times:
+        """These and those."""
+        both = Times()
+        both._counts = self._counts + others._counts
+        both.count = self.count + others.count
+        both.slowest_ms = max(filter(None, (self.slowest_ms, others.slowest_ms)), default=None)
+        return both
+
     def percentile_ms(self, share: float) -> float | None:
         """The time within which so large a share was done; None of none."""
         rank, seen = math.ceil(share * self.count), 0
@@ -91,7 +99,7 @@ class Figures:
         self.aside: collections.Counter[str] = collections.Counter()
         self._seconds: collections.Counter[tuple[int, str]] = collections.Counter()
         self.answered = Times()
-        self.all = Times()
+        self._waits = Times()
 
     def hear(self, record: Record, since: float) -> None:
         """Count one request.
@@ -108,16 +116,20 @@ class Figures:
         if record.outcome in NOT_SEEN_BY_USERS:
             self.aside[record.outcome] += 1
             return
-        took_ms = record.latency_ms
         if record.outcome is Outcome.OK:
-            self.answered.add(took_ms)
+            self.answered.add(record.latency_ms)
         else:
             what = record.outcome + (f" ({record.detail})" if record.detail else "")
             self.failures[what] += 1
             self._seconds[math.floor(record.due - since), what] += 1
             # Whoever is refused at once asks again and again: it counts as the wait that it was meant to be.
-            took_ms = max(took_ms, self._lost_ms[record.connected is not None or record.prior > 0])
-        self.all.add(took_ms)
+            least_ms = self._lost_ms[record.connected is not None or record.prior > 0]
+            self._waits.add(max(record.latency_ms, least_ms))
+
+    @property
+    def all(self) -> Times:
+        """Of all requests, the lost ones as well."""
+        return self.answered.with_more(self._waits)
 
     @property
     def lost(self) -> int:

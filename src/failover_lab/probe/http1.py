@@ -5,6 +5,7 @@ What is found does not depend on the pieces in which an answer arrives.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,10 +24,10 @@ _MOST_BODY = 1 << 26
 # So much of a body is kept, to be read by whoever asks who answered; of the rest only the length counts.
 _KEPT = 1 << 22
 _MOST_CHUNK_LINE = 1 << 12
-# A line may end without the carriage return; who sends heads so is understood by every browser.
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\0]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\0]*?)[ \t]*")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# A value may go on in the next line, as it was once allowed.
+_GOES_ON = re.compile(rb"\n[ \t]+")
 # int() takes more for a number than HTTP does (a sign, an underscore), and does not take thousands of digits.
 _SIZE = re.compile(rb"[0-9]{1,9}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*")
@@ -111,6 +112,7 @@ class Reader:
         "_found",
         "_left",
         "_length",
+        "_over",
         "_rest",
         "_seen",
         "_step",
@@ -135,6 +137,7 @@ class Reader:
         self._step = self._head
         self._left = 0
         self._length = 0
+        self._over = False
         self._body = bytearray()
         self._answer: tuple[int, dict[bytes, bytes], bool] | None = None
 
@@ -147,9 +150,8 @@ class Reader:
         self.begun = self.begun or bool(data)
         self._rest += data
         while self._step():
-            if self._step == self._done:
-                return self._complete()
-        return None
+            pass
+        return self._complete() if self._over else None
 
     def end(self) -> Answer | None:
         """Nothing more comes; the answer if that makes it complete."""
@@ -166,45 +168,40 @@ class Reader:
     # Steps: each takes from what is there, and says whether that was enough for it.
 
     def _done(self) -> bool:
+        self._over = True
         return False
 
     def _head(self) -> bool:
         rest = self._rest
-        end = _END_OF_HEAD.search(rest, max(0, self._seen - 3))
-        if end is None:
+        # A line may end without the carriage return; who sends heads so is understood by every browser.
+        begin = max(0, self._seen - 2)
+        end, bare = rest.find(b"\n\r\n", begin), rest.find(b"\n\n", begin)
+        body = end + 3
+        if bare >= 0 and (end < 0 or bare < end):
+            end, body = bare, bare + 2
+        if end < 0:
             if not b"HTTP/1.".startswith(rest[:7]):
                 raise BadAnswerError("not_http")
             # Wherever its end will be found, it cannot be before this.
-            if len(rest) - 3 > _MOST_HEAD:
+            if len(rest) - 2 > _MOST_HEAD:
                 raise BadAnswerError("too_long")
             self._seen = len(rest)
             return False
-        if end.start() > _MOST_HEAD:
+        if end > _MOST_HEAD:
             raise BadAnswerError("too_long")
-        head = bytes(rest[: end.start()])
-        del rest[: end.end()]
+        head = bytes(rest[:end]).removesuffix(b"\r")
+        del rest[:body]
         self._seen = 0
         self._begin(head)
         return True
 
     def _begin(self, head: bytes) -> None:
-        status_line, *lines = head.replace(b"\r\n", b"\n").split(b"\n")
+        status_line, _, fields = head.replace(b"\r\n", b"\n").partition(b"\n")
         first = _STATUS_LINE.fullmatch(status_line)
         if first is None:
             raise BadAnswerError("not_http")
         newest, status = first[1] == b"1", int(first[2])
-        headers: dict[bytes, bytes] = {}
-        name = b""
-        for line in lines:
-            if name and line[:1] in {b" ", b"\t"} and b"\r" not in line and b"\0" not in line:
-                # A value that goes on in the next line, as it was once allowed.
-                headers[name] = headers[name] + b" " + line.strip()
-                continue
-            field = _FIELD.fullmatch(line)
-            if field is None:
-                raise BadAnswerError("not_http")
-            name = field[1].lower()
-            headers[name] = headers[name] + b", " + field[2] if name in headers else field[2]
+        headers = _headers(fields)
         if 100 <= status < 200 and status != _SWITCHED:
             # Only a foretaste; the answer is still to come.
             return
@@ -306,9 +303,41 @@ class Reader:
         self._seen += len(line) + 2
         if not line:
             self._step = self._done
-        elif _FIELD.fullmatch(line) is None:
-            raise BadAnswerError("not_http")
+        else:
+            _headers(line)
         return True
+
+
+def _headers(fields: bytes) -> dict[bytes, bytes]:
+    """By their names in small letters.
+
+    Raises:
+        BadAnswerError: a line is none.
+    """
+    if b"\r" in fields or b"\0" in fields:
+        raise BadAnswerError("not_http")
+    if b"\n " in fields or b"\n\t" in fields:
+        fields = _GOES_ON.sub(b" ", fields)
+    headers: dict[bytes, bytes] = {}
+    for line in fields.split(b"\n") if fields else ():
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise BadAnswerError("not_http")
+        name, value = _name(name), value.strip(b" \t")
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
+@functools.lru_cache(maxsize=1024)
+def _name(said: bytes) -> bytes:
+    """In small letters. A server has a handful of them, and sends them each time.
+
+    Raises:
+        BadAnswerError: it is none.
+    """
+    if not _NAME.fullmatch(said):
+        raise BadAnswerError("not_http")
+    return said.lower()
 
 
 def _length(values: bytes) -> int:

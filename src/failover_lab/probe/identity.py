@@ -19,10 +19,15 @@ _SOURCES = "auto, header:NAME, json:FIELD.FIELD or none"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who answered."""
+    """Who answered.
+
+    Attributes:
+        in_body: whether it is the body that says so, as that of /whoami does.
+    """
 
     pod: str
     node: str
+    in_body: bool = False
 
 
 def is_name(value: object) -> bool:
@@ -38,7 +43,7 @@ def identify(body: bytes) -> Identity | None:
         return None
     if not isinstance(said, dict) or not is_name(said.get("pod")) or not is_name(said.get("node")):
         return None
-    return Identity(said["pod"], said["node"])
+    return Identity(said["pod"], said["node"], in_body=True)
 
 
 def _in_site_headers(headers: dict[bytes, bytes]) -> Identity | None:

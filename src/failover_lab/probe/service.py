@@ -83,12 +83,13 @@ class Question:
 
     def judge(self, answer: http1.Answer) -> tuple[Outcome, str, identity.Identity | None]:
         """What a user would say of this answer, a word on why, and who sent it."""
+        # Read once: it is the dearest part of a judgement.
         who = self.service.identity.who(answer)
         if not any(answer.status in good for good in self.expect):
             return Outcome.WRONG_STATUS, "", who
         if not answer.found:
             return Outcome.WRONG_BODY, "no_expected_text", who
-        if self.strict and (not answer.whole or identity.identify(answer.body) is None):
+        if self.strict and (who is None or not who.in_body):
             return Outcome.WRONG_BODY, "not_whoami", who
         return Outcome.OK, "", who
 
