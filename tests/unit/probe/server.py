@@ -24,7 +24,8 @@ class Server:
         self._behave = behave
         self._context = context
         self.said: list[bytes] = []
-        self.goodbyes = 0
+        # How many requests there were by the time of each.
+        self.goodbyes: list[int] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -73,7 +74,7 @@ class Server:
                     if isinstance(sock, ssl.SSLSocket) and then != "reset" and answer:
                         # Its goodbye; it waits for that of the other side, as many servers do.
                         sock.unwrap().close()
-                        self.goodbyes += 1
+                        self.goodbyes.append(self.requests)
                     sock.close()
                     return
 

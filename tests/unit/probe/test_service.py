@@ -301,13 +301,14 @@ def test_a_server_that_hangs_in_the_handshake_and_one_that_speaks_no_tls(
     assert {str(record.outcome) for record in found} <= {"tls", "read_timeout", "closed_early"}
 
 
-def test_https_leaves_in_good_order(serve: Serve, tmp_path: Path, pem: tuple[Path, Path]) -> None:
+def test_a_server_that_waits_for_the_goodbye_of_https_gets_it(
+    serve: Serve, tmp_path: Path, pem: tuple[Path, Path]
+) -> None:
     server = serve(lambda _n: (PAGE, "close"), secure=True)
-    probed(f"https://127.0.0.1:{server.port}/", tmp_path, "--ca", pem[1], "--connections", "new", requests=10)
-    deadline = time.monotonic() + 5
-    while server.goodbyes < 10 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert server.goodbyes == 10
+    url = f"https://127.0.0.1:{server.port}/"
+    probed(url, tmp_path, "--ca", str(pem[1]), "--connections", "new", requests=80)
+    # And not by the end of the run, which ends everything.
+    assert min(server.goodbyes) < 80
 
 
 # Addresses
