@@ -112,6 +112,13 @@ def is_held(connection: socket.socket) -> bool:
         return False
 
 
+def _called(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 def certificate(
     folder: Path, *, names: tuple[str, ...] = ("127.0.0.1",), expired: bool = False
 ) -> tuple[Path, Path]:
@@ -147,7 +154,7 @@ def certificate(
     ca, both = folder / "ca.crt", folder / "server.pem"
     ca.write_bytes(signed(issuer, authority, x509.BasicConstraints(ca=True, path_length=None), critical=True))
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kube-apiserver")])
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(n)) for n in names])
+    alternatives = x509.SubjectAlternativeName([_called(name) for name in names])
     key = own.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

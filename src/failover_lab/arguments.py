@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import ipaddress
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
 
 PROGRAM = "failover-lab"
-_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+# Underscores are no part of a host's name, and yet engines and clusters give such names.
+_HOST = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9._]*")
+_USER = re.compile(r"[^/]*//[^/?#]*@", re.DOTALL)
 
 
 class UsageError(UserError):
@@ -71,6 +75,30 @@ def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:
     return convert
 
 
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"(.+)/([0-9]+(?:[.][0-9]+)?)?([smh])")
+
+
+def rate(low: float, high: float) -> Callable[[str], float]:
+    """A type for requests a second within these bounds: a number, or one a time, such as 200/1m."""
+    within = number(low, high, " requests/s")
+
+    def convert(value: str) -> float:
+        read = _RATE.fullmatch(value)
+        if read is None:
+            return within(value)
+        count = number(0, float("inf"))(read[1])
+        seconds = float(read[2] or 1) * _UNITS_S[read[3]]
+        if not seconds:
+            raise argparse.ArgumentTypeError(f"{value} is no rate; give one such as 200 or 200/1m")
+        result = count / seconds
+        if not low <= result <= high:
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {low:g} to {high:g} requests/s")
+        return result
+
+    return convert
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """A type for a whole number within these bounds, both included."""
 
@@ -110,47 +138,96 @@ def instant(value: str) -> float:
         raise argparse.ArgumentTypeError(f"{error}; give an instant such as 2026-11-23T19:00:00Z") from None
 
 
-def authority(host: str, port: int) -> str:
+def authority(host: str, port: int, default: int = 80) -> str:
     """Host and port as a URL and the Host header have them."""
     host = f"[{host}]" if ":" in host else host
-    return host if port == 80 else f"{host}:{port}"
+    return host if port == default else f"{host}:{port}"
+
+
+PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: ``http://host:port/path``."""
+    """Where requests go: ``http://host:port/path``, or ``https``."""
 
     host: str
     port: int
     path: str
+    scheme: str = "http"
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
-        return authority(self.host, self.port)
+        """What the Host header says: the zone of an address is this machine's own affair."""
+        return authority(self.host.partition("%")[0], self.port, PORTS[self.scheme])
 
     @property
     def url(self) -> str:
         """The whole address again."""
-        return f"http://{self.authority}{self.path}"
+        return f"{self.scheme}://{authority(self.host, self.port, PORTS[self.scheme])}{self.path}"
 
     def unknown(self, why: object) -> UserError:
         """What to tell whoever has given a host that cannot be looked up."""
         return UserError(f"{self.host} has no address ({why}); give one that can be looked up")
 
 
+def _host(name: str) -> str:
+    """A host as it is looked up and asked for.
+
+    Raises:
+        argparse.ArgumentTypeError: it can be none.
+    """
+    if not name.isascii():
+        import idna  # noqa: PLC0415  only where it is needed: its tables are large
+
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise argparse.ArgumentTypeError(f"{name!r} can be no host's name: {error}") from None
+    address, percent, zone = name.partition("%")
+    if ":" in address:
+        try:
+            ipaddress.IPv6Address(address)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{name!r} is no address: {error}") from None
+        # In a URL, the percent sign before a zone is itself percent-encoded.
+        return f"{address}%{zone.removeprefix('25')}" if percent else address
+    if not _HOST.fullmatch(name):
+        raise argparse.ArgumentTypeError(f"{name!r} can be no host's name; give one such as shop.example")
+    return name
+
+
 def target(value: str) -> Target:
-    """A type for an http:// address; without a path, /whoami is meant."""
+    """A type for an http:// or https:// address; without a path, / is meant."""
+    like = "give one such as http://192.168.49.100/whoami"
+    if _USER.match(value):
+        # Neither sent nor shown: it may hold a password.
+        raise argparse.ArgumentTypeError(
+            "the address holds a user, which would stand in every list of processes; leave it out, and give "
+            "user and password by --auth-file or --auth-variable"
+        )
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} has blanks or control characters, which must be percent-encoded"
+        )
     try:
         parts = urllib.parse.urlsplit(value)
-        port = parts.port or 80
+        port = PORTS.get(parts.scheme) if parts.port is None else parts.port
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{value!r} is no address: {error}") from None
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    if parts.scheme != "http" or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+    if port is None or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{value!r} is no address; {like}")
+    if port == 0:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is no address; give one such as http://192.168.49.100/whoami"
+            f"{value!r} names port 0, at which nobody can be asked; name another"
         )
-    if not path.isascii() or not path.isprintable() or " " in path:
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not path.isascii():
         raise argparse.ArgumentTypeError(f"{value!r} has characters that must be percent-encoded")
-    return Target(parts.hostname, port, path if parts.path not in {"", "/"} else "/whoami")
+    return Target(_host(parts.hostname), port, path, parts.scheme)
+
+
+def site(value: str) -> Target:
+    """A type for the address of the lab's site; without a path, its page /whoami is meant."""
+    found = target(value)
+    return found if found.path != "/" else dataclasses.replace(found, path="/whoami")

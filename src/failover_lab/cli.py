@@ -23,6 +23,7 @@ from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, star
 from failover_lab.nodes.driver import DriverError, unanswered
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
+from failover_lab.probe import options as probe_options
 from failover_lab.probe import ready, spread, wait
 from failover_lab.report import command as report_command
 from failover_lab.run import marks, stop
@@ -65,7 +66,17 @@ def parser() -> arguments.Parser:
         predict,
     )
     operator = (drain_command, delete_pods, by_hand)
-    witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
+    witness = (
+        ready,
+        probe_options,
+        probe_command,
+        marks,
+        wait,
+        observe_command,
+        watchdog_command,
+        stop,
+        report_command,
+    )
     for module in (*lab, *operator, *witness):
         module.add_parser(commands)
     return result

@@ -90,6 +90,12 @@ NOT_MEASURED = [
     (["witness_steady_timeout_s=1e6"], ["witness_steady_timeout_s is", "86400 at most"]),
     (["witness_max_lost=-1"], ["witness_max_lost is -1", "0 requests or more"]),
     (["witness_max_slowest_ms=-1"], ["witness_max_slowest_ms is -1", "0 (any time will do)"]),
+    (["witness_identity=pod"], ["'pod' is no identity", "header:NAME", "witness_so"]),
+    (["witness_expect_status=good"], ["are no statuses", "301-303"]),
+    (["witness_ca=/nowhere"], ["--ca is for https"]),
+    (["witness_url=https://127.0.0.1", "witness_ca=/nowhere"], ["cannot read certificates of /nowhere"]),
+    (["witness_url=http://me:word@127.0.0.1"], ["--auth-file"]),
+    (["witness_addresses=some"], ["witness_addresses", "one, all"]),
     (["fault_kind=kill", "witness_steady_s=0.01"], ["witness_steady_s is 0.01"]),
 ]
 

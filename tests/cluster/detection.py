@@ -98,7 +98,7 @@ def within(seconds: float, what: Callable[[], bool]) -> float:
 def users(lab: Lab) -> Iterator[list[str]]:
     """Twenty requests a second on new connections meanwhile; what went wrong with them."""
     # From ports that have rested: what runs before have lost may still be answered for by a pod that is gone.
-    asker = spread.Asker(arguments.target(lab.url()))
+    asker = spread.Asker(arguments.site(lab.url()))
     wrong, over = list[str](), threading.Event()
 
     def ask() -> None:

@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from failover_lab import arguments
-from failover_lab.probe import command, engine, exchange
+from failover_lab.probe import alarm, command, engine, exchange
 from failover_lab.run import instants
 from failover_lab.run.lifetime import StopCondition
 
@@ -80,7 +80,7 @@ class Selector:
     def register(self, sock: Socket, events: int, data: Any) -> None:
         self.keys[sock] = selectors.SelectorKey(sock, sock.number, events, data)
         stalled = sock.number % 1000 == 1 and events == selectors.EVENT_READ
-        idle = isinstance(data[1], engine._Idle)
+        idle = data[0].__name__ == "_on_idle"
         if stalled or idle:
             self.ready.pop(sock, None)
         else:
@@ -134,6 +134,7 @@ def main() -> None:
     replace(exchange, monotonic=now)
     replace(socket, socket=Socket)
     replace(selectors, DefaultSelector=Selector)
+    replace(alarm, for_selector=lambda _selector: None)
     settings = engine.Settings(arguments.target("http://127.0.0.1:9/whoami"), RATE, REUSED_RATE, 10, 3.0, 5.0)
     probe = command.Run(settings, out, Stop(), 0.0)
     probe._clock = instants.Clock(1_795_000_000.0 - BEGAN)

@@ -32,10 +32,10 @@ def lab(*arguments: str | Path, timeout_s: float = 30.0) -> subprocess.Completed
     )
 
 
-def refused(*arguments: str | Path) -> str:
+def refused(*arguments: str | Path, status: int = 2) -> str:
     """Run a subcommand that must fail with one line; gives the line back."""
     done = lab(*arguments)
-    assert done.returncode == 2, done
+    assert done.returncode == status, done
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("failover-lab: error: ")
     return done.stderr
@@ -170,7 +170,7 @@ def test_an_address_that_never_answers(tmp_path: Path) -> None:
             filler.connect_ex(address)
         url = f"http://127.0.0.1:{address[1]}/whoami"
         probe = ["probe", "--url", url, "--duration", "1", "--connect-timeout", "0.5", "--out"]
-        says = refused(*probe, tmp_path / "run")
+        says = refused(*probe, tmp_path / "run", status=1)
         assert f"{url} answered none of " in says
         assert "connect_timeout); check the address" in says
         # Beside a play, whoever waits for a steady state says so, and the probe just ends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.api_server import certificate
+from tests.unit.probe.server import Server
+
+from failover_lab.run.records import RecordFile
 
 pytestmark = pytest.mark.nightly
 
@@ -152,6 +157,49 @@ def test_a_run_from_start_to_report(kubeconfig: Path, url: str, tmp_path: Path) 
     assert json.loads((run / "report.json").read_text())["replacements"][0]["pod"] == "site-a"
     assert run.with_name("latest").readlink() == Path("run")
     assert (run / "summary.txt").read_text().startswith("Passed: ")
+
+
+def test_any_service_is_asked_by_https_and_says_who_it_is(kubeconfig: Path, tmp_path: Path) -> None:
+    both, authority = certificate(tmp_path / "tls", names=("shop.example",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    page = b"HTTP/1.1 203 Fine\r\nX-Pod: site-a\r\nContent-Length: 7\r\n\r\nhealthy"
+    server = Server(lambda _number: (page, "keep"), context)
+    (tmp_path / "auth").write_text("me:secret\n")
+    run = tmp_path / "run"
+    done = play(
+        tmp_path,
+        [
+            step("start"),
+            step("steady", witness_events=["steady_before", "fault_begin"]),
+            step("answers", witness_since="fault_begin"),
+            step("stop"),
+            {"ansible.builtin.assert": {"that": "witness_troubles == []"}},
+        ],
+        witness_run_dir=str(run),
+        witness_url=f"https://shop.example:{server.port}",
+        witness_path="/health?deep=1",
+        witness_resolve=[f"shop.example:{server.port}:127.0.0.1"],
+        witness_ca=str(authority),
+        witness_headers={"X-A": "b c"},
+        witness_body="hello",
+        witness_auth_file=str(tmp_path / "auth"),
+        witness_expect_status="203",
+        witness_expect_text="healthy",
+        witness_identity="header:X-Pod",
+        witness_kubeconfig=str(kubeconfig),
+        witness_context="fake",
+        witness_steady_s=0.5,
+    )
+    server.stop()
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert server.said[0].startswith(b"POST /health?deep=1 HTTP/1.1\r\nHost: shop.example")
+    for part in (b"X-A: b c\r\n", b"Authorization: Basic bWU6c2VjcmV0\r\n", b"\r\n\r\nhello"):
+        assert part in server.said[0]
+    found = list(RecordFile(run / "requests.csv.gz").records())
+    assert {(str(record.outcome), record.status, record.pod) for record in found} == {("ok", 203, "site-a")}
+    assert all(b"bWU6c2VjcmV0" not in path.read_bytes() for path in run.iterdir() if path.is_file())
+    assert "secret" not in done.stdout
 
 
 KILL = """

@@ -26,6 +26,7 @@ class Check(Enum):
 COMMANDS = {
     "belongings": Check.RUNS,
     "belongings --remember": Check.MAY_CHANGE,
+    "check-service": Check.RUNS,
     "check-spread": Check.MAY_CHANGE,
     "delete-pods": Check.WOULD_CHANGE,
     "engine-here": Check.RUNS,

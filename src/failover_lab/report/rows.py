@@ -38,9 +38,10 @@ _FIGURES = {
     "local_port": "q",
     "prior": "q",
     "late_ms": "d",
+    "opened": "d",
 }
 # What stands for None in a column that may have it; a port is never below 0, and no instant is no number.
-_NONE: dict[str, Any] = {"connected": math.nan, "sent": math.nan, "local_port": -1}
+_NONE: dict[str, Any] = {"connected": math.nan, "sent": math.nan, "opened": math.nan, "local_port": -1}
 _FIELDS = tuple(field.name for field in dataclasses.fields(Record))
 _DUE = _FIELDS.index("due")
 _SAID = tuple(index for index, name in enumerate(_FIELDS) if name not in _FIGURES)

@@ -104,14 +104,14 @@ def test_more_sockets_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
     with pytest.raises(
         UserError,
-        match=r"160065 sockets open, and 4096 are allowed: use a shell whose `ulimit -Hn` is 160065 or more",
+        match=r"180065 sockets open, and 4096 are allowed: use a shell whose `ulimit -Hn` is 180065 or more",
     ):
         command.allow_open_files(plan)
     raised: list[Any] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", lambda *limits: raised.append(limits))
     command.allow_open_files(plan)
-    assert raised[0][1][0] == 160065
+    assert raised[0][1][0] == 180065
 
 
 def test_a_full_disk_ends_the_probe_with_one_line(

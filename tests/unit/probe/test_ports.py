@@ -157,8 +157,8 @@ def test_the_probe_tells_how_long_ports_rest(
     out = tmp_path / "run"
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    # Refused at once: nobody listens there any more.
-    assert cli.main(["probe", "--url", url, "--max-duration", "0.1", "--out", str(out), *more]) == 0
+    # Refused at once: nobody listens there any more, and none answered is status 1.
+    assert cli.main(["probe", "--url", url, "--max-duration", "0.1", "--out", str(out), *more]) == 1
     about = json.loads((out / "probe.json").read_text())
     warned = "each source port is used again after 32 s" in capsys.readouterr().out
     assert (about["source_ports"], about["port_rest_s"], warned) == expected

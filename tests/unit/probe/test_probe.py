@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -18,13 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.unit.probe.server import Server
 
 from failover_lab import cli
 from failover_lab.arguments import Target
 from failover_lab.host import priority
 from failover_lab.probe import engine as engine_module
 from failover_lab.probe import exchange, ports, wait
-from failover_lab.probe.engine import Engine, Settings
+from failover_lab.probe.engine import Engine, Peer, Settings
+from failover_lab.probe.service import Service
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
 from failover_lab.run import files, instants, lifetime, marks
@@ -40,72 +40,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x;x
 )
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
 BUSY = b"HTTP/1.1 503 No\r\nX-Served-By-Pod: site-b\r\nX-Served-By-Node: lab\r\nContent-Length: 0\r\n\r\n"
-
-
-class Server:
-    """Answers each request as ``behave`` says: bytes to send, and then what to do with the connection.
-
-    ``keep`` leaves it open for the next request, ``close`` closes it, ``reset`` resets it, ``stall`` never
-    ends it.
-    """
-
-    def __init__(self, behave: Callable[[int], tuple[bytes, str]]) -> None:
-        self._behave = behave
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port = self._listener.getsockname()[1]
-        self._lock = threading.Lock()
-        self.stalled: list[socket.socket] = []
-        self.requests = 0
-        self.connections = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                received = b""
-                while b"\r\n\r\n" not in received:
-                    data = sock.recv(4096)
-                    if not data:
-                        sock.close()
-                        return
-                    received += data
-                with self._lock:
-                    number = self.requests
-                    self.requests += 1
-                answer, then = self._behave(number)
-                sock.sendall(answer)
-                if then == "stall":
-                    self.stalled.append(sock)
-                    return
-                if then == "reset":
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                if then != "keep" or b"Connection: close" in received:
-                    sock.close()
-                    return
-
-    def refuse(self) -> None:
-        """Listen no more."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def accept_again(self) -> None:
-        """Listen on the same port again."""
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def stop(self) -> None:
-        """Refuse, and let go of what is held."""
-        self.refuse()
-        for sock in self.stalled:
-            sock.close()
 
 
 @pytest.fixture
@@ -159,11 +93,15 @@ def run(
 
     probe = Engine(
         plan,
-        family=socket.AF_INET,
-        address=(plan.target.host, plan.target.port),
+        peers=[
+            Peer(
+                socket.AF_INET,
+                (plan.target.host, plan.target.port),
+                ports.Ports(socket.AF_INET, 200.0, plan.target.port, time.time()),
+            )
+        ],
         clock=instants.Clock(time.time() - time.monotonic()),
         tally=tally,
-        ports=ports.Ports(socket.AF_INET, 200.0, plan.target.port, time.time()),
         tick=tick,
     )
     # A request that the probe forgot would be waited for without end: then it is called unfinished.
@@ -430,6 +368,23 @@ def test_reused_connections_stay_open_and_are_used_in_turn(
     )
 
 
+def test_a_record_says_when_and_to_where_its_connection_was_opened(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve(lambda _number: (GOOD, "keep"))
+    found = run(settings(server.port, new_rate=200.0, reused_rate=100.0), 60, tmp_path)
+    assert {record.peer for record in found} == {"127.0.0.1"}
+    opened: dict[int | None, float | None] = {}
+    for record in sorted(found, key=lambda record: record.due):
+        assert record.local_port
+        if record.prior == 0:
+            assert record.opened is not None
+            assert record.due <= record.opened <= (record.connected or 0)
+            opened[record.local_port] = record.opened
+        # Requests over one connection have its port and the instant at which it was begun.
+        assert record.opened == opened[record.local_port]
+
+
 def test_a_server_may_close_an_idle_connection_and_nothing_is_lost(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
@@ -474,9 +429,11 @@ def test_a_busy_pool_opens_more_and_shrinks_again(serve: Callable[..., Server], 
 def test_sending_on_a_reset_connection_is_a_reset(serve: Callable[..., Server], tmp_path: Path) -> None:
     ends = socket.socketpair()
     ends[1].close()
-    request = exchange.Exchange("reused", 0.0, time.monotonic())
-    request.adopt(ends[0], 1, 1)
-    request.send(b"x")
+    question = Service().question(Target("127.0.0.1", 1, "/"))
+    before, request = (exchange.Exchange("reused", 0.0, time.monotonic(), question) for _ in range(2))
+    before.sock, before.local_port = ends[0], 1
+    request.adopt(before)
+    request.send()
     assert (request.outcome, request.detail) == (Outcome.RESET, "EPIPE")
     ends[0].close()
 
@@ -631,7 +588,7 @@ def test_a_parent_is_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None
 def test_linger_ends_without_the_servers_close(
     serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_LINGER_S", 0.02)
+    monkeypatch.setattr(engine_module, "LINGER_S", 0.02)
     server = serve(lambda _number: (GOOD, "stall"))
     found = run(settings(server.port), 40, tmp_path)
     assert outcomes(found) == {("ok", ""): len(found)}
