@@ -90,7 +90,7 @@ def test_what_was_said_before_a_crash_is_no_answer() -> None:
         "sys.exit(cli.main(['--json', 'kernel', '--nodes=1']))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stdout == ""
 
 

@@ -84,7 +84,7 @@ def test_nodes_go_back_to_work(here: Path) -> None:
     assert short(called) == [
         "package nodes --profile=lab",
         "nodes_back",
-        "package routes --profile=lab",
+        "package proxy-rules --profile=lab",
         "k8s_info",
         "m1 failover-lab/left-by",
         "m2 failover-lab/left-by",
@@ -126,7 +126,7 @@ def test_another_takes_its_place(here: Path) -> None:
         "minikube node add",
         "package nodes --profile=lab",
         "nodes_back",
-        "package routes --profile=lab",
+        "package proxy-rules --profile=lab",
         "k8s_info",
     ]
     # It has the name of the one that was removed.
@@ -175,7 +175,7 @@ def test_an_operator_is_called_and_comes(here: Path) -> None:
     waiting |= {"run_dir": str(here)}
     (here / "journal.json").write_text(json.dumps(waiting))
     called, facts = told(here, step("fault", "recover"))
-    assert short(called) == ["package give-away --node=m2"]
+    assert short(called) == ["package remediate --node=m2"]
     assert {"--profile=lab", "--driver=auto", "--namespace=site", f"--out={here}"} <= set(called[0])
     assert f"--state-dir={here}" in called[0]
     assert Lab(here).operator_done.exists()

@@ -948,6 +948,7 @@ def test_marks_that_cannot_be_written_do_not_keep_it_from_acting(
 
     async def scenario(running: Running) -> None:
         await all_seen(running)
+        await until((run / "marks.jsonl").exists)
         (run / "marks.jsonl").unlink()
         (run / "marks.jsonl").mkdir()
         world.stop(NODE)
