@@ -112,6 +112,11 @@ CHECKED: Cases = {
 }
 PLAYED: Cases = {
     "a good one": (saying(GOOD), {"engine_min_free_gib": 0}, []),
+    "one that is just large enough": (
+        saying(GOOD | {"NCPU": 2, "MemTotal": 3 * 2**30}),
+        {"engine_min_free_gib": 0, "engine_min_cpus": 2, "engine_min_memory_gib": 3},
+        [],
+    ),
     "the chosen context is known to the docker command alone": (
         saying(GOOD | {"ClientInfo": CLIENT | {"Context": "office"}}),
         {},
@@ -197,8 +202,9 @@ def test_refused(played: dict[str, Played], case: str) -> None:
     played[case].refused(*PLAYED[case][2])
 
 
-def test_the_good_one_is_taken(played: dict[str, Played]) -> None:
-    good = played["a good one"]
+@pytest.mark.parametrize("case", [case for case, (_, _, words) in PLAYED.items() if not words])
+def test_the_good_one_is_taken(played: dict[str, Played], case: str) -> None:
+    good = played[case]
     assert good.returncode == 0, good.output
     assert good.changed == 0
 
@@ -223,7 +229,13 @@ def test_teardown_without_an_engine(play: Role, fake_docker: Fake, host: str) ->
 
 
 def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> None:
-    played = run_role("engine", {}, DOCKER_HOST="ssh://user@192.0.2.1", PATH=fake_docker(GOOD))
+    """It is not asked: the docker command has nothing good to say of it."""
+    played = run_role(
+        "engine",
+        {},
+        DOCKER_HOST="ssh://user@192.0.2.1",
+        PATH=fake_docker(NONE, stderr="ssh: timed out", status=1),
+    )
     played.refused("DOCKER_HOST=ssh://user@192.0.2.1", "another machine", "Unset DOCKER_HOST")
 
 
