@@ -6,6 +6,7 @@ Where a broken role would install or start an engine, check mode keeps it from d
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -54,6 +55,13 @@ def saying(info: dict[str, Any] | None, *, stderr: str = "", status: int = 0) ->
     return functools.partial(make_docker, info=info, stderr=stderr, status=status)
 
 
+def chatty(folder: Path) -> str:
+    """A PATH on which the docker command is a script of somebody's that says something before."""
+    found = make_docker(folder, GOOD)
+    (folder / "info").write_text(f"hint: this is docker\n{json.dumps(GOOD)}", encoding="utf-8")
+    return found
+
+
 # What there is of docker, with which settings, and the words of the refusal, or none.
 Cases = dict[str, tuple[Callable[[Path], str], dict[str, Any], list[str]]]
 
@@ -83,6 +91,11 @@ CHECKED: Cases = {
         saying({"host": {"buildahVersion": "1.28.2"}}, stderr="Emulate Docker CLI using podman."),
         {},
         ["podman", "podman-docker"],
+    ),
+    "a script in its place": (
+        chatty,
+        {},
+        ["The docker command does not work", "/bin/docker says 'hint: this is docker'", "a script?"],
     ),
     "too old and in use": (
         saying(GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}),

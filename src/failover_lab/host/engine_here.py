@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -261,6 +262,10 @@ def run(_options: argparse.Namespace) -> Answer:
 
 def _told(info: Object, asked: subprocess.CompletedProcess[str]) -> Answer:
     complaint = asked.stderr.strip()
+    if asked.stdout.strip() and not info and not complaint:
+        # Else it would count as none, and one would be installed and started.
+        said = asked.stdout.strip().splitlines()[0][:80]
+        complaint = f"{shutil.which('docker')} says '{said}' where an account of the engine is due: a script?"
     # Podman's command has an account of its own, whose shape tells whose it is.
     podman = "podman" in complaint.lower() or "buildahVersion" in asked.stdout
     data = {"info": info, "complaint": complaint, "podman": podman}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -230,3 +231,9 @@ def test_what_is_no_answer(docker: Path, capsys: pytest.CaptureFixture[str]) -> 
     (docker / "info").write_text("Usage: docker")
     assert cli.main(["engine-here"]) == 0
     assert capsys.readouterr().out == "Usage: docker"
+
+
+def test_a_script_in_its_place_that_says_more(docker: Path) -> None:
+    (docker / "info").write_text(f"hint: this is docker\n{json.dumps(INFO)}\n")
+    complaint = engine_here.run(argparse.Namespace()).data["complaint"]
+    assert f"{docker / 'docker'} says 'hint: this is docker' where" in complaint
