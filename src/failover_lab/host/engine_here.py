@@ -241,8 +241,9 @@ def run(_options: argparse.Namespace) -> Answer:
     where = endpoint()
     if where.elsewhere:
         # It may be behind a login, or not answer for minutes: that it is not here is known without it.
-        print(json.dumps(info := {"Unfit": where.elsewhere}))
-        return Answer({"info": info, "complaint": "", "podman": False})
+        away = {"Unfit": where.elsewhere}
+        print(json.dumps(away))
+        return Answer({"info": away, "complaint": "", "podman": False})
     asked = _docker(["info", "--format", "{{json .}}"], INFO_TIMEOUT_S)
     sys.stderr.write(asked.stderr)
     info: Any = None
