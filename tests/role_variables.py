@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,25 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
         for path in sorted((ROLES / role / part).glob("*.yml")):
             found |= trusted(load(path))
     return found | {"role_path": str(ROLES / role)} | settings
+
+
+def task(role: str, entry: str, name: str) -> dict[str, Any]:
+    """A task of a role, by its name, however deep it lies in blocks."""
+
+    def found(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for one in tasks:
+            yield one
+            for part in ("block", "rescue", "always"):
+                yield from found(one.get(part) or [])
+
+    every = found(load(ROLES / role / "tasks" / f"{entry}.yml"))
+    return next(one for one in every if one.get("name") == name)
+
+
+def holds(role: str, conditions: str | list[str], **settings: Any) -> bool:
+    """Whether conditions of a role are all met: a task's `when`, `until` or `that`."""
+    every = [conditions] if isinstance(conditions, str) else conditions
+    return all(templated(role, f"{{{{ {one} }}}}", **settings) for one in every)
 
 
 def templated(role: str, value: Any, **settings: Any) -> Any:

@@ -6,6 +6,7 @@ Where a broken role would install or start an engine, check mode keeps it from d
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -54,6 +55,13 @@ def saying(info: dict[str, Any] | None, *, stderr: str = "", status: int = 0) ->
     return functools.partial(make_docker, info=info, stderr=stderr, status=status)
 
 
+def chatty(folder: Path) -> str:
+    """A PATH on which the docker command is a script of somebody's that says something before."""
+    found = make_docker(folder, GOOD)
+    (folder / "info").write_text(f"hint: this is docker\n{json.dumps(GOOD)}", encoding="utf-8")
+    return found
+
+
 # What there is of docker, with which settings, and the words of the refusal, or none.
 Cases = dict[str, tuple[Callable[[Path], str], dict[str, Any], list[str]]]
 
@@ -84,6 +92,11 @@ CHECKED: Cases = {
         {},
         ["podman", "podman-docker"],
     ),
+    "a script in its place": (
+        chatty,
+        {},
+        ["The docker command does not work", "/bin/docker says 'hint: this is docker'", "a script?"],
+    ),
     "too old and in use": (
         saying(GOOD | {"ServerVersion": "20.10.24+dfsg1", "ContainersRunning": 3}),
         {},
@@ -112,6 +125,11 @@ CHECKED: Cases = {
 }
 PLAYED: Cases = {
     "a good one": (saying(GOOD), {"engine_min_free_gib": 0}, []),
+    "one that is just large enough": (
+        saying(GOOD | {"NCPU": 2, "MemTotal": 3 * 2**30}),
+        {"engine_min_free_gib": 0, "engine_min_cpus": 2, "engine_min_memory_gib": 3},
+        [],
+    ),
     "the chosen context is known to the docker command alone": (
         saying(GOOD | {"ClientInfo": CLIENT | {"Context": "office"}}),
         {},
@@ -197,8 +215,9 @@ def test_refused(played: dict[str, Played], case: str) -> None:
     played[case].refused(*PLAYED[case][2])
 
 
-def test_the_good_one_is_taken(played: dict[str, Played]) -> None:
-    good = played["a good one"]
+@pytest.mark.parametrize("case", [case for case, (_, _, words) in PLAYED.items() if not words])
+def test_the_good_one_is_taken(played: dict[str, Played], case: str) -> None:
+    good = played[case]
     assert good.returncode == 0, good.output
     assert good.changed == 0
 
@@ -223,7 +242,13 @@ def test_teardown_without_an_engine(play: Role, fake_docker: Fake, host: str) ->
 
 
 def test_docker_host_is_another_machine(run_role: Role, fake_docker: Fake) -> None:
-    played = run_role("engine", {}, DOCKER_HOST="ssh://user@192.0.2.1", PATH=fake_docker(GOOD))
+    """It is not asked: the docker command has nothing good to say of it."""
+    played = run_role(
+        "engine",
+        {},
+        DOCKER_HOST="ssh://user@192.0.2.1",
+        PATH=fake_docker(NONE, stderr="ssh: timed out", status=1),
+    )
     played.refused("DOCKER_HOST=ssh://user@192.0.2.1", "another machine", "Unset DOCKER_HOST")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.host import engine_here
-from failover_lab.host.engine_here import Engine, Machine, unfit
+from failover_lab.host.engine_here import Endpoint, Engine, Machine, unfit
 
 Object = dict[str, Any]
 
@@ -80,6 +82,82 @@ def test_a_socket_from_another_network_namespace() -> None:
     said = unfit(Engine(INFO, (), ELSEWHERE), HERE)
     assert "192.0.2.1" in said
     assert "--network=host" in said
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Path:
+    """A /proc of three processes: this one, 7 in the same network, 8 in another."""
+    for name in ("self", "7", "8"):
+        (tmp_path / name / "net").mkdir(parents=True)
+    (tmp_path / "self/net/dev").touch()
+    (tmp_path / "7/net/dev").hardlink_to(tmp_path / "self/net/dev")
+    (tmp_path / "8/net/dev").touch()
+    return tmp_path
+
+
+def test_the_same_address_in_another_network(processes: Path) -> None:
+    """Docker gives its first bridge 172.17.0.1 in each of them."""
+    here = Machine("desk", HERE.kernel, processes)
+    assert unfit(Engine(INFO, (), LOOPBACK, listener=7), here) == ""
+    assert unfit(Engine(INFO, (), LOOPBACK, listener=9), here) == "", "one of which nothing is known"
+    said = unfit(Engine(INFO, (), LOOPBACK, listener=8), here)
+    assert "network of its own" in said
+    assert "unset DOCKER_HOST" in said
+    assert Machine("desk", HERE.kernel).shares_network_with(os.getpid())
+
+
+def test_who_listens(tmp_path: Path) -> None:
+    path = str(tmp_path / "engine.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(path)
+        assert engine_here.listener(path) == 0, "nobody listens yet"
+        listening.listen()
+        assert engine_here.listener(path) == os.getpid()
+    assert engine_here.listener("") == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["ssh://me@192.0.2.1", "tcp://192.0.2.1:2375", "tcp://localhost.example.org:2375", "engine:2375"]
+)
+def test_another_machine_is_not_asked(
+    docker: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """It may be behind a login, or silent for minutes."""
+    (docker / "info").write_text(json.dumps(INFO))
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert cli.main(["engine-here"]) == 0
+    said = answer(capsys)
+    assert list(said) == ["Unfit"]
+    assert f"DOCKER_HOST={host}" in said["Unfit"]
+    assert "another machine" in said["Unfit"]
+
+
+@pytest.mark.parametrize("host", ["ssh://me@192.0.2.1", "tcp://192.0.2.1:2375"])
+def test_a_context_of_another_machine_is_not_asked(
+    docker: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    (docker / "context").write_text(f"office {host}\n")
+    assert cli.main(["engine-here"]) == 0
+    said = answer(capsys)
+    assert f"The docker context office names an engine on another machine ({host})" in said["Unfit"]
+    assert "docker context use default" in said["Unfit"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "unix:///run/docker.sock",
+        "tcp://127.0.0.1:2375",
+        "tcp://localhost:1",
+        "tcp://[::1]:1",
+        "127.0.0.1:2375",
+        "/run/docker.sock",
+    ],
+)
+def test_addresses_that_are_not_elsewhere(address: str) -> None:
+    assert Endpoint("default", address).elsewhere == ""
 
 
 @pytest.mark.parametrize("change", [{"SecurityOptions": ["name=rootless"]}, {"OSType": "windows"}])
@@ -153,3 +231,9 @@ def test_what_is_no_answer(docker: Path, capsys: pytest.CaptureFixture[str]) -> 
     (docker / "info").write_text("Usage: docker")
     assert cli.main(["engine-here"]) == 0
     assert capsys.readouterr().out == "Usage: docker"
+
+
+def test_a_script_in_its_place_that_says_more(docker: Path) -> None:
+    (docker / "info").write_text(f"hint: this is docker\n{json.dumps(INFO)}\n")
+    complaint = engine_here.run(argparse.Namespace()).data["complaint"]
+    assert f"{docker / 'docker'} says 'hint: this is docker' where" in complaint

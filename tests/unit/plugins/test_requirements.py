@@ -110,6 +110,10 @@ def test_collections_missing_and_out_of_range(tmp_path: Path) -> None:
         ({"HOME": "/home/a user"}, "HOME=/home/a user has a blank in it"),
         ({"HOME": "/", "XDG_STATE_HOME": "state"}, "XDG_STATE_HOME=state is no absolute path"),
         ({"HOME": "/", "XDG_CACHE_HOME": "/a\tb"}, "XDG_CACHE_HOME=/a\tb has a blank in it"),
+        ({"HOME": "/", "TMPDIR": "tmp"}, "TMPDIR=tmp is no absolute path"),
+        ({"HOME": "/", "TMPDIR": "/my tmp"}, "TMPDIR=/my tmp has a blank in it"),
+        ({"HOME": "/", "TMPDIR": "/nonexistent"}, "TMPDIR=/nonexistent is no folder that can be written to"),
+        ({"HOME": "/", "TMPDIR": "/dev/null"}, "TMPDIR=/dev/null is no folder that can be written to"),
     ],
 )
 def test_folders_that_cannot_be_meant(environment: dict[str, str], said: str) -> None:
@@ -123,3 +127,5 @@ def test_a_home_to_which_nothing_can_be_written(tmp_path: Path, monkeypatch: pyt
     assert f"written to HOME={tmp_path}" in (requirements.homeless(home) or "")
     elsewhere = {f"XDG_{kind}_HOME": "/elsewhere" for kind in ("CACHE", "DATA", "STATE")}
     assert requirements.homeless(home | elsewhere) is None
+    temporary = {"TMPDIR": str(tmp_path)}
+    assert f"TMPDIR={tmp_path} is no" in (requirements.homeless(home | elsewhere | temporary) or "")

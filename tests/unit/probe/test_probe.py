@@ -330,6 +330,23 @@ def test_the_length_of_an_outage_is_known_to_20_ms(serve: Callable[..., Server],
     assert spans[0][1] - spans[0][0] == pytest.approx(end - begin, abs=0.02 + late_s)
 
 
+def test_what_was_asked_late_was_answered_late(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """Whoever came while the probe stood still has waited: what counts is when a request was due."""
+    seen: list[Tally] = []
+
+    def stall(tally: Tally) -> None:
+        if not seen:
+            time.sleep(0.2)
+        seen.append(tally)
+
+    server = serve(lambda _number: (GOOD, "close"))
+    found = run(settings(server.port), 100, tmp_path, at_tick=stall)
+    late_ms = max(record.late_ms for record in found)
+    assert late_ms > 100
+    assert max(record.latency_ms for record in found) >= late_ms
+    assert seen[-1].status(now=0.0, state="")["slowest_ms"] >= late_ms
+
+
 def test_an_outage_by_refusal_is_known_to_20_ms(serve: Callable[..., Server], tmp_path: Path) -> None:
     from failover_lab.report import stats
 

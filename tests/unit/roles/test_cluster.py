@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.role_variables import templated
+from tests.role_variables import task, templated
 
 MADE = ["/old/minikube", "start", "--profile=lab", "--nodes=3", "--cni=kindnet"]
 FLANNEL = "example.org/flannel:v1"
@@ -62,3 +62,18 @@ def test_the_nodes_that_are_there_are_not_counted_twice() -> None:
             __cluster_belonging={"data": {"containers": mine, "volumes": mine, "networks": ["lab"]}},
         )
         assert int(wanted) == expected
+
+
+def test_the_nodes_that_are_wanted_are_added() -> None:
+    loop = task("cluster", "grow", "Grow | Add a node")["loop"]
+    there = [{"Name": "lab"}, {"Name": "lab-m02"}]
+    for wanted, expected in ((2, []), (3, [3]), (5, [3, 4, 5])):
+        assert templated("cluster", loop, cluster_nodes=wanted, __cluster_status=there) == expected
+
+
+def test_addresses_are_given_out_where_no_node_has_its_own() -> None:
+    facts = task("cluster", "facts", "Facts | How to reach the cluster")["ansible.builtin.set_fact"]
+    network = {"exists": True, "network": {"IPAM": {"Config": [{"Subnet": "192.168.49.0/24"}]}}}
+    pool = facts["cluster_address_pool"]
+    assert templated("cluster", pool, __cluster_network=network) == "192.168.49.200-192.168.49.250"
+    assert templated("cluster", pool, __cluster_network={"exists": False}) == ""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import steps
 from tests.pinned import PINS
-from tests.role_variables import ROLES, templated
+from tests.role_variables import ROLES, holds, task, templated
 
 MODULES = {"kubernetes", "etcd", "coredns", "crictl", "flannel", "metallb", "registry", "minikube"}
 
@@ -114,6 +114,38 @@ def test_an_earlier_build_has_filled_its_part_of_the_room(tmp_path: Path) -> Non
     ]
     assert room[0] == pytest.approx(15, abs=0.5)
     assert room[1] == 3
+
+
+def test_room_is_counted_in_one_unit() -> None:
+    enough = task("toolchain", "room", "Room | Enough")["ansible.builtin.assert"]["that"]
+    for free_mib, expected in ((3071, False), (3072, True)):
+        df = {"stdout_lines": ["Avail", str(free_mib)]}
+        assert holds("toolchain", enough, __toolchain_df=df, __toolchain_room_gib=3) is expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ldflags": "-X version=v0"},
+        {"tags": ["other"]},
+        {"cgo": True},
+        {"packages": ["example.org/other"]},
+        {"links": ["other"]},
+    ],
+)
+def test_what_is_built_otherwise_is_another_result(tmp_path: Path, change: dict[str, Any]) -> None:
+    settings = {"toolchain_cache_dir": str(tmp_path)}
+    recipes = templated("toolchain", "{{ __toolchain_module_rows }}", **settings)
+    (etcd,) = [row for row in recipes if row["name"] == "etcd"]
+
+    def folder(row: dict[str, Any]) -> str:
+        (made,) = templated(
+            "toolchain", "{{ __toolchain_modules }}", **settings, __toolchain_module_rows=[row]
+        )
+        return str(made["dir"])
+
+    assert folder(etcd) == folder(dict(etcd))
+    assert folder(etcd) != folder(etcd | change)
 
 
 def required(lock: Path) -> dict[str, str]:

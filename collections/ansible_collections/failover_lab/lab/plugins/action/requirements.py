@@ -142,7 +142,8 @@ def homeless(environment: Mapping[str, str]) -> str | None:
         return (
             "HOME is not set, and all that the lab keeps is below it: export HOME=/home/YOU, then this again"
         )
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    xdg = [f"XDG_{kind}_HOME" for kind in ("CACHE", "CONFIG", "DATA", "STATE")]
+    for name in ("HOME", *xdg, "TMPDIR"):
         path = environment.get(name, "")
         if path and not Path(path).is_absolute():
             return f"{name}={path} is no absolute path, and each program would take it for another: give one"
@@ -158,6 +159,15 @@ def homeless(environment: Mapping[str, str]) -> str | None:
         return (
             f"nothing can be written to HOME={home}: export another HOME, or XDG_CACHE_HOME, XDG_DATA_HOME "
             "and XDG_STATE_HOME"
+        )
+    return _nowhere_for_a_while(environment.get("TMPDIR", ""))
+
+
+def _nowhere_for_a_while(temporary: str) -> str | None:
+    if temporary and not (Path(temporary).is_dir() and os.access(temporary, os.W_OK | os.X_OK)):
+        return (
+            f"TMPDIR={temporary} is no folder that can be written to, and programs that the lab calls keep "
+            "their temporary files there: unset it, or export another"
         )
     return None
 

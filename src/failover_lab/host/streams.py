@@ -1,0 +1,35 @@
+"""This process's three standard streams: its caller may have closed one, or led it to a full disk."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_all() -> None:
+    """Open those that are closed, on nothing.
+
+    Else the next file or socket that is opened would have its number, and what a child says would go there.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+
+
+def flushed() -> None:
+    """See that what was printed is written.
+
+    Raises:
+        OSError: it cannot be; it then goes nowhere, so that the end of the process does not stumble over it.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
