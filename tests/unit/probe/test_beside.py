@@ -156,9 +156,10 @@ def test_the_status_tells_since_when_a_request_is_open(tmp_path: Path) -> None:
 
     def reason() -> str | None:
         seen.append(run._status("running"))
-        if stop():
+        why = stop()
+        if why:
             run._stop.signals = 2
-        return stop()
+        return why
 
     run._stop.reason = reason  # type: ignore[method-assign]
     try:

@@ -18,12 +18,12 @@ from tests.role_variables import holds, task, templated
     ],
 )
 def test_the_journal_stays_while_something_may_be_left(found: dict[str, Any], *, closed: bool) -> None:
-    close = task("fault", "close", "Close | Nothing is left to put right")
-    assert holds("fault", close["when"], __fault_ending={"found": found}) is closed
+    close = task("journal", "close", "Close | Nothing is left to put right")
+    assert holds("journal", close["when"], __journal_ending={"found": found}) is closed
 
 
 @pytest.mark.parametrize(("loses_node", "without"), [(True, "lab-m02"), (False, "")])
 def test_pods_of_the_lost_node_are_no_replacements(*, loses_node: bool, without: str) -> None:
-    wait = task("fault", "recovered", "Recovered | Wait for the replacements")["failover_lab.lab.rollout"]
-    seen = {"__fault_row": {"loses_node": loses_node}, "fault_plan": {"node": "lab-m02"}}
-    assert templated("fault", wait["without_node"], **seen) == without
+    wait = task("failover", "recovered", "Recovered | Wait for the replacements")["failover_lab.lab.rollout"]
+    seen = {"__failover_row": {"loses_node": loses_node}, "fault_plan": {"node": "lab-m02"}}
+    assert templated("failover", wait["without_node"], **seen) == without
