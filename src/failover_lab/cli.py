@@ -19,6 +19,7 @@ from failover_lab.probe import command as probe_command
 from failover_lab.probe import ready, spread, wait
 from failover_lab.report import command as report_command
 from failover_lab.run import marks, stop
+from failover_lab.trace import command as trace_command
 from failover_lab.watchdog import by_hand
 from failover_lab.watchdog import command as watchdog_command
 
@@ -58,7 +59,17 @@ def parser() -> arguments.Parser:
         predict,
     )
     hands = (drain_command, delete_pods, by_hand)
-    witness = (ready, probe_command, marks, wait, observe_command, watchdog_command, stop, report_command)
+    witness = (
+        ready,
+        probe_command,
+        marks,
+        wait,
+        observe_command,
+        trace_command,
+        watchdog_command,
+        stop,
+        report_command,
+    )
     for module in (*lab, *hands, *witness):
         module.add_parser(commands)
     return result

@@ -42,6 +42,8 @@ class PodLife:
     told_to_stop: float | None = None
     unready: float | None = None
     gone: float | None = None
+    #: The pod's own address; empty: it has none yet.
+    address: str = ""
 
 
 @dataclass
@@ -109,6 +111,7 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
     if life is None or (uid and life.uid != uid):
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
     life.node = facts.get("node") or life.node
+    life.address = facts.get("address") or life.address
     if facts.get("ready"):
         life.ready = life.ready or change.at
         life.unready = None
