@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import dataclasses
 from dataclasses import dataclass, field
@@ -150,6 +151,11 @@ class Trace:
     def by_any(self) -> bool:
         """Whether any node was heard at all."""
         return self.about is not None and bool(self.about.spans)
+
+    def leads(self, cluster: Cluster, at: float) -> str | None:
+        """To which node the address led; None: nobody knows."""
+        index = bisect.bisect_right(cluster.announcers, at, key=lambda entry: entry[0]) - 1
+        return cluster.announcers[index][1] if index >= 0 else None
 
     def name(self, entry: Entry) -> str:
         """The pod to which an entry sends; its address where nobody knows its name."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from failover_lab.faults import kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OUTCOMES = {
     "ok": "answered",
@@ -25,6 +28,7 @@ CAUSES = {
     "endpoint_dead": "a dead endpoint",
     "endpoint_refuses": "a flaky endpoint",
     "no_endpoint": "no endpoint",
+    "not_received": "an address that led nowhere",
     "not_serving_yet": "a pod not serving yet",
     "shutdown_race": "a shutdown race",
     "stale_flow": "a stale tracked connection",
@@ -43,6 +47,12 @@ CLOCKS = {
 def number(value: float) -> str:
     """A whole number with narrow spaces between thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    *some, last = [*names] or [""]
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def milliseconds(value: float | None) -> str:

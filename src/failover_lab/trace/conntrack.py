@@ -22,9 +22,9 @@ read -r _
 command -v conntrack >/dev/null || { echo "absent"; exit; }
 exec 3<&0
 echo "here"
-conntrack -E -e NEW,DESTROY -f "$1" -p tcp --buffer-size 8388608 2>&1 &
+conntrack -E -e NEW,DESTROY -p tcp --buffer-size 8388608 "$@" 2>&1 &
 child=$!
-{ cat <&3 >/dev/null; kill "$child"; } 2>/dev/null &
+{ cat <&3; kill "$child"; } >/dev/null 2>&1 &
 wait "$child"
 echo "over $?"
 """
@@ -35,6 +35,10 @@ _LINE = re.compile(
 _CHANGES = {"NEW": NEW, "DESTROY": END}
 _LOSS = "ENOBUFS"
 _ANSWER_S = 10.0
+
+
+def _family(address: str) -> str:
+    return "ipv6" if ":" in address else "ipv4"
 
 
 def parse(line: str, targets: Collection[tuple[str, int]]) -> Event | None:
@@ -62,8 +66,10 @@ class Program:
             DriverError: the node does not answer, or has no such command.
         """
         self._targets = frozenset(targets)
-        family = "ipv6" if any(":" in address for address, _ in targets) else "ipv4"
-        self._shell: Shell = driver.shell(node, ["sh", "-c", _PROGRAM, "sh", family])
+        addresses = sorted({address for address, _ in targets})
+        # It takes one address at most; of several, everything is told, and chosen here.
+        only = [f"--family={_family(addresses[0])}", f"--orig-dst={addresses[0]}"] if len(addresses) == 1 else []
+        self._shell: Shell = driver.shell(node, ["sh", "-c", _PROGRAM, "sh", *only])
         self._found: collections.deque[Event] = collections.deque()
         self._answered = threading.Event()
         self._said = ""
