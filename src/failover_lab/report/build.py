@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab import __version__
-from failover_lab.report import causes, clock_reasons, clocks, cluster, evidence, ports, stats, verdict
+from failover_lab.report import (
+    causes,
+    clock_reasons,
+    clocks,
+    cluster,
+    evidence,
+    ports,
+    stats,
+    traced,
+    verdict,
+)  # fmt: skip
+from failover_lab.report.by_trace import ByTrace
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -141,7 +152,11 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
-    explained = causes.explain(data.records, seen, fault)
+    by_trace = ByTrace(data.trace, seen, fault)
+    explained = [
+        (group, description | by_trace.described(group.records))
+        for group, description in causes.explain(data.records, seen, fault)
+    ]
     replacements = _replacements(data, fault)
     port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
@@ -193,6 +208,7 @@ def build(data: RunData) -> Report:
             "whole_record": data.whole,
             "cluster_observed": bool(data.changes),
         },
+        "trace": traced.described(data.trace, *by_trace.account(data.records)),
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {
             "passed": judged.passed,

@@ -1,21 +1,22 @@
 """What the trace says of a lost request: who received it, to whom it was sent, and what was wrong with that.
 
-This is evidence: the kernel's own account of that very connection. Only where there is none is it left to what
-the cluster said at the time (``failover_lab.report.rules``), which is a guess, however good.
+This is evidence: the kernel's own account of that very connection. Only where there is none is it left to
+what the cluster said at the time (``failover_lab.report.rules``), which is a guess, however good.
 """
 
 from __future__ import annotations
 
 import collections
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
+from failover_lab.trace.join import NOWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
@@ -67,44 +68,60 @@ class ByTrace:
 
     def told(self, record: Record) -> Told:
         """What the trace says of a lost request."""
-        way = self.trace.ways.get(record.number)
-        if way is None:
-            return Told(doubt=self._not_traced())
+        way = self.trace.ways.get(record.number, NOWHERE)
         if way.entries:
-            return self._sent(record, way)
-        opened = record.due + record.late_ms / 1000.0
-        if record.outcome in _ANSWERED:
-            return Told(doubt=self.trace.doubt(opened, record.done, None) or "no line is about it")
-        dead = self._dead_since(self.fault.node, record.done) is not None
-        doubt = self.trace.doubt(opened, record.done, self.fault.node if dead else None)
+            return Told() if record.outcome in _ANSWERED else self._sent(record, way)
         if way.older is not None and self._may_have(way.older, record):
             return self._by_an_old_entry(way.older)
+        doubt = self._doubt(record)
+        return Told(doubt=doubt) if doubt else self._not_received(record)
+
+    def _doubt(self, record: Record) -> str:
+        """Why a request may have been received though no line says so; empty: no node received it."""
+        opened = record.due + record.late_ms / 1000.0
         if (node := self.trace.last_lines(opened)) is not None:
-            return Told(doubt=f"{node} took along what its kernel said last as it died")
-        if doubt:
-            return Told(doubt=doubt)
-        if record.connected is not None or (record.kind == REUSED and record.prior):
-            return Told(doubt="it was connected before the nodes were heard")
-        return self._not_received(record)
+            return f"{node} took along what its kernel said last as it died"
+        dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None
+        if doubt := self.trace.doubt(opened, record.done, dead):
+            return doubt
+        if record.connected is None and not (record.kind == REUSED and record.prior):
+            return ""
+        return "the connection was there, and no node's kernel had said so"
+
+    def account(self, records: Iterable[Record]) -> tuple[dict[str, int], collections.Counter[str]]:
+        """How many lost requests have evidence and how many a guess, and why those have none."""
+        lost = {"evidence": 0, "guess": 0}
+        reasons: collections.Counter[str] = collections.Counter()
+        for record in records:
+            if record.failed:
+                doubt = self.told(record).doubt
+                lost["guess" if doubt else "evidence"] += 1
+                if doubt:
+                    reasons[doubt] += 1
+        return lost, reasons
+
+    def described(self, records: Sequence[Record]) -> dict[str, Any]:
+        """What report.json says of a group of lost requests beside its cause."""
+        entries = [entry for record in records if (entry := self._last(record)) is not None]
+        received = collections.Counter(entry.node for entry in entries)
+        found = {
+            "traced": sum(not self.told(record).doubt for record in records),
+            "received_by": dict(received.most_common()),
+        }
+        return found | ({"pods": self.pods(records)} if entries else {})
 
     def pods(self, records: Iterable[Record]) -> dict[str, int]:
         """The pods to which requests were sent, with counts."""
-        ways = (self.trace.ways.get(record.number) for record in records)
-        entries = (way.last for way in ways if way is not None)
+        entries = (self._last(record) for record in records)
         found = collections.Counter(self.trace.name(entry) for entry in entries if entry is not None)
         return dict(found.most_common())
 
-    def nodes(self, records: Iterable[Record]) -> dict[str, int]:
-        """The nodes that received requests, with counts."""
-        ways = (self.trace.ways.get(record.number) for record in records)
-        entries = (way.last for way in ways if way is not None)
-        return dict(collections.Counter(entry.node for entry in entries if entry is not None).most_common())
-
-    def _not_traced(self) -> str:
-        about = self.trace.about
-        if about is None:
-            return "the run was not traced"
-        return about.trouble or "no node was heard"
+    def _last(self, record: Record) -> Entry | None:
+        way = self.trace.ways.get(record.number, NOWHERE)
+        # An old entry of a node that cannot have received it sends nothing.
+        return (
+            way.last if way.entries or (way.older is not None and self._may_have(way.older, record)) else None
+        )
 
     def _dead_since(self, node: str | None, at: float) -> float | None:
         """Since when a node was dead at an instant; None: it was not."""
@@ -113,41 +130,32 @@ class ByTrace:
             return None
         if at < fault.at or (fault.back is not None and at >= fault.back):
             return None
-        return fault.at
+        return None if self.trace.is_heard_anew(node, fault.at, at) else fault.at
 
     def _sent(self, record: Record, way: Way) -> Told:
         last = way.entries[-1]
         nodes = words.listed(dict.fromkeys(entry.node for entry in way.entries))
         life = self.trace.addresses.at(last.pod, last.at)
-        if record.outcome in _ANSWERED:
-            return Told()
-        struck = "cut off" if self.fault.what.symptom == "cut_off" else "dead"
         if life is not None and (since := self._dead_since(life.node, record.done)) is not None:
-            return Told(
-                "endpoint_dead",
-                f"{nodes} sent them to {{pods}} on {life.node}, which was {struck} from {_clock(since)} on",
-            )
+            said = f"{nodes} sent them to {{pods}} on {life.node}, {self._struck} from {_clock(since)} on"
+            return Told("endpoint_dead", said)
         if (since := self._dead_since(last.node, record.done)) is not None:
-            return Told(
-                "address_moved",
-                f"{nodes} received them for {{pods}}, and was {struck} from {_clock(since)} on",
-            )
-        if record.kind == REUSED and record.prior and way.entries[0].node != last.node:
-            return Told(
-                "address_moved",
-                f"the connections were opened through {way.entries[0].node}; {last.node} received what "
-                "followed, and knew nothing of them",
-            )
-        if life is None or (record.kind == REUSED and record.prior):
-            return Told()
-        if life.told_to_stop is not None and life.told_to_stop <= record.done:
+            said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
+            return Told("address_moved", said)
+        if record.kind == REUSED and record.prior:
+            opened = way.entries[0].node
+            knew = f"what followed, {last.node} received, which knew nothing of them"
+            said = f"they were opened through {opened}; {knew}"
+            return Told("address_moved", said) if opened != last.node else Told()
+        if life is not None and life.told_to_stop is not None and life.told_to_stop <= record.done:
             gone = f", gone at {_clock(life.gone)}" if life.gone is not None else ""
-            return Told(
-                "shutdown_race",
-                f"{nodes} sent them to {life.name}, which was told to stop at "
-                f"{_clock(life.told_to_stop)}{gone}",
-            )
+            said = f"{nodes} sent them to {life.name}, told to stop at {_clock(life.told_to_stop)}{gone}"
+            return Told("shutdown_race", said)
         return Told()
+
+    @property
+    def _struck(self) -> str:
+        return "cut off" if self.fault.what.symptom == "cut_off" else "dead"
 
     def _may_have(self, older: Entry, record: Record) -> bool:
         """Whether a request may have been received by the node that has an old entry for its port."""
@@ -171,7 +179,9 @@ class ByTrace:
         if led is not None and since is not None:
             struck = "cut off" if self.fault.what.symptom == "cut_off" else "dead"
             until = f"until {_clock(left[0])}, when {left[2]} took it" if left is not None else "to the end"
-            because = f"no node received them: the address led to {led}, {struck} from {_clock(since)} on, {until}"
+            because = (
+                f"no node received them: the address led to {led}, {struck} from {_clock(since)} on, {until}"
+            )
             return Told("address_moved" if left is not None else NOT_RECEIVED, because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:

@@ -42,8 +42,8 @@ class PodLife:
     told_to_stop: float | None = None
     unready: float | None = None
     gone: float | None = None
-    #: The pod's own address; empty: it has none yet.
-    address: str = ""
+    #: The pod's own addresses, each with the instant from which it had it: a restarted node gives another.
+    addresses: list[tuple[float, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -111,7 +111,9 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
     if life is None or (uid and life.uid != uid):
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
     life.node = facts.get("node") or life.node
-    life.address = facts.get("address") or life.address
+    address = facts.get("address") or ""
+    if address and (not life.addresses or life.addresses[-1][1] != address):
+        life.addresses.append((change.at, address))
     if facts.get("ready"):
         life.ready = life.ready or change.at
         life.unready = None

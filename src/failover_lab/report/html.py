@@ -75,6 +75,7 @@ def render(report: Report) -> str:
         heading=words.heading(content),
         sentence=words.sentence(content),
         causes=words.CAUSES,
+        trace=words.trace(content),
         outcomes=words.OUTCOMES,
         groups=content["failures"][:_MOST_GROUPS],
         groups_left=max(0, len(content["failures"]) - _MOST_GROUPS),

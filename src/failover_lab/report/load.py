@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.resources
 import json
@@ -12,7 +13,7 @@ import jsonschema
 
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
-from failover_lab.report import instrument
+from failover_lab.report import cluster, instrument, traced
 from failover_lab.run import files, instants, layout
 from failover_lab.run.records import FORMAT, Record, RecordFile
 
@@ -64,12 +65,14 @@ class RunData:
     Attributes:
         play: what the play knew, None where it said nothing.
         probes: what each probe saw, the run's own first. The report goes by that one.
+        trace: what the nodes' kernels said of the requests of that one.
     """
 
     play: dict[str, Any] | None
     probes: list[ProbeData]
     marks: list[Mark] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    trace: traced.Trace = field(default_factory=traced.Trace)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -183,9 +186,16 @@ def load(directory: Path) -> RunData:
         UserError: it is none, it is another version's, or one of its files is damaged.
     """
     run = layout.Run(files.existing_directory(directory))
+    play = _play(run.facts)
+    changes = _changes(run.events)
+    own, *further = [_probe(probe) for probe in run.probes()]
+    seen = cluster.read(changes)
+    nodes = ((play or {}).get("lab") or {}).get("nodes") or sorted(seen.node_states)
+    trace, records = traced.follow(directory, own.records, seen, nodes)
     return RunData(
-        play=_play(run.facts),
-        probes=[_probe(probe) for probe in run.probes()],
+        play=play,
+        probes=[dataclasses.replace(own, records=records), *further],
         marks=_marks(run.marks),
-        changes=_changes(run.events),
+        changes=changes,
+        trace=trace,
     )

@@ -51,6 +51,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
         causes[group["cause"]] += group["count"]
     if causes:
         result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
+    result += words.trace(report)
     rest_s = report["measurement"]["port_rest_s"]
     if rest_s is not None and rest_s < TRACKED_S:
         result.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import collections
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,15 @@ _LAST_LINES_S = 1.0
 _MOST_TOLD = 20
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A pod had an address from then to then."""
+
+    life: PodLife
+    begin: float
+    end: float
+
+
 class Addresses:
     """Which pod had an address at an instant.
 
@@ -40,27 +50,25 @@ class Addresses:
 
     def __init__(self, lives: Iterable[PodLife]) -> None:
         """Sort them by their addresses."""
-        self._by_address: dict[str, list[PodLife]] = collections.defaultdict(list)
+        self._by_address: dict[str, list[_Held]] = collections.defaultdict(list)
         for life in lives:
-            if life.address:
-                self._by_address[life.address].append(life)
-        for holders in self._by_address.values():
-            holders.sort(key=lambda life: life.seen)
+            ends = [*(begin for begin, _ in life.addresses[1:]), life.gone or math.inf]
+            for (begin, address), end in zip(life.addresses, ends, strict=True):
+                self._by_address[address].append(_Held(life, begin, end))
+        for held in self._by_address.values():
+            held.sort(key=lambda one: one.begin)
 
     def at(self, address: str, at: float) -> PodLife | None:
         """The pod that had it; None: nobody knows."""
-        holders = self._by_address.get(address, ())
-        there = [life for life in holders if life.seen - _EARLY_S <= at and not _gone(life, at)]
-        # One that has ended still has what is sent to it, until another has its address.
-        return max(there or [life for life in holders if life.seen <= at], key=_seen, default=None)
-
-
-def _seen(life: PodLife) -> float:
-    return life.seen
-
-
-def _gone(life: PodLife, at: float) -> bool:
-    return life.gone is not None and life.gone <= at
+        held = self._by_address.get(address, ())
+        # One that has ended still has what is sent to it, until another has its address. Whose it will
+        # be is known to its node before the observer hears of it.
+        there = (
+            next((one for one in reversed(held) if one.begin <= at < one.end), None)
+            or next((one for one in held if at < one.begin <= at + _EARLY_S), None)
+            or next((one for one in reversed(held) if one.begin <= at), None)
+        )
+        return None if there is None else there.life
 
 
 @dataclass(frozen=True)
@@ -151,6 +159,11 @@ class Trace:
     def by_any(self) -> bool:
         """Whether any node was heard at all."""
         return self.about is not None and bool(self.about.spans)
+
+    def is_heard_anew(self, node: str, since: float, at: float) -> bool:
+        """Whether a node was started again between two instants, and is heard since."""
+        spans = self.about.spans if self.about is not None else []
+        return any(span.node == node and since < span.begin <= at for span in spans)
 
     def leads(self, cluster: Cluster, at: float) -> str | None:
         """To which node the address led; None: nobody knows."""

@@ -55,6 +55,34 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(some)} and {last}" if some else last
 
 
+def trace(report: dict[str, Any]) -> list[str]:
+    """What the trace is worth, in sentences without an end."""
+    found = report.get("trace")
+    if found is None:
+        return []
+    result = []
+    lost, answers = found["lost"], found["answers"]
+    whole = lost["evidence"] + lost["guess"]
+    if whole:
+        why = "; ".join(f"{reason}: {number(count)}" for reason, count in found["guessed_because"].items())
+        guessed = f"; the causes of {number(lost['guess'])} are guessed ({why})" if lost["guess"] else ""
+        known = f"{number(lost['evidence'])} of {number(whole)} lost requests"
+        result.append(f"The nodes' kernels say where {known} went{guessed}")
+    elif found["trouble"] is not None or not found["by"]:
+        result.append(f"Mind: requests were not traced: {found['trouble'] or 'no node was heard'}")
+    if answers["disagreements"]:
+        first = answers["examples"][0]
+        result.append(
+            f"Mind: {number(answers['disagreements'])} of {number(answers['compared'])} answers name another "
+            f"pod than the one to which the nodes' kernels sent the request; the first says {first['said']}, "
+            f"and was sent to {first['sent_to']}"
+        )
+    if found["losses"]:
+        nodes = listed(dict.fromkeys(loss["node"] for loss in found["losses"]))
+        result.append(f"Mind: not all that the kernel of {nodes} said could be read in time")
+    return result
+
+
 def milliseconds(value: float | None) -> str:
     """A time of requests: ``1.2 ms``, ``340 ms``, ``1.01 s``."""
     if value is None:

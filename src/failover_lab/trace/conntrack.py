@@ -68,7 +68,9 @@ class Program:
         self._targets = frozenset(targets)
         addresses = sorted({address for address, _ in targets})
         # It takes one address at most; of several, everything is told, and chosen here.
-        only = [f"--family={_family(addresses[0])}", f"--orig-dst={addresses[0]}"] if len(addresses) == 1 else []
+        only = (
+            [f"--family={_family(addresses[0])}", f"--orig-dst={addresses[0]}"] if len(addresses) == 1 else []
+        )
         self._shell: Shell = driver.shell(node, ["sh", "-c", _PROGRAM, "sh", *only])
         self._found: collections.deque[Event] = collections.deque()
         self._answered = threading.Event()

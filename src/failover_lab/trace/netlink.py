@@ -140,7 +140,7 @@ def parse(data: bytes, targets: Collection[tuple[bytes, int]]) -> Iterator[Event
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size:
+        if not _HEADER.size <= length <= len(data) - at:
             return
         if kind >> 8 == _CONNTRACK and kind & 0xFF in {_GET_NEW, _DELETE}:
             change = NEW if kind & 0xFF == _GET_NEW else END

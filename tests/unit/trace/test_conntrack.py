@@ -141,7 +141,7 @@ def test_a_node_without_the_command_says_so(here: Here) -> None:
 
 def test_one_that_ends_at_once_says_so(here: Here) -> None:
     here.shell = lambda *_: subprocess_that_ends(here)  # type: ignore[method-assign]
-    with pytest.raises(DriverError, match="m02 (has ended|says nothing)"):
+    with pytest.raises(DriverError, match=r"m02 (has ended|says nothing)"):
         Program(here, "m02", TARGETS)  # type: ignore[arg-type]
 
 

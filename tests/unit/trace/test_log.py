@@ -59,7 +59,7 @@ def test_where_it_cannot_be_written_it_says_so(tmp_path: Path) -> None:
     [("one,two\n", "made by another version"), (log.HEADER + "\nno,line\n", "damaged in row 2")],
 )
 def test_what_is_no_trace_is_an_error_in_one_line(tmp_path: Path, content: str, says: str) -> None:
-    import gzip  # noqa: PLC0415
+    import gzip
 
     Run(tmp_path).connections.write_bytes(gzip.compress(content.encode()))
     with pytest.raises(UserError, match=says):
