@@ -155,7 +155,7 @@ def build(data: RunData) -> Report:
     by_trace = ByTrace(data.trace, seen, fault)
     explained = [
         (group, description | by_trace.described(group.records))
-        for group, description in causes.explain(data.records, seen, fault)
+        for group, description in causes.explain(data.records, seen, fault, by_trace)
     ]
     replacements = _replacements(data, fault)
     port_rests = ports.rests(data.records)

@@ -7,10 +7,12 @@ what the cluster said at the time (``failover_lab.report.rules``), which is a gu
 from __future__ import annotations
 
 import collections
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
+from failover_lab.report.rules import attribute
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
 from failover_lab.trace.join import NOWHERE
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.evidence import Evidence, Fault
+    from failover_lab.report.groups import Group
+    from failover_lab.report.rules import Finding
     from failover_lab.report.traced import Trace
     from failover_lab.run.records import Record
     from failover_lab.trace.join import Entry, Way
@@ -30,8 +34,11 @@ NOT_RECEIVED = "not_received"
 OF_THE_LIVING = frozenset(
     {"bad_answer", "stale_reused_connection", "not_serving_yet", "ungraceful_stop", "endpoint_refuses"}
 )
+#: And where the connection had been there before.
+OF_THE_CONNECTED = frozenset({"address_moved", "shutdown_race"})
 # An answer of whatever kind shows that somebody was there.
 _ANSWERED = frozenset({Outcome.WRONG_STATUS, Outcome.WRONG_BODY})
+_NO_CONNECTION = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.REFUSED, Outcome.UNREACHABLE})
 # An address that moves takes a moment to be known to those who ask.
 _MOVING_S = 2.0
 
@@ -84,7 +91,7 @@ class ByTrace:
         dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None
         if doubt := self.trace.doubt(opened, record.done, dead):
             return doubt
-        if record.connected is None and not (record.kind == REUSED and record.prior):
+        if not _was_connected(record):
             return ""
         return "the connection was there, and no node's kernel had said so"
 
@@ -99,6 +106,29 @@ class ByTrace:
                 if doubt:
                     reasons[doubt] += 1
         return lost, reasons
+
+    def with_pods(self, group: Group) -> Group:
+        """The same failures, with the pods to which the trace says that they were sent."""
+        pods = self.pods(group.records)
+        return dataclasses.replace(group, pods=pods) if pods else group
+
+    def finding(self, group: Group) -> Finding | None:
+        """The cause by evidence, of failures of which all the same is told; None: it has to be guessed."""
+        told = self.told(group.first)
+        if not told.cause:
+            return None
+        return told.cause, told.because.format(pods=words.listed(group.pods))
+
+    def guess(self, group: Group, evidence: Evidence) -> Finding:
+        """The cause by what the cluster said, as far as the trace allows it."""
+        if self.told(group.first).doubt:
+            return attribute(group, evidence)
+        only = OF_THE_LIVING | (OF_THE_CONNECTED if group.first.kind == REUSED else frozenset())
+        cause, sentence = attribute(group, evidence, only)
+        if cause != "unexplained":
+            return cause, sentence
+        received = words.listed(dict.fromkeys(entry.node for r in group.records if (entry := self._last(r))))
+        return cause, f"{received} sent them to {words.listed(group.pods)}, which lived; {sentence}"
 
     def described(self, records: Sequence[Record]) -> dict[str, Any]:
         """What report.json says of a group of lost requests beside its cause."""
@@ -142,11 +172,13 @@ class ByTrace:
         if (since := self._dead_since(last.node, record.done)) is not None:
             said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
             return Told("address_moved", said)
-        if record.kind == REUSED and record.prior:
-            opened = way.entries[0].node
+        opened = way.entries[0].node
+        if opened != last.node and _followed(record, last):
             knew = f"what followed, {last.node} received, which knew nothing of them"
             said = f"they were opened through {opened}; {knew}"
-            return Told("address_moved", said) if opened != last.node else Told()
+            return Told("address_moved", said)
+        if record.kind == REUSED and record.prior:
+            return Told()
         if life is not None and life.told_to_stop is not None and life.told_to_stop <= record.done:
             gone = f", gone at {_clock(life.gone)}" if life.gone is not None else ""
             said = f"{nodes} sent them to {life.name}, told to stop at {_clock(life.told_to_stop)}{gone}"
@@ -190,6 +222,24 @@ class ByTrace:
             return Told("address_moved", because)
         where = f", while the address led to {led}" if led is not None else ""
         return Told(NOT_RECEIVED, f"no node received them{where}")
+
+
+def _followed(record: Record, entry: Entry) -> bool:
+    """Whether an entry was made for what came once the connection was there."""
+    if record.kind == REUSED and record.prior:
+        return True
+    return (
+        _was_connected(record)
+        and record.connected is not None
+        and entry.at - entry.within_s > record.connected
+    )
+
+
+def _was_connected(record: Record) -> bool:
+    """Whether the connection had come about."""
+    if record.kind == REUSED and record.prior:
+        return True
+    return record.connected is not None and record.outcome not in _NO_CONNECTION
 
 
 def _clock(at: float) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import groups, stats
 from failover_lab.report.evidence import WATCH_S, Evidence
-from failover_lab.report.rules import REFUSED, REFUSES, attribute, candidates
+from failover_lab.report.rules import REFUSED, REFUSES, candidates
 from failover_lab.run import instants
 from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
+    from failover_lab.report.by_trace import ByTrace
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
@@ -22,20 +23,31 @@ if TYPE_CHECKING:
 _BY_CHANCE = 0.01
 
 
-def explain(records: list[Record], cluster: Cluster, fault: Fault) -> list[tuple[Group, dict[str, Any]]]:
+def explain(
+    records: list[Record], cluster: Cluster, fault: Fault, by_trace: ByTrace
+) -> list[tuple[Group, dict[str, Any]]]:
     """Every failure's group, and how report.json describes it.
 
     Args:
         records: all, in the order of their due times.
         cluster: as the observer saw it.
         fault: what was done.
+        by_trace: what the nodes' kernels say of a request; where they do, nothing is guessed.
     """
     evidence = Evidence(cluster, fault, records)
     # What a flaky endpoint refuses goes on and on; what came beside a stop is looked at by itself.
     parts = groups.find(
-        records, lambda record: record.outcome in REFUSED and bool(evidence.stops(record.kind, record.due))
+        records,
+        lambda record: (
+            by_trace.told(record),
+            record.outcome in REFUSED and bool(evidence.stops(record.kind, record.due)),
+        ),
     )
-    found = _by_a_flaky_endpoint([(group, attribute(group, evidence)) for group in parts], evidence)
+    parts = [by_trace.with_pods(group) for group in parts]
+    certain = [(group, sure) for group in parts if (sure := by_trace.finding(group)) is not None]
+    known = {id(group) for group, _ in certain}
+    guessed = [(group, by_trace.guess(group, evidence)) for group in parts if id(group) not in known]
+    found = certain + _by_a_flaky_endpoint(guessed, evidence)
     found = _joined(found)
     refusing = groups.merge([group for group, (cause, _) in found if cause == REFUSES])
     described = [

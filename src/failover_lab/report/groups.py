@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from failover_lab.run.records import Record
 
@@ -64,14 +64,14 @@ class Group:
         return self.records[-1].due
 
 
-def find(records: list[Record], situation: Callable[[Record], bool]) -> list[Group]:
+def find(records: list[Record], situation: Callable[[Record], Hashable]) -> list[Group]:
     """Failures of the same outcome, kind of connection and situation, less than two seconds apart.
 
     Args:
         records: all, in the order of their due times.
         situation: something by which failures have to be told apart that else come together.
     """
-    open_groups: dict[tuple[str, Outcome, bool, bool], list[Record]] = {}
+    open_groups: dict[tuple[str, Outcome, bool, Hashable], list[Record]] = {}
     result: list[list[Record]] = []
     # Which pod a reused connection led to: known from its earlier answers.
     behind: dict[int, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from failover_lab.report import words
@@ -45,8 +45,14 @@ REFUSED = frozenset({Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED_EARLY})
 Finding = tuple[str, str]
 
 
-def attribute(group: Group, evidence: Evidence) -> Finding:
-    """The cause and the sentence that supports it; ``unexplained`` where nothing does."""
+def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = None) -> Finding:
+    """The cause and the sentence that supports it; ``unexplained`` where nothing does.
+
+    Args:
+        group: failures that come together.
+        evidence: what there is to go by.
+        only: the causes that come into question; None: all.
+    """
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
         _bad_answer,
         _moved_away_from,
@@ -63,7 +69,7 @@ def attribute(group: Group, evidence: Evidence) -> Finding:
     )
     for rule in rules:
         finding = rule(group, evidence)
-        if finding is not None:
+        if finding is not None and (only is None or finding[0] in only):
             return finding
     return "unexplained", "nothing that the cluster reported goes with it"
 
