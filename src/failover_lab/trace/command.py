@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # Long enough that a read has something to take, short enough for the instants.
 _READ_EVERY_S = 0.05
 _WRITE_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.2
+_END_S = 2.0
 NOBODY = "none"
 
 
@@ -68,6 +71,36 @@ def addresses(target: Target) -> list[tuple[str, int]]:
     return sorted({(str(address[0]).partition("%")[0], target.port) for *_, address in found})
 
 
+class _Looker(threading.Thread):
+    """Looks for nodes to hear, until told to stop."""
+
+    def __init__(self, traced: Nodes) -> None:
+        super().__init__(name="trace-look", daemon=True)
+        self._traced = traced
+        self._over = threading.Event()
+        self._failure: UserError | None = None
+
+    def run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._traced.look()
+                self._over.wait(_LOOK_EVERY_S)
+        except UserError as error:
+            self._failure = error
+
+    def check(self) -> None:
+        """Complain if it could not go on."""
+        if self._failure is not None:
+            raise self._failure
+        if not self.is_alive():
+            raise UserError("the look for nodes broke down; what they said from then on is missing")
+
+    def end(self) -> None:
+        """Let it end; one that waits for an engine is not waited for."""
+        self._over.set()
+        self.join(_END_S)
+
+
 def trace(out: Path, traced: Nodes, url: str, stop: StopCondition) -> None:
     """Hear the nodes until it is time to stop.
 
@@ -76,9 +109,11 @@ def trace(out: Path, traced: Nodes, url: str, stop: StopCondition) -> None:
     """
     next_write = 0.0
     trouble = ""
+    looker = _Looker(traced)
+    looker.start()
     try:
         while stop.reason() is None:
-            traced.look()
+            looker.check()
             traced.read()
             if time.monotonic() >= next_write:
                 next_write = time.monotonic() + _WRITE_EVERY_S
@@ -90,6 +125,7 @@ def trace(out: Path, traced: Nodes, url: str, stop: StopCondition) -> None:
         trouble = str(error)
         raise
     finally:
+        looker.end()
         traced.close()
         with contextlib.suppress(*([UserError] if trouble else [])):
             traced.log.close()
@@ -100,10 +136,10 @@ def _tell(out: Path, traced: Nodes, url: str, *, ended: bool, trouble: str = "")
     about = About(
         url,
         _own_addresses(traced.targets),
-        traced.by,
+        dict(traced.by),
         traced.spans + traced.heard(),
-        traced.losses,
-        traced.unheard,
+        list(traced.losses),
+        dict(traced.unheard),
         trouble,
         traced.log.written if ended else None,
     )

@@ -67,6 +67,8 @@ class _Heard:
 class Nodes:
     """All nodes of one driver.
 
+    One thread may look while another reads: an engine that takes its time must not keep kernels waiting.
+
     Attributes:
         driver: that reaches them; None: nobody does.
         targets: the Service's addresses, each with a port.
@@ -97,7 +99,6 @@ class Nodes:
             UserError: the driver itself does not answer, and never did.
         """
         now = time.monotonic()
-        self._see_whether_they_run()
         if now < self._next_try or (now < self._next_list and not self.unheard):
             return
         self._next_try, self._next_list = now + _TRY_EVERY_S, now + _LIST_EVERY_S
@@ -140,12 +141,13 @@ class Nodes:
         return Program(self.driver, name, self.targets), None
 
     def _see_whether_they_run(self) -> None:
-        for heard in self._heard.values():
+        for heard in list(self._heard.values()):
             if heard.pid is not None and heard.ended_at is None and started(heard.pid) != heard.since:
                 heard.ended_at = self.clock.now()
 
     def read(self) -> None:
         """Write down what has been said since the last time."""
+        self._see_whether_they_run()
         for name, heard in list(self._heard.items()):
             last = heard.read_at
             over = heard.ended_at is not None and last - heard.ended_at > _AFTERWARDS_S
@@ -171,7 +173,7 @@ class Nodes:
 
     def heard(self) -> list[Span]:
         """The nodes that are heard now, and since when."""
-        return [Span(name, heard.begin, None) for name, heard in self._heard.items()]
+        return [Span(name, heard.begin, None) for name, heard in list(self._heard.items())]
 
     def close(self) -> None:
         """Read what is left, and hear no more."""
