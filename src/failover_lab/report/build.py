@@ -153,12 +153,12 @@ def build(data: RunData) -> Report:
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
     by_trace = ByTrace(data.trace, seen, fault)
+    port_rests = ports.rests(data.records)
     explained = [
         (group, description | by_trace.described(group.records))
-        for group, description in causes.explain(data.records, seen, fault, by_trace)
+        for group, description in causes.explain(data.records, seen, fault, port_rests, by_trace)
     ]
     replacements = _replacements(data, fault)
-    port_rests = ports.rests(data.records)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)

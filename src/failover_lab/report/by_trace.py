@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
-from failover_lab.report.rules import attribute
+from failover_lab.report.rules import Finding, attribute
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
 from failover_lab.trace.join import NOWHERE
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Evidence, Fault
     from failover_lab.report.groups import Group
-    from failover_lab.report.rules import Finding
     from failover_lab.report.traced import Trace
     from failover_lab.run.records import Record
     from failover_lab.trace.join import Entry, Way
@@ -72,9 +71,15 @@ class ByTrace:
     trace: Trace
     cluster: Cluster
     fault: Fault
+    _told: dict[int, Told] = field(default_factory=dict)
 
     def told(self, record: Record) -> Told:
         """What the trace says of a lost request."""
+        if record.number not in self._told:
+            self._told[record.number] = self._tell(record)
+        return self._told[record.number]
+
+    def _tell(self, record: Record) -> Told:
         way = self.trace.ways.get(record.number, NOWHERE)
         if way.entries:
             return Told() if record.outcome in _ANSWERED else self._sent(record, way)
@@ -117,18 +122,20 @@ class ByTrace:
         told = self.told(group.first)
         if not told.cause:
             return None
-        return told.cause, told.because.format(pods=words.listed(group.pods))
+        return Finding(told.cause, told.because.format(pods=words.listed(group.pods)), told.because)
 
     def guess(self, group: Group, evidence: Evidence) -> Finding:
         """The cause by what the cluster said, as far as the trace allows it."""
         if self.told(group.first).doubt:
             return attribute(group, evidence)
-        only = OF_THE_LIVING | (OF_THE_CONNECTED if group.first.kind == REUSED else frozenset())
-        cause, sentence = attribute(group, evidence, only)
-        if cause != "unexplained":
-            return cause, sentence
-        received = words.listed(dict.fromkeys(entry.node for r in group.records if (entry := self._last(r))))
-        return cause, f"{received} sent them to {words.listed(group.pods)}, which lived; {sentence}"
+        only = OF_THE_LIVING | (OF_THE_CONNECTED if group.kind == REUSED else frozenset())
+        finding = attribute(group, evidence, only)
+        if finding.cause != "unexplained":
+            return finding
+        entries = filter(None, map(self._last, group.records))
+        received = words.listed(dict.fromkeys(entry.node for entry in entries))
+        lived = f"{received} sent them to {words.listed(group.pods)}, which lived"
+        return Finding(finding.cause, f"{lived}; nothing that the cluster reported goes with it")
 
     def described(self, records: Sequence[Record]) -> dict[str, Any]:
         """What report.json says of a group of lost requests beside its cause."""
@@ -145,6 +152,11 @@ class ByTrace:
         entries = (self._last(record) for record in records)
         found = collections.Counter(self.trace.name(entry) for entry in entries if entry is not None)
         return dict(found.most_common())
+
+    def pod(self, record: Record) -> str:
+        """The pod to which a request was sent; empty: nobody knows."""
+        entry = self._last(record)
+        return "" if entry is None else self.trace.name(entry)
 
     def _last(self, record: Record) -> Entry | None:
         way = self.trace.ways.get(record.number, NOWHERE)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import groups, stats
 from failover_lab.report.evidence import WATCH_S, Evidence
-from failover_lab.report.rules import REFUSED, REFUSES, candidates
+from failover_lab.report.rules import REFUSES, Finding, candidates
 from failover_lab.run import instants
 from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     from failover_lab.report.by_trace import ByTrace
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.evidence import Fault
     from failover_lab.report.groups import Group
-    from failover_lab.report.rules import Finding
     from failover_lab.run.records import Record
 
 # Failures beside a stop that a flaky endpoint alone would cause more often than this are put down to it.
@@ -24,7 +25,11 @@ _BY_CHANCE = 0.01
 
 
 def explain(
-    records: list[Record], cluster: Cluster, fault: Fault, by_trace: ByTrace
+    records: list[Record],
+    cluster: Cluster,
+    fault: Fault,
+    port_rests: Mapping[int, float],
+    by_trace: ByTrace,
 ) -> list[tuple[Group, dict[str, Any]]]:
     """Every failure's group, and how report.json describes it.
 
@@ -32,39 +37,44 @@ def explain(
         records: all, in the order of their due times.
         cluster: as the observer saw it.
         fault: what was done.
+        port_rests: as from ``ports.rests``.
         by_trace: what the nodes' kernels say of a request; where they do, nothing is guessed.
     """
-    evidence = Evidence(cluster, fault, records)
-    # What a flaky endpoint refuses goes on and on; what came beside a stop is looked at by itself.
-    parts = groups.find(
-        records,
-        lambda record: (
-            by_trace.told(record),
-            record.outcome in REFUSED and bool(evidence.stops(record.kind, record.due)),
-        ),
-    )
-    parts = [by_trace.with_pods(group) for group in parts]
-    certain = [(group, sure) for group in parts if (sure := by_trace.finding(group)) is not None]
-    known = {id(group) for group, _ in certain}
-    guessed = [(group, by_trace.guess(group, evidence)) for group in parts if id(group) not in known]
-    found = certain + _by_a_flaky_endpoint(guessed, evidence)
-    found = _joined(found)
-    refusing = groups.merge([group for group, (cause, _) in found if cause == REFUSES])
+    evidence = Evidence(cluster, fault, records, port_rests)
+
+    def situation(record: Record, pod: str) -> Hashable:
+        told = by_trace.told(record)
+        # Of what is certain, nothing else needs to be so.
+        return told, None if told.cause else evidence.situation(record, by_trace.pod(record) or pod)
+
+    certain, guessed = [], []
+    for group in map(by_trace.with_pods, groups.find(records, situation)):
+        sure = by_trace.finding(group)
+        if sure is not None:
+            certain.append((group, sure))
+        else:
+            guessed.append((group, by_trace.guess(group, evidence)))
+    found = _joined(certain) + _joined(_by_a_flaky_endpoint(_joined(guessed), evidence))
+    refusing = groups.merge([group for group, finding in found if finding.cause == REFUSES])
     described = [
-        (group, _describe(group, finding, None, fault)) for group, finding in found if finding[0] != REFUSES
+        (group, _describe(group, finding, None, fault))
+        for group, finding in found
+        if finding.cause != REFUSES
     ]
     for group in refusing:
         share = _share(group, evidence)
-        described.append((group, _describe(group, (REFUSES, _refusal(group, share, evidence)), share, fault)))
+        described.append(
+            (group, _describe(group, Finding(REFUSES, _refusal(group, share, evidence)), share, fault))
+        )
     return sorted(described, key=lambda entry: entry[0].began)
 
 
 def _joined(found: list[tuple[Group, Finding]]) -> list[tuple[Group, Finding]]:
     """One group again of those that were only parted to be looked at one by one, and have the same cause."""
     result: list[tuple[Group, Finding]] = []
-    last: dict[tuple[str, str, bool, str], int] = {}
+    last: dict[tuple[str, str, bool, str, str | float], int] = {}
     for group, finding in found:
-        key = (group.first.kind, group.first.outcome, group.at_work, finding[0])
+        key = (group.kind, group.first.outcome, group.at_work, finding.cause, finding.thing)
         before = last.get(key)
         if before is not None and group.began - result[before][0].last_due <= groups.GAP_S:
             result[before] = (groups.one([result[before][0], group]), result[before][1])
@@ -79,18 +89,18 @@ def _by_a_flaky_endpoint(
 ) -> list[tuple[Group, Finding]]:
     """Put down to a flaky endpoint what it would have caused anyway, while something else was going on."""
     flaky = {
-        (group.first.kind, group.first.outcome): group
-        for group in groups.merge([group for group, (cause, _) in found if cause == REFUSES])
+        (group.kind, group.first.outcome): group
+        for group in groups.merge([group for group, finding in found if finding.cause == REFUSES])
         if len(group.records) > 2
     }
     result = []
     for group, finding in found:
-        same = flaky.get((group.first.kind, group.first.outcome))
-        if same is not None and finding[0] in {"shutdown_race", "not_serving_yet"}:
+        same = flaky.get((group.kind, group.first.outcome))
+        if same is not None and finding.cause in {"shutdown_race", "not_serving_yet"}:
             often = _how_often(same, group, evidence)
-            asked = evidence.requests(group.first.kind, group.began - WATCH_S, group.last_due + WATCH_S)
+            asked = evidence.requests(group.kind, group.began - WATCH_S, group.last_due + WATCH_S)
             if stats.at_least(len(group.records), asked, often) > _BY_CHANCE:
-                result.append((group, (REFUSES, "")))
+                result.append((group, Finding(REFUSES, "")))
                 continue
         result.append((group, finding))
     return result
@@ -102,7 +112,7 @@ def _how_often(same: Group, group: Group, evidence: Evidence) -> float:
     What it refused for a moment, long before or after, it would not have gone on refusing.
     """
     begin, end = min(same.began, group.began), max(same.last_due, group.last_due)
-    kind = same.first.kind
+    kind = same.kind
     others = evidence.requests(kind, begin, end) - evidence.requests(kind, group.began, group.last_due)
     return len(same.records) / max(others, len(same.records))
 
@@ -112,7 +122,7 @@ def _share(group: Group, evidence: Evidence) -> dict[str, Any] | None:
     failed = len(group.records)
     if failed < 2:
         return None
-    kind, begin, end = group.first.kind, group.began, group.last_due
+    kind, begin, end = group.kind, group.began, group.last_due
     pod = next(iter(group.pods)) if len(group.pods) == 1 else None
     asked = evidence.requests(kind, begin, end)
     if pod is not None:
@@ -147,9 +157,9 @@ def _describe(group: Group, finding: Finding, share: dict[str, Any] | None, faul
         "after_fault_s": None if fault.at is None else round(group.began - fault.at, 3),
         "count": len(group.records),
         "outcome": str(group.first.outcome),
-        "connection_kind": group.first.kind,
-        "cause": finding[0],
-        "evidence": finding[1],
+        "connection_kind": group.kind,
+        "cause": finding.cause,
+        "evidence": finding.evidence,
         "pods": group.pods,
         "share": share,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover_lab.observe import resources
-from failover_lab.report import clocks, rules
+from failover_lab.report import clocks, evidence
 from failover_lab.run import instants, marks
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _stale_flows(run: Run) -> str:
         return "no request that was due after the endpoints were out of the list met a pod that was gone"
     why = (
         "the rules on the nodes follow the list within about a second"
-        if max(late) - clean <= rules.RULES_S
+        if max(late) - clean <= evidence.RULES_S
         else "kernels remembered connections to it"
     )
     many = f"{len(late)} requests" if len(late) > 1 else "1 request"

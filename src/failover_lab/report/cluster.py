@@ -12,6 +12,8 @@ from failover_lab.observe import neighbour
 from failover_lab.observe import resources as r
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from failover_lab.report.load import Change
 
 
@@ -52,12 +54,14 @@ class Cluster:
 
     Attributes:
         announcers: (instant, node) whenever another node announced the address, the first included.
-        pods: by name.
+        pods: by name, the newest that had it.
+        lives: every pod by itself, as they were first seen; of a StatefulSet's, several have one name.
         node_states: by node: (instant, state), state being ready, cordoned or not ready.
     """
 
     announcers: list[tuple[float, str]] = field(default_factory=list)
     pods: dict[str, PodLife] = field(default_factory=dict)
+    lives: list[PodLife] = field(default_factory=list)
     node_states: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     _slice_times: list[float] = field(default_factory=list)
     _slice_states: list[list[Endpoint]] = field(default_factory=list)
@@ -82,6 +86,22 @@ class Cluster:
         known = bool(self._slice_times) and self._slice_times[0] <= begin
         return [(begin, self.endpoints(begin)), *inside] if known else inside
 
+    def spells(self, holds: Callable[[list[Endpoint]], bool]) -> list[tuple[float, float]]:
+        """From when until when this held of the Service's endpoints; what holds at the end does for ever."""
+        result: list[tuple[float, float]] = []
+        began: float | None = None
+        for at, state in zip(self._slice_times, self._slice_states, strict=True):
+            if holds(state):
+                began = at if began is None else began
+            elif began is not None:
+                result.append((began, at))
+                began = None
+        return result if began is None else [*result, (began, math.inf)]
+
+    def life(self, uid: str) -> PodLife | None:
+        """The pod of this UID."""
+        return next((life for life in self.lives if life.uid == uid), None) if uid else None
+
     def endpoints_or_first(self, at: float) -> list[Endpoint]:
         """The same; before the first list, that list, for there is nothing else to go by."""
         return self.endpoints(max(at, self._slice_times[0])) if self._slice_times else []
@@ -100,16 +120,17 @@ def _endpoint(entry: dict[str, Any]) -> Endpoint:
 
 def _follow_pod(cluster: Cluster, change: Change) -> None:
     facts = change.facts
+    uid = facts.get("uid", "")
     if change.change == "DELETED":
-        life = cluster.pods.get(change.name)
+        life = cluster.life(uid) or _oldest(cluster, change.name)
         if life is not None:
             life.gone = change.at
             life.told_to_stop = life.told_to_stop or change.at
         return
-    uid = facts.get("uid", "")
     life = cluster.pods.get(change.name)
     if life is None or (uid and life.uid != uid):
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
+        cluster.lives.append(life)
     life.node = facts.get("node") or life.node
     address = facts.get("address") or ""
     if address and (not life.addresses or life.addresses[-1][1] != address):
@@ -121,6 +142,12 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
         life.unready = change.at
     if facts.get("deletion"):
         life.told_to_stop = life.told_to_stop or change.at
+
+
+def _oldest(cluster: Cluster, name: str) -> PodLife | None:
+    """Who of a name went, where nobody says which: after a gap, a new one is told of first."""
+    there = [life for life in cluster.lives if life.name == name and life.gone is None]
+    return there[0] if there else cluster.pods.get(name)
 
 
 def _node_state(facts: dict[str, Any]) -> str:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import bisect
 import collections
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover_lab.faults import kinds
+from failover_lab.probe.ports import TRACKED_S
+from failover_lab.report.address import ESTABLISHED, Address
+from failover_lab.report.groups import connection, was_at_work
 from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
-    from failover_lab.report.cluster import Cluster, PodLife
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from failover_lab.report.cluster import Cluster, Endpoint, PodLife
+    from failover_lab.report.groups import Group
     from failover_lab.run.records import Record
 
 # A watch takes a moment to reach the observer.
@@ -21,7 +28,15 @@ WATCH_S = 1.0
 _SILENT_S = 2.0
 _SILENT_REQUESTS = 8
 # After a pod is gone from the list of endpoints, kube-proxy needs up to a second and connections some more.
-_AFTER_S = 3.0
+AFTER_S = 3.0
+# kube-proxy gathers changes for up to a second, and needs a moment to write its rules.
+RULES_S = 1.5
+# For so long after a loss a kernel may remember where a connection led: for two minutes after the last use.
+STALE_FLOW_S = 180.0
+# The kernel needs a second or so to end the many processes of a node that is killed.
+_DYING_S = 2.0
+# These come where none is made.
+_NO_CONNECTION = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.UNREACHABLE})
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,11 @@ class Fault:
     def what(self) -> kinds.Kind:
         """The row of its kind."""
         return kinds.of(self.kind)
+
+    @property
+    def takes_connections(self) -> bool:
+        """Whether the node's kernel lives on, and may take a connection that no process ever answers."""
+        return self.what.takes != "machine" or self.what.symptom == "paused"
 
 
 @dataclass(frozen=True)
@@ -54,29 +74,49 @@ class Stop:
     def may_concern(self, kind: str, begin: float, end: float) -> bool:
         """Whether requests between these instants may have met it."""
         last = self.life.gone if kind == REUSED or self.unlisted is None else self.unlisted
-        return self.told - WATCH_S <= end and (last is None or begin <= last + _AFTER_S)
+        return self.told - WATCH_S <= end and (last is None or begin < last + AFTER_S)
 
 
 class Evidence:
     """What there is to go by: the cluster's account, the fault, and every request.
 
+    Args:
+        cluster: as the observer saw it.
+        fault: what was done.
+        records: all, in the order of their due times.
+        port_rests: as from ``ports.rests``.
+
     Attributes:
-        first_answers: pod to the instant of its first good answer.
+        address: its moves.
     """
 
-    def __init__(self, cluster: Cluster, fault: Fault, records: list[Record]) -> None:
+    def __init__(
+        self, cluster: Cluster, fault: Fault, records: list[Record], port_rests: Mapping[int, float]
+    ) -> None:
         """The records in the order of their due times."""
         self.cluster = cluster
         self.fault = fault
-        self.first_answers: dict[str, float] = {}
+        self._port_rests = port_rests
         self._dues: dict[str, list[float]] = {NEW: [], REUSED: []}
         self._answers: dict[str, list[float]] = collections.defaultdict(list)
+        self._answered: dict[str, list[float]] = collections.defaultdict(list)
+        connected: list[float] = []
+        self._were_on_node: set[str] = set()
         for record in records:
-            self._dues[record.kind].append(record.due)
-            if record.outcome is Outcome.OK and record.pod:
-                earlier = self.first_answers.get(record.pod, record.done)
-                self.first_answers[record.pod] = min(earlier, record.done)
-                self._answers[f"{record.kind} {record.pod}"].append(record.due)
+            kind = connection(record)
+            self._dues[kind].append(record.due)
+            if record.outcome is not Outcome.OK:
+                continue
+            if record.connected is not None:
+                connected.append(record.connected)
+            if record.pod:
+                self._answers[f"{kind} {record.pod}"].append(record.due)
+                self._answered[record.pod].append(record.done)
+                if record.node == fault.node and (fault.at is None or record.due <= fault.at):
+                    self._were_on_node.add(record.pod)
+        for instants in (connected, *self._answered.values()):
+            instants.sort()
+        self.address = Address(cluster, fault, connected)
 
     def requests(self, kind: str, begin: float, end: float) -> int:
         """How many requests of this kind of connection were due between these instants, both included."""
@@ -90,19 +130,124 @@ class Evidence:
         """The pods to which new connections went, by the list or by rules that had yet to follow it."""
         return {
             endpoint.pod
-            for when in (at - _AFTER_S, at)
+            for when in (at - AFTER_S, at)
             for endpoint in self.cluster.endpoints_or_first(when)
             if endpoint.ready
         }
+
+    def first_answer(self, life: PodLife) -> float | None:
+        """When this pod, and none that had its name before, first answered well."""
+        answered = self._answered.get(life.name, [])
+        index = bisect.bisect_left(answered, life.seen)
+        return answered[index] if index < len(answered) else None
+
+    def situation(self, record: Record, pod: str) -> Hashable:
+        """What was so for a failed request; failures that differ in it are explained one by one.
+
+        Whatever a rule asks has to be the same for all requests of one situation: a row of failures goes on
+        while what it comes from changes, and what explains its first need not explain its last.
+
+        Args:
+            record: the request.
+            pod: at the other end of its connection, as far as that is known.
+        """
+        if record.outcome in {Outcome.WRONG_STATUS, Outcome.WRONG_BODY}:
+            return None
+        at = record.done if was_at_work(record) else record.due
+        fault_at = math.inf if self.fault.at is None else self.fault.at
+        move = self.address.move(record)
+        return (
+            bisect.bisect_right(self._turns, at),
+            record.done >= fault_at,
+            move,
+            move is not None and record.done < move[0],
+            self.may_be_tracked(record),
+            pod in self._were_on_node if pod else None,
+        )
+
+    @functools.cached_property
+    def _turns(self) -> list[float]:
+        """The instants at which what may explain a failure begins or ends to be so."""
+        found: set[float | None] = {self.fault.at, self.fault.back}
+        for begin, end in self.spells_without_ready:
+            found |= {begin - WATCH_S, end + RULES_S}
+        for begin, end in self.spells_of_the_dead:
+            found |= {begin, end, end + RULES_S}
+        for stop in self._stops:
+            ends = (stop.unlisted, stop.life.gone)
+            found |= {stop.told - WATCH_S, *(end + AFTER_S for end in ends if end is not None)}
+        for begin, end, _ in self.spells_not_serving:
+            found |= {begin, end}
+        for life in self.cluster.lives:
+            if life.ready is not None:
+                found |= {life.ready - WATCH_S, life.ready + AFTER_S, self.first_answer(life)}
+        if self.fault.at is not None:
+            found |= {self.fault.at + _DYING_S, self.fault.at + STALE_FLOW_S}
+        return sorted(at for at in found if at is not None)
+
+    @functools.cached_property
+    def spells_without_ready(self) -> list[tuple[float, float]]:
+        """When the Service had no ready endpoint, by its list."""
+        return self.cluster.spells(lambda state: not any(endpoint.ready for endpoint in state))
+
+    @functools.cached_property
+    def spells_of_the_dead(self) -> list[tuple[float, float]]:
+        """When the list had a ready endpoint on the node of the fault."""
+        return self.cluster.spells(lambda state: bool(self.on_node(state)))
+
+    def on_node(self, state: Iterable[Endpoint]) -> set[str]:
+        """The ready pods of the list that are on the node of the fault."""
+        return {e.pod for e in state if e.ready and e.node == self.fault.node}
+
+    # Tracked connections
+
+    def may_be_tracked(self, record: Record) -> bool | None:
+        """Whether a kernel may have remembered where this connection led before it; None: not known."""
+        if connection(record) == REUSED or record.outcome not in _NO_CONNECTION:
+            return False
+        if record.local_port is None:
+            return None
+        rest_s = self._port_rests.get(record.number)
+        return rest_s is not None and rest_s < TRACKED_S
+
+    def led_to_the_living(self, record: Record) -> bool:
+        """Whether the connection was made when no dead pod could have made it any more."""
+        at = self.fault.at
+        if at is None or self.fault.takes_connections or connection(record) == REUSED:
+            return False
+        return record.outcome in ESTABLISHED and record.due >= at + _DYING_S
+
+    def was_on_node(self, pod: str) -> bool:
+        """Whether this pod answered from the node of the fault before it."""
+        return pod in self._were_on_node
+
+    def leads_elsewhere(self, group: Group) -> bool:
+        """Whether the connections are known to have led to pods on other nodes."""
+        return bool(group.pods) and not any(map(self.was_on_node, group.pods))
+
+    # Pods that come and go
+
+    @functools.cached_property
+    def spells_not_serving(self) -> list[tuple[float, float, list[tuple[PodLife, float, float]]]]:
+        """When pods that counted as ready did not answer: (begin, end, pods), what overlaps being one."""
+        result: list[tuple[float, float, list[tuple[PodLife, float, float]]]] = []
+        for life, ready, until in sorted(self.not_serving, key=lambda entry: entry[1]):
+            begin, end = ready - WATCH_S, until + WATCH_S
+            if result and begin <= result[-1][1]:
+                before = result[-1]
+                result[-1] = (before[0], max(end, before[1]), [*before[2], (life, ready, until)])
+            else:
+                result.append((begin, end, [(life, ready, until)]))
+        return result
 
     @functools.cached_property
     def not_serving(self) -> list[tuple[PodLife, float, float]]:
         """Pods that counted as ready long before they answered: (pod, ready, first answer or the end)."""
         result = []
-        for life in self.cluster.pods.values():
+        for life in self.cluster.lives:
             if life.ready is None or life.seen >= life.ready:
                 continue
-            until = self.first_answers.get(life.name, life.gone or life.told_to_stop or float("inf"))
+            until = self.first_answer(life) or life.gone or life.told_to_stop or math.inf
             share = max(1, sum(endpoint.ready for endpoint in self.cluster.endpoints(life.ready)))
             missed = self.requests(NEW, life.ready, until) / share
             if until - life.ready > _SILENT_S and missed >= _SILENT_REQUESTS:
@@ -112,9 +257,9 @@ class Evidence:
     @functools.cached_property
     def _stops(self) -> list[Stop]:
         result = []
-        for life in self.cluster.pods.values():
+        for life in self.cluster.lives:
             if life.told_to_stop is not None:
-                states = self.cluster.endpoint_states(life.told_to_stop - WATCH_S, float("inf"))
+                states = self.cluster.endpoint_states(life.told_to_stop - WATCH_S, math.inf)
                 listed = ((at, any(e.pod == life.name and e.ready for e in state)) for at, state in states)
                 unlisted = next((at for at, there in listed if not there), None)
                 result.append(Stop(life, life.told_to_stop, unlisted))

@@ -6,7 +6,7 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.run.records import REUSED, Outcome
+from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 GAP_S = 2.0
 # A connection that was dead already says so as soon as something is sent; after so long somebody was at work.
 _AT_WORK_S = 0.1
+
+
+def connection(record: Record) -> str:
+    """What a request's connection was: one that had served before, or a new one, whoever opened it."""
+    return REUSED if record.kind == REUSED and record.prior else NEW
 
 
 def was_at_work(record: Record) -> bool:
@@ -33,20 +38,39 @@ class Group:
 
     Attributes:
         pods: who answered wrongly, or who was at the other end of a reused connection, with counts.
+        row_began: the first due time of the row of failures of which these are a part.
     """
 
     records: list[Record]
     pods: dict[str, int]
+    row_began: float
+
+    @property
+    def kind(self) -> str:
+        """What everyone's connection was."""
+        return connection(self.first)
 
     @property
     def first(self) -> Record:
-        """The earliest by due time; its outcome and kind are everyone's."""
+        """The earliest by due time; its outcome is everyone's."""
         return self.records[0]
 
     @property
     def at_work(self) -> bool:
         """Whether the other end was busy with these requests, with all of them or with none."""
         return was_at_work(self.first)
+
+    @property
+    def breaks(self) -> bool:
+        """Whether somebody ended these, and did not merely keep silent."""
+        return self.first.outcome in {Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED_EARLY}
+
+    def goes_on_since(self, at: float) -> bool:
+        """Whether it is of a row of time-outs that was there by then: what came later is not their cause.
+
+        What refuses now and then may be there besides, and its row hides where others begin.
+        """
+        return self.row_began < at and not self.breaks
 
     @property
     def began(self) -> float:
@@ -64,15 +88,17 @@ class Group:
         return self.records[-1].due
 
 
-def find(records: list[Record], situation: Callable[[Record], Hashable]) -> list[Group]:
-    """Failures of the same outcome, kind of connection and situation, less than two seconds apart.
+def find(records: list[Record], situation: Callable[[Record, str], Hashable]) -> list[Group]:
+    """Failures of the same outcome, connection and situation, less than two seconds apart.
 
     Args:
         records: all, in the order of their due times.
-        situation: something by which failures have to be told apart that else come together.
+        situation: what was so for a request, and for the pod at the other end of its connection, as far as
+            that is known: what is true of one failure of a row need not be of the next.
     """
-    open_groups: dict[tuple[str, Outcome, bool, Hashable], list[Record]] = {}
-    result: list[list[Record]] = []
+    open_groups: dict[Hashable, list[Record]] = {}
+    rows: dict[Hashable, tuple[float, float]] = {}
+    result: list[tuple[list[Record], float]] = []
     # Which pod a reused connection led to: known from its earlier answers.
     behind: dict[int, str] = {}
     other_end: dict[int, str] = {}
@@ -84,17 +110,22 @@ def find(records: list[Record], situation: Callable[[Record], Hashable]) -> list
                 other_end[record.number] = behind.get(record.local_port, "")
         if not record.failed:
             continue
-        key = (record.kind, record.outcome, was_at_work(record), situation(record))
+        same = (connection(record), record.outcome, was_at_work(record))
+        began, last = rows.get(same, (record.due, record.due))
+        if record.due - last > GAP_S:
+            began = record.due
+        rows[same] = (began, record.due)
+        key = (same, situation(record, record.pod or other_end.get(record.number, "")))
         current = open_groups.get(key)
         if current is None or record.due - current[-1].due > GAP_S:
             current = open_groups[key] = []
-            result.append(current)
+            result.append((current, began))
         current.append(record)
     found = []
-    for members in result:
+    for members, row_began in result:
         pods = collections.Counter(m.pod or other_end.get(m.number, "") for m in members)
         pods.pop("", None)
-        found.append(Group(members, dict(pods.most_common())))
+        found.append(Group(members, dict(pods.most_common()), row_began))
     return sorted(found, key=lambda group: group.began)
 
 
@@ -104,12 +135,12 @@ def one(groups: list[Group]) -> Group:
     for group in groups:
         pods.update(group.pods)
     records = sorted((r for group in groups for r in group.records), key=lambda record: record.due)
-    return Group(records, dict(pods.most_common()))
+    return Group(records, dict(pods.most_common()), min(group.row_began for group in groups))
 
 
 def merge(groups: list[Group]) -> list[Group]:
-    """One group for each outcome and kind of connection, however far apart."""
+    """One group for each outcome and connection, however far apart."""
     together: dict[tuple[str, Outcome], list[Group]] = collections.defaultdict(list)
     for group in groups:
-        together[group.first.kind, group.first.outcome].append(group)
+        together[group.kind, group.first.outcome].append(group)
     return [one(members) for members in together.values()]

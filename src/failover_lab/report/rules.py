@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
-from failover_lab.report.evidence import WATCH_S
+from failover_lab.report.address import MARGIN_S
+from failover_lab.report.evidence import AFTER_S, RULES_S, STALE_FLOW_S, WATCH_S
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
 
@@ -19,14 +21,6 @@ if TYPE_CHECKING:
 
 # A failure that a flaky endpoint may have caused; the sentence on it needs all of them together.
 REFUSES = "endpoint_refuses"
-# kube-proxy gathers changes for up to a second, and needs a moment to write its rules.
-RULES_S = 1.5
-# What the cluster says and what a user sees need not come in this order; so far apart they may still belong
-# together: an announcement takes a moment to reach the neighbours.
-_MARGIN_S = 2.0
-# After a pod is gone from the list of endpoints, kube-proxy needs up to a second and connections some more.
-_AFTER_GONE_S = 3.0
-_STALE_FLOW_S = 180.0
 # So large a part of the failures has to fall into a time for that to explain all.
 _MOST = 0.9
 _NO_ANSWER = frozenset(
@@ -39,20 +33,37 @@ _NO_ANSWER = frozenset(
         Outcome.CLOSED_EARLY,
     }
 )
-# What a flaky endpoint does.
-REFUSED = frozenset({Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED_EARLY})
 
-Finding = tuple[str, str]
+
+class Finding(NamedTuple):
+    """What a group of failures is put down to.
+
+    Attributes:
+        cause: one of those that report.schema.json lists.
+        evidence: the sentence that supports it.
+        of: which of several such things it was, where the sentence says more than that; failures of the same
+            row that were caused by the same thing are one group of the report.
+    """
+
+    cause: str
+    evidence: str
+    of: str | float | None = None
+
+    @property
+    def thing(self) -> str | float:
+        """What it was, to be compared with what another was."""
+        return self.evidence if self.of is None else self.of
 
 
 def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = None) -> Finding:
     """The cause and the sentence that supports it; ``unexplained`` where nothing does.
 
     Args:
-        group: failures that come together.
+        group: failures of one situation (``Evidence.situation``): a rule holds for all or none of them.
         evidence: what there is to go by.
         only: the causes that come into question; None: all.
     """
+    # What a request shows by itself; then what was so when it came, the surest first.
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
         _bad_answer,
         _moved_away_from,
@@ -69,9 +80,9 @@ def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = N
     )
     for rule in rules:
         finding = rule(group, evidence)
-        if finding is not None and (only is None or finding[0] in only):
+        if finding is not None and (only is None or finding.cause in only):
             return finding
-    return "unexplained", "nothing that the cluster reported goes with it"
+    return Finding("unexplained", f"{_known(group, evidence)}nothing that the cluster reported goes with it")
 
 
 def _clock(at: float) -> str:
@@ -84,26 +95,25 @@ def _bad_answer(group: Group, _evidence: Evidence) -> Finding | None:
     statuses = sorted({str(r.status) for r in group.records if r.status is not None})
     who = ", ".join(group.pods) or "a server that did not say who it was"
     what = f"status {', '.join(statuses)}" if statuses else "something that is no HTTP answer"
-    return "bad_answer", f"{who} answered with {what}"
+    return Finding("bad_answer", f"{who} answered with {what}")
 
 
 def _stale_reused(group: Group, evidence: Evidence) -> Finding | None:
-    first = group.first
-    if first.kind != REUSED or first.outcome not in {Outcome.RESET, Outcome.CLOSED_EARLY}:
+    if group.kind != REUSED or group.first.outcome not in {Outcome.RESET, Outcome.CLOSED_EARLY}:
         return None
     # A connection that broke within an answer was not stale: somebody was at work at the other end.
-    if group.at_work or not all(record.prior for record in group.records):
+    if group.at_work:
         return None
     stopping = {stop.life.name: stop for stop in evidence.stops(REUSED, group.began, group.ended)}
     known = [stopping[name] for name in group.pods if name in stopping]
     if known:
         why = ", ".join(f"{stop.life.name} (told to stop at {_clock(stop.told)})" for stop in known)
-        return (
+        return Finding(
             "stale_reused_connection",
             f"the connection led to {why} and was closed as the request was sent",
         )
     who = f" by {', '.join(group.pods)}" if group.pods else ""
-    return (
+    return Finding(
         "stale_reused_connection",
         f"the connection had served before and was closed{who} as the request was sent",
     )
@@ -113,22 +123,24 @@ def _no_endpoint(group: Group, evidence: Evidence) -> Finding | None:
     # Who was at work on a request was there as it came, whatever the list says by now.
     if group.first.outcome not in _NO_ANSWER or group.at_work:
         return None
-    for at, state in evidence.cluster.endpoint_states(group.began, group.ended):
-        if any(endpoint.ready for endpoint in state):
+    for begin, end in evidence.spells_without_ready:
+        if not begin - WATCH_S <= group.began < end + RULES_S:
             continue
+        at = min(max(group.began, begin), end)
+        state = evidence.cluster.endpoints(at if at < end else begin)
         # Endpoints that are stopping still serve when none is ready; only without either is nobody there.
         what = (
             "no ready endpoint" if any(endpoint.terminating for endpoint in state) else "no endpoint at all"
         )
         told = sorted(
             life.name
-            for life in evidence.cluster.pods.values()
+            for life in evidence.cluster.lives
             if life.told_to_stop is not None
             and life.told_to_stop <= at + WATCH_S
-            and (life.gone is None or life.gone >= group.began - _AFTER_GONE_S)
+            and (life.gone is None or life.gone >= group.began - AFTER_S)
         )
         why = f": {', '.join(told)} had been told to stop before another was ready" if told else ""
-        return "no_endpoint", f"at {_clock(at)} the Service had {what}{why}"
+        return Finding("no_endpoint", f"at {_clock(at)} the Service had {what}{why}", begin)
     return None
 
 
@@ -138,64 +150,104 @@ def _moved_away_from(group: Group, evidence: Evidence) -> Finding | None:
 
 
 def _address_moved(group: Group, evidence: Evidence) -> Finding | None:
-    if group.first.outcome not in _NO_ANSWER:
+    move = evidence.address.move(group.first)
+    if group.first.outcome not in _NO_ANSWER or move is None:
         return None
-    for at, before, after in evidence.cluster.moves():
-        if group.began - _MARGIN_S <= at <= group.ended + _MARGIN_S:
-            return "address_moved", f"the address moved from {before} to {after} at {_clock(at)}"
-    return None
+    at, before, after = move
+    # A row of time-outs that was there before the address moved does not come from that. Where it moved away
+    # from a node that was dead, it led nowhere from that instant on.
+    if not evidence.address.led_nowhere_until(move) and group.goes_on_since(at - WATCH_S):
+        return None
+    return Finding("address_moved", f"the address moved from {before} to {after} at {_clock(at)}")
 
 
 def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
     fault = evidence.fault
-    if not fault.what.takes_node or fault.at is None or group.ended < fault.at:
+    if fault.what.takes != "machine" or fault.at is None or group.ended < fault.at:
         return None
     # Pods that are listed on the node once it is back live.
     if group.first.outcome not in _NO_ANSWER or (fault.back is not None and group.began >= fault.back):
         return None
-    # As the nodes know it, which have a new list written into their rules a moment later.
-    listed = [e for at in (group.began - RULES_S, group.began) for e in evidence.cluster.endpoints(at)]
-    dead = sorted({e.pod for e in listed if e.node == fault.node and e.ready})
-    if not dead:
+    if evidence.led_to_the_living(group.first) or evidence.leads_elsewhere(group):
         return None
-    return "endpoint_dead", f"the Service still sent to {', '.join(dead)} on {fault.node}"
+    # As the nodes know it, which have a new list written into their rules a moment later.
+    for begin, end in evidence.spells_of_the_dead:
+        if begin <= group.began < end + RULES_S:
+            times = (max(begin, group.began - RULES_S), group.began)
+            dead = sorted(evidence.on_node(e for at in times for e in evidence.cluster.endpoints(at)))
+            return Finding(
+                "endpoint_dead", f"the Service still sent to {', '.join(dead)} on {fault.node}", ""
+            )
+    return None
 
 
 def _stale_flow(group: Group, evidence: Evidence) -> Finding | None:
+    gone = _without_the_dead(group, evidence)
+    if gone is None:
+        return None
+    if group.kind == REUSED:
+        if group.first.outcome is Outcome.READ_TIMEOUT and all(map(evidence.was_on_node, group.pods or [""])):
+            led = f"the connections had been opened to {', '.join(group.pods)}"
+            return Finding("stale_flow", f"{gone}: {led}, and still led there", "")
+    elif evidence.may_be_tracked(group.first):
+        used = f"each came from a source port that had been used less than {TRACKED_S:.0f} s before"
+        return Finding("stale_flow", f"{gone}: connections tracked before still led there ({used})", "")
+    return None
+
+
+def _without_the_dead(group: Group, evidence: Evidence) -> str | None:
+    """That a node was lost and no endpoint on it left, where so much is known of the time of a group."""
     fault = evidence.fault
-    if not fault.what.takes_node or fault.at is None or not evidence.cluster.slices_known:
+    if fault.what.takes != "machine" or fault.at is None or not evidence.cluster.slices_known:
+        return None
+    if not fault.at <= group.began < fault.at + STALE_FLOW_S:
         return None
     if group.first.outcome not in {Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.UNREACHABLE}:
         return None
-    if not fault.at <= group.began <= fault.at + _STALE_FLOW_S:
-        return None
-    gone = f"no endpoint on {fault.node} was left"
     if fault.back is not None and group.began >= fault.back:
-        gone = f"{fault.node} was back without the pods that it had had"
-    return "stale_flow", f"{gone}: connections tracked before still led there"
+        return f"{fault.node} was back without the pods that it had had"
+    return f"no endpoint on {fault.node} was left"
+
+
+def _known(group: Group, evidence: Evidence) -> str:
+    """What is known of failures after a loss that nothing explains: why they are none of its tail."""
+    gone = _without_the_dead(group, evidence)
+    if gone is None:
+        return ""
+    if group.kind == REUSED:
+        why = (
+            "the connections led to pods that lived"
+            if group.pods
+            else "where the connections led is not known"
+        )
+    elif group.first.outcome is Outcome.READ_TIMEOUT:
+        why = "the connections were made, so a pod that lived had taken them"
+    elif evidence.may_be_tracked(group.first) is None:
+        why = "from which source ports they came was not recorded"
+    else:
+        why = f"no source port had been used in the {TRACKED_S:.0f} s before"
+    return f"{gone}, and {why}: "
 
 
 def is_near_a_move(record: Record, cluster: Cluster) -> bool:
     """Whether the address moved while this request was under way, or so near that it may be why."""
-    return any(record.due - _MARGIN_S <= at <= record.done + _MARGIN_S for at, _, _ in cluster.moves())
+    return any(record.due - MARGIN_S <= at <= record.done + MARGIN_S for at, _, _ in cluster.moves())
 
 
 def _not_serving_yet(group: Group, evidence: Evidence) -> Finding | None:
     """Pods that were ready and silent: while they were, and only then, requests failed."""
     if group.first.outcome not in _NO_ANSWER or group.at_work:
         return None
-    silent = evidence.not_serving
-    dues = [record.due for record in group.records]
-    inside = [due for due in dues if any(begin - WATCH_S <= due <= end + WATCH_S for _, begin, end in silent)]
-    if len(inside) < _MOST * len(dues):
-        return None
-    told = []
-    for life, begin, end in silent:
-        if begin - WATCH_S <= dues[-1] and dues[0] <= end + WATCH_S:
-            answered = evidence.first_answers.get(life.name)
+    for begin, end, silent in evidence.spells_not_serving:
+        if not begin <= group.began < end:
+            continue
+        told = []
+        for life, ready, _ in silent:
+            answered = evidence.first_answer(life)
             then = "never answered" if answered is None else f"first answered at {_clock(answered)}"
-            told.append(f"{life.name} counted as ready from {_clock(begin)} on and {then}")
-    return "not_serving_yet", "; ".join(told)
+            told.append(f"{life.name} counted as ready from {_clock(ready)} on and {then}")
+        return Finding("not_serving_yet", "; ".join(told))
+    return None
 
 
 def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
@@ -216,11 +268,11 @@ def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
         f"{nearest.life.name} was told to stop at {_clock(nearest.told)} and broke off what it was at work "
         f"on: it had had the first of these requests for {since}"
     )
-    return "ungraceful_stop", sentence
+    return Finding("ungraceful_stop", sentence, nearest.told)
 
 
 def _shutdown_race(group: Group, evidence: Evidence) -> Finding | None:
-    stops = evidence.stops(group.first.kind, group.began)
+    stops = evidence.stops(group.kind, group.began)
     if group.first.outcome not in _NO_ANSWER or not stops:
         return None
     nearest = min(stops, key=lambda stop: abs(stop.told - group.began))
@@ -230,29 +282,29 @@ def _shutdown_race(group: Group, evidence: Evidence) -> Finding | None:
         listed = f"; the Service listed it until {_clock(nearest.unlisted)}"
     told = _clock(nearest.told)
     sentence = f"{nearest.life.name} was told to stop at {told}{gone}, while requests still came{listed}"
-    return "shutdown_race", sentence
+    return Finding("shutdown_race", sentence, nearest.told)
 
 
 def _just_ready(group: Group, evidence: Evidence) -> Finding | None:
     if group.first.outcome not in _NO_ANSWER:
         return None
-    for life in evidence.cluster.pods.values():
-        if (
-            life.ready is not None
-            and life.seen < life.ready
-            and -WATCH_S <= group.began - life.ready <= _AFTER_GONE_S
-        ):
-            return (
-                "not_serving_yet",
-                f"{life.name} counted as ready from {_clock(life.ready)} on, before it served",
-            )
+    for life in evidence.cluster.lives:
+        ready = life.ready
+        if ready is None or life.seen >= ready:
+            continue
+        # What was there before it was ready, or went on once it served, does not come from it.
+        until = evidence.first_answer(life) or ready + AFTER_S
+        if not ready - WATCH_S <= group.began < until or group.goes_on_since(ready - WATCH_S):
+            continue
+        sentence = f"{life.name} counted as ready from {_clock(ready)} on, before it served"
+        return Finding("not_serving_yet", sentence)
     return None
 
 
 def _endpoint_refuses(group: Group, evidence: Evidence) -> Finding | None:
-    if group.first.outcome not in REFUSED or not candidates(group, evidence):
+    if not group.breaks or not candidates(group, evidence):
         return None
-    return REFUSES, ""
+    return Finding(REFUSES, "")
 
 
 def candidates(group: Group, evidence: Evidence) -> list[str]:

@@ -191,7 +191,7 @@ def follow(
         UserError: a file of the trace is damaged, or another version's.
     """
     about = log.about(directory)
-    result = Trace(about, addresses=Addresses(seen.pods.values()), nodes=nodes)
+    result = Trace(about, addresses=Addresses(seen.lives), nodes=nodes)
     if about is None or not about.spans:
         return result, records
     join = Join(log.lines(directory), about.spans, about.clients)

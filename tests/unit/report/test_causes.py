@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# A source port of one of the first requests.
+USED = 30010
+
 
 def cause(made_up: Any) -> tuple[str, str]:
     groups = made_up.content()["failures"]
@@ -113,7 +116,8 @@ def test_cause_stale_reused_connection(made_up: Any) -> None:
 def test_causes_and_clocks_of_a_sudden_death(made_up: Any) -> None:
     made_up.observed_kill()
     made_up.lose(0.5, 6.0, "connect_timeout", every=2, took=3.0)
-    made_up.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0)
+    # From a port that had been used half a minute before.
+    made_up.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0, port=USED)
     found = made_up.content()
     assert [group["cause"] for group in found["failures"]] == ["endpoint_dead", "stale_flow"]
     assert found["failures"][0]["evidence"] == "the Service still sent to site-a, site-b on lab-m02"
@@ -130,7 +134,7 @@ def test_what_the_nodes_had_not_heard_of_yet_is_no_tracked_connection(
     made_up: Any, begin: float, expected: str
 ) -> None:
     made_up.observed_kill()
-    made_up.lose(begin, begin + 0.5, "connect_timeout", every=7, took=3.0)
+    made_up.lose(begin, begin + 0.5, "connect_timeout", every=7, took=3.0, port=USED)
     assert cause(made_up)[0] == expected
 
 

@@ -175,7 +175,7 @@ def test_a_drain_is_not_predicted_and_needs_no_reason(made_up: Any) -> None:
 
 def test_a_tail_that_nobody_predicted(made_up: Any) -> None:
     made_up.observed_kill()
-    made_up.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0)
+    made_up.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0, port=30010)
     found = made_up.content()
     lost = found["requests"]["failed"]
     told = s(

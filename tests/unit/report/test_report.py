@@ -387,14 +387,14 @@ def test_what_moves_back_with_the_node_is_not_the_spread_s_doing(made_up: Any) -
     # What goes on for long after the move began with it, and is something else.
     lose(made_up, 15.9, 19.0, "reset", every=2)
     found = content(made_up)
-    assert [group["cause"] for group in found["failures"]] == ["address_moved"]
+    assert [group["cause"] for group in found["failures"]] == ["address_moved", "endpoint_refuses"]
     (said,) = found["verdict"]["reasons"]
     assert said == "50 of 800 requests on new connections were lost while the pods were spread again"
 
 
 def test_a_tail_that_was_predicted_is_not_the_spread_s_doing(made_up: Any) -> None:
     returned(made_up)
-    lose(made_up, 16.0, 17.0, "connect_timeout", took=3.0)
+    lose(made_up, 16.0, 17.0, "connect_timeout", took=3.0, port=30010)
     assert content(made_up)["verdict"]["checks"]["pods spread"]
     made_up.play["predicted_s"] = {"stale_flows": 60.0}
     found = content(made_up)
