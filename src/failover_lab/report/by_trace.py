@@ -219,14 +219,12 @@ class ByTrace:
     def _not_received(self, record: Record) -> Told:
         led = self.trace.leads(self.cluster, record.due)
         since = self._dead_since(led, record.done)
-        left = next((m for m in self.cluster.moves() if m[1] == led and m[0] >= record.due - _MOVING_S), None)
         if led is not None and since is not None:
-            struck = "cut off" if self.fault.what.symptom == "cut_off" else "dead"
-            until = f"until {_clock(left[0])}, when {left[2]} took it" if left is not None else "to the end"
-            because = (
-                f"no node received them: the address led to {led}, {struck} from {_clock(since)} on, {until}"
-            )
-            return Told("address_moved" if left is not None else NOT_RECEIVED, because)
+            then = self.trace.next_receiver(record.due, led)
+            until = "" if then is None else f"; {then[1]} received others from {_clock(then[0])} on"
+            struck = f"{self._struck} from {_clock(since)} on"
+            because = f"no node received them: the address led to {led}, {struck}{until}"
+            return Told(NOT_RECEIVED if then is None else "address_moved", because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]

@@ -94,6 +94,7 @@ class Trace:
         named: answers of which the kernel alone says so.
         disagreements: between the two.
         received: node to how many connections it received.
+        receivers: (instant, node) whenever another node received a connection, the first included.
     """
 
     about: log.About | None = None
@@ -105,6 +106,7 @@ class Trace:
     named: int = 0
     disagreements: list[Disagreement] = field(default_factory=list)
     received: collections.Counter[str] = field(default_factory=collections.Counter)
+    receivers: list[tuple[float, str]] = field(default_factory=list)
     addresses: Addresses = field(default_factory=lambda: Addresses([]))
     nodes: list[str] = field(default_factory=list)
 
@@ -165,6 +167,10 @@ class Trace:
         spans = self.about.spans if self.about is not None else []
         return any(span.node == node and since < span.begin <= at for span in spans)
 
+    def next_receiver(self, at: float, but: str) -> tuple[float, str] | None:
+        """From when on which other node received connections, after an instant; None: no other did."""
+        return next((one for one in self.receivers if one[0] >= at and one[1] != but), None)
+
     def leads(self, cluster: Cluster, at: float) -> str | None:
         """To which node the address led; None: nobody knows."""
         index = bisect.bisect_right(cluster.announcers, at, key=lambda entry: entry[0]) - 1
@@ -201,7 +207,7 @@ def follow(
 def _look(trace: Trace, record: Record, way: Way) -> Record:
     opens = not (record.kind == REUSED and record.prior)
     if opens and way.entries:
-        trace.received[way.entries[-1].node] += 1
+        _received(trace, way.entries[-1])
     if record.failed:
         trace.ways[record.number] = way
     if record.outcome is not Outcome.OK:
@@ -214,6 +220,12 @@ def _look(trace: Trace, record: Record, way: Way) -> Record:
     else:
         trace.unheard += opens
     return record
+
+
+def _received(trace: Trace, entry: Entry) -> None:
+    trace.received[entry.node] += 1
+    if not trace.receivers or trace.receivers[-1][1] != entry.node:
+        trace.receivers.append((entry.at, entry.node))
 
 
 def _named(trace: Trace, record: Record, last: Entry) -> Record:

@@ -163,11 +163,11 @@ def test_no_node_received_what_was_sent_to_a_dead_one(traced: Traced) -> None:
     killed(traced, "lab-m02")
     traced.run.change(2.0, "ServiceL2Status", "l2-1", service="site", node="lab")
     traced.run.lose(0.1, 1.8, "connect_timeout", took=3.0)
-    traced.way = lambda _due, pod: ("lab", pod) if pod else None
+    traced.way = lambda due, pod: ("lab-m02" if due < 1.0 else "lab", pod) if pod else None
     group = only(traced.content())
     assert (group["cause"], group["traced"]) == ("address_moved", group["count"])
     assert "no node received them: the address led to lab-m02, dead from 19:00:00.000 on" in group["evidence"]
-    assert "until 19:00:02.000, when lab took it" in group["evidence"]
+    assert "; lab received others from 19:00:01.802 on" in group["evidence"]
 
 
 def test_an_address_that_stays_with_the_dead_has_not_moved(traced: Traced) -> None:
