@@ -76,6 +76,7 @@ def render(report: Report) -> str:
         sentence=words.sentence(content),
         causes=words.CAUSES,
         trace=words.trace(content),
+        untraced=words.untraced(content),
         outcomes=words.OUTCOMES,
         groups=content["failures"][:_MOST_GROUPS],
         groups_left=max(0, len(content["failures"]) - _MOST_GROUPS),

@@ -55,6 +55,14 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(some)} and {last}" if some else last
 
 
+def untraced(report: dict[str, Any]) -> str:
+    """Why nothing is known by the trace; empty: something is."""
+    found = report.get("trace")
+    if found is None:
+        return "the run was not traced"
+    return "" if found["by"] else found["trouble"] or "no node was heard"
+
+
 def trace(report: dict[str, Any]) -> list[str]:
     """What the trace is worth, in sentences without an end."""
     found = report.get("trace")
@@ -68,8 +76,6 @@ def trace(report: dict[str, Any]) -> list[str]:
         guessed = f"; the causes of {number(lost['guess'])} are guessed ({why})" if lost["guess"] else ""
         known = f"{number(lost['evidence'])} of {number(whole)} lost requests"
         result.append(f"The nodes' kernels say where {known} went{guessed}")
-    elif found["trouble"] is not None or not found["by"]:
-        result.append(f"Mind: requests were not traced: {found['trouble'] or 'no node was heard'}")
     if answers["disagreements"]:
         first = answers["examples"][0]
         result.append(

@@ -52,6 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="NAME",
         help=f"of the nodes, default {nodes.DEFAULT}; {NOBODY}: nobody reaches them, which is written down",
     )
+    parser.add_argument(
+        "--duration",
+        type=arguments.number(0.1, 7 * 86400, " s"),
+        default=0.0,
+        metavar="S",
+        help="obey the stop file only after so many seconds, as the probe does",
+    )
     parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
     parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
     parser.add_argument("--max-duration", type=arguments.number(0.1, 7 * 86400, " s"), metavar="S")
@@ -169,7 +176,10 @@ def _write(out: Path, about: About) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``trace``."""
     stop = StopCondition(
-        most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
+        least_s=options.duration,
+        most_s=options.max_duration,
+        stop_file=options.stop_file,
+        parent_pid=options.parent_pid,
     )
     stop.catch_signals()
     url = options.url.url

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.made_up import AFTER, BEFORE, NODES, ZERO, MadeUpRun
 
 from failover_lab.report import build, html, load, summary
+from failover_lab.run import instants
 from failover_lab.run.layout import Run
 from failover_lab.trace import log
 from failover_lab.trace.event import END, NEW, Event
@@ -47,7 +48,7 @@ class Traced:
         lines = list(self.extra)
         for row in self.run.rows:
             _, kind, due, _, _, _, outcome, _, pod, _, port, *_ = row.split(",")
-            at = load.instants.parse(due) - ZERO
+            at = instants.parse(due) - ZERO
             if kind == "new" and (way := self.way(at, pod if outcome == "ok" else "")) is not None:
                 node, sent_to = way
                 lines.append(
@@ -192,7 +193,8 @@ def test_an_entry_that_is_older_than_the_rules(traced: Traced) -> None:
     killed(traced)
     traced.run.lose(20.0, 21.0, "connect_timeout", took=3.0)
     traced.way = lambda _due, pod: ("lab", pod) if pod else None
-    numbers = [row.split(",") for row in traced.run.write() and traced.run.rows]
+    traced.run.write()
+    numbers = [row.split(",") for row in traced.run.rows]
     ports = [int(row[10]) for row in numbers if row[6] == "connect_timeout"]
     for path in traced.run.directory.glob("*"):
         path.unlink()
@@ -275,8 +277,8 @@ def test_other_peoples_connections_prove_nothing(traced: Traced) -> None:
 
 def test_a_pod_that_started_anew_has_another_address(traced: Traced) -> None:
     killed(traced)
-    told = {"uid": "uid-a", "node": "lab-m02", "ready": True}
-    traced.run.change(15.0, "Pod", "site-a", **told, address="10.244.7.7")
+    told: dict[str, Any] = {"uid": "uid-a", "node": "lab-m02", "ready": True, "address": "10.244.7.7"}
+    traced.run.change(15.0, "Pod", "site-a", **told)
     traced.run.lose(1.0, 2.0, "connect_timeout", took=3.0)
     traced.way = lambda _due, pod: ("lab", pod or "site-a")
     assert only(traced.content())["pods"] == {"site-a": 20}

@@ -103,7 +103,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(nodes.time, "monotonic", made.now)
+    monkeypatch.setattr("failover_lab.trace.nodes.time.monotonic", made.now)
     return made
 
 
