@@ -15,6 +15,7 @@ OUTCOMES = {
     "unreachable": "unreachable",
     "reset": "reset",
     "connect_timeout": "no connection in time",
+    "tls": "no agreement on TLS",
     "read_timeout": "no answer in time",
     "closed_early": "closed before the answer",
     "wrong_status": "wrong status",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# Raise it with every change of the columns or of the meaning of a file in a run's directory.
+# Raise it with every change of the columns or of the meaning of a file in a run's directory. Columns that are
+# added at the end need no new one where a reader can do without them: see LATER.
 FORMAT = 1
 
 
@@ -33,6 +34,7 @@ class Outcome(enum.StrEnum):
     UNREACHABLE = "unreachable"
     RESET = "reset"
     CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
     READ_TIMEOUT = "read_timeout"
     CLOSED_EARLY = "closed_early"
     WRONG_STATUS = "wrong_status"
@@ -65,6 +67,8 @@ class Record:
     late_ms: float  # by how much the probe itself missed the due time
     retransmits: int | None  # TCP segments sent again, looked up for slow requests only
     detail: str  # the system's name of the error, or what was wrong with the answer
+    opened: float | None = None  # when its connection was begun, by whichever request that was
+    peer: str = ""  # the address that was asked, as the system was given it
 
     @property
     def latency_ms(self) -> float:
@@ -105,9 +109,15 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "late_ms": ("late_ms", "{:.3f}".format, float),
     "retransmits": ("retransmits", _some(str), _found(int)),
     "detail": ("detail", str, sys.intern),
+    "opened": ("opened", _some(instants.text), _found(instants.parse)),
+    "peer": ("peer", str, sys.intern),
 }
 COLUMNS = tuple(name for name, _, _ in _COLUMNS.values())
 HEADER = ",".join(COLUMNS)
+# Columns that came later: a record made before has none of them, and is read all the same.
+LATER = ("opened", "peer")
+_WIDTHS = (len(COLUMNS), len(COLUMNS) - len(LATER))
+_HEADERS = frozenset(",".join(COLUMNS[:width]) for width in _WIDTHS)
 _WRITE = tuple(write for _, write, _ in _COLUMNS.values())
 _READ = tuple(read for _, _, read in _COLUMNS.values())
 _FIELDS = operator.attrgetter(*_COLUMNS)
@@ -119,7 +129,10 @@ def row(record: Record) -> str:
 
 
 def _record(line: str) -> Record:
-    return Record(*[read(text) for read, text in zip(_READ, line.split(","), strict=True)])
+    texts = line.split(",")
+    if len(texts) not in _WIDTHS:
+        raise ValueError(line)
+    return Record(*[read(text) for read, text in zip(_READ, texts, strict=False)])
 
 
 class RecordWriter:
@@ -218,7 +231,7 @@ class RecordFile:
         """
         for line in self.lines():
             if self._line == 1:
-                if line != HEADER:
+                if line not in _HEADERS:
                     raise UserError(
                         f"{self._path} was made by another version of failover-lab; "
                         "report it with that version"
