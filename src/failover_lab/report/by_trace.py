@@ -15,7 +15,7 @@ from failover_lab.report import words
 from failover_lab.report.rules import Finding, attribute
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
-from failover_lab.trace.join import NOWHERE
+from failover_lab.trace.join import NOWHERE, begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,7 +90,7 @@ class ByTrace:
 
     def _doubt(self, record: Record) -> str:
         """Why a request may have been received though no line says so; empty: no node received it."""
-        opened = record.due + record.late_ms / 1000.0
+        opened = begun(record)
         if (node := self.trace.last_lines(opened)) is not None:
             return f"{node} took along what its kernel said last as it died"
         dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 import threading
@@ -45,6 +46,13 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--url", required=True, type=arguments.target, help="what the probe asks for")
+    parser.add_argument(
+        "--address",
+        type=arguments.names,
+        default=[],
+        metavar="IP,IP",
+        help="to which addresses the probe connects; default: all that its host has",
+    )
     parser.add_argument("--profile", default="", help="whose nodes: the minikube profile")
     parser.add_argument(
         "--driver",
@@ -65,12 +73,21 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.set_defaults(run=run)
 
 
-def addresses(target: Target) -> list[tuple[str, int]]:
+def addresses(target: Target, given: Collection[str] = ()) -> list[tuple[str, int]]:
     """All addresses of the one that is asked, each with the port.
 
+    Args:
+        target: what is asked.
+        given: its addresses, where they are known.
+
     Raises:
-        UserError: the name is not known.
+        UserError: the name is not known, or one of them is no address.
     """
+    if given:
+        try:
+            return [(str(ipaddress.ip_address(one)), target.port) for one in sorted(given)]
+        except ValueError as error:
+            raise UserError(f"{error}; give --address addresses such as 192.168.49.200") from error
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -197,7 +214,7 @@ def run(options: argparse.Namespace) -> Answer:
     try:
         traced = Nodes(
             nodes.driver_of(options.driver, options.profile),
-            addresses(options.url),
+            addresses(options.url, options.address),
             instants.shared_clock(options.out),
             Writer(options.out),
         )

@@ -68,6 +68,13 @@ class Way:
 NOWHERE = Way()
 
 
+def begun(record: Record) -> float:
+    """When the connection of a request was begun; of a reused one's, when the request was sent."""
+    if record.opened is not None and not record.prior:
+        return record.opened
+    return record.due + record.late_ms / 1000.0
+
+
 class Join:
     """Gives each request its way.
 
@@ -98,7 +105,7 @@ class Join:
             return NOWHERE
         if record.kind == REUSED and record.prior:
             return self._of_reused(record, record.local_port)
-        way = self._between(record.local_port, record.due + record.late_ms / 1000.0, record.done)
+        way = self._between(record.local_port, begun(record), record.done)
         if record.kind == REUSED:
             self._opened[record.local_port] = way
         return way

@@ -196,6 +196,15 @@ def test_all_addresses_of_a_name_are_heard(monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+def test_addresses_that_are_given_are_heard() -> None:
+    from failover_lab.arguments import target
+
+    site = target("http://site.test:8080/")
+    assert command.addresses(site, ["10.0.0.2", "10.0.0.1"]) == [("10.0.0.1", 8080), ("10.0.0.2", 8080)]
+    with pytest.raises(UserError, match=r"'here' does not appear to be .* give --address addresses such as"):
+        command.addresses(site, ["here"])
+
+
 def test_a_name_that_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from failover_lab.arguments import target
 
