@@ -208,7 +208,9 @@ def build(data: RunData) -> Report:
             "whole_record": data.whole,
             "cluster_observed": bool(data.changes),
         },
-        "trace": traced.described(data.trace, *by_trace.account(data.records)),
+        "trace": traced.described(
+            data.trace, *by_trace.account(record for group, _ in explained for record in group.records)
+        ),
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {
             "passed": judged.passed,

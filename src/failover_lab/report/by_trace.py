@@ -105,11 +105,10 @@ class ByTrace:
         lost = {"evidence": 0, "guess": 0}
         reasons: collections.Counter[str] = collections.Counter()
         for record in records:
-            if record.failed:
-                doubt = self.told(record).doubt
-                lost["guess" if doubt else "evidence"] += 1
-                if doubt:
-                    reasons[doubt] += 1
+            doubt = self.told(record).doubt
+            lost["guess" if doubt else "evidence"] += 1
+            if doubt:
+                reasons[doubt] += 1
         return lost, reasons
 
     def with_pods(self, group: Group) -> Group:

@@ -16,7 +16,7 @@ from failover_lab.trace import log
 from failover_lab.trace.join import Join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from failover_lab.report.cluster import Cluster, PodLife
@@ -183,7 +183,11 @@ class Trace:
 
 
 def follow(
-    directory: Path, records: list[Record], seen: Cluster, nodes: list[str]
+    directory: Path,
+    records: list[Record],
+    seen: Cluster,
+    nodes: list[str],
+    again: Callable[[Iterable[Record]], list[Record]] = list,
 ) -> tuple[Trace, list[Record]]:
     """The trace of a run, and its records, in which answers without a name have the traced one.
 
@@ -192,6 +196,7 @@ def follow(
         records: in the order of their due times.
         seen: the cluster's account, for the names of pods.
         nodes: of the cluster.
+        again: keeps records, one by one, as these are kept.
 
     Raises:
         UserError: a file of the trace is damaged, or another version's.
@@ -201,13 +206,15 @@ def follow(
     if about is None or not about.spans:
         return result, records
     join = Join(log.lines(directory), about.spans, about.clients)
-    return result, [_look(result, record, join.way(record)) for record in records]
+    told = again(_look(result, record, join.way(record)) for record in records)
+    result.receivers = join.receivers
+    return result, told
 
 
 def _look(trace: Trace, record: Record, way: Way) -> Record:
     opens = not (record.kind == REUSED and record.prior)
     if opens and way.entries:
-        _received(trace, way.entries[-1])
+        trace.received[way.entries[-1].node] += 1
     if record.failed:
         trace.ways[record.number] = way
     if record.outcome is not Outcome.OK:
@@ -220,12 +227,6 @@ def _look(trace: Trace, record: Record, way: Way) -> Record:
     else:
         trace.unheard += opens
     return record
-
-
-def _received(trace: Trace, entry: Entry) -> None:
-    trace.received[entry.node] += 1
-    if not trace.receivers or trace.receivers[-1][1] != entry.node:
-        trace.receivers.append((entry.at, entry.node))
 
 
 def _named(trace: Trace, record: Record, last: Entry) -> Record:

@@ -83,6 +83,9 @@ class Join:
         spans: of the nodes that were heard: what a node knows ends with it.
         clients: the addresses from which the probe asks. Where none of them is seen, they are translated on
             the way, and the port alone has to do.
+
+    Attributes:
+        receivers: (instant, node) whenever another node received something, the first included, so far.
     """
 
     def __init__(self, lines: Iterable[Line], spans: Collection[Span], clients: Collection[str]) -> None:
@@ -91,6 +94,7 @@ class Join:
         self._next: Line | None = next(self._lines, None)
         self._clients = frozenset(clients)
         self._own_seen = False
+        self.receivers: list[tuple[float, str]] = []
         self._ports: dict[int, collections.deque[Entry]] = {}
         self._opened: dict[int, Way] = {}
         self._ends: dict[str, list[float]] = collections.defaultdict(list)
@@ -109,6 +113,11 @@ class Join:
         if record.kind == REUSED:
             self._opened[record.local_port] = way
         return way
+
+    def feed(self, lines: Iterable[Line]) -> None:
+        """Take lines that have been written since."""
+        for line in lines:
+            self._take(line)
 
     def _of_reused(self, record: Record, port: int) -> Way:
         opened = self._opened.get(port, NOWHERE)
@@ -132,6 +141,8 @@ class Join:
         elif self._own_seen:
             return
         entries = self._ports.setdefault(line.client_port, collections.deque(maxlen=_MOST))
+        if line.change == NEW and (not self.receivers or self.receivers[-1][1] != line.node):
+            self.receivers.append((line.at, line.node))
         if line.change == NEW:
             entries.append(Entry(line.at, line.within_s, line.node, line.pod, line.pod_port, line.client))
             return

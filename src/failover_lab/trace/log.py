@@ -219,33 +219,56 @@ class Writer:
         )
 
 
+class LineFile:
+    """Reads a trace from its beginning; may be asked again for what has been added since."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing is opened yet."""
+        self._path = Run(directory).connections
+        self._file = RecordFile(self._path)
+        self._begun = False
+
+    def lines(self) -> Iterator[Line]:
+        """What was written, in that order; nothing where there is no record.
+
+        Raises:
+            UserError: it may not be read, or is damaged before its end.
+        """
+        if not self._path.exists():
+            return
+        for line in self._file.lines():
+            if not self._begun:
+                self._begun = True
+                if line != HEADER:
+                    raise UserError(
+                        f"{self._path} was made by another version of failover-lab; "
+                        "report it with that version"
+                    )
+                continue
+            try:
+                yield _line(line)
+            except ValueError as error:
+                raise UserError(f"{self._path} is damaged: {line[:200]!r} is no line of a trace") from error
+
+
+def _line(text: str) -> Line:
+    at, within_ms, node, change, client, client_port, pod, pod_port = text.split(",")
+    return Line(
+        instants.parse(at),
+        float(within_ms) / 1000.0,
+        sys.intern(node),
+        sys.intern(change),
+        sys.intern(client),
+        int(client_port),
+        sys.intern(pod),
+        int(pod_port),
+    )
+
+
 def lines(directory: Path) -> Iterator[Line]:
-    """What was written, in that order; nothing where there is no record.
+    """A whole trace, as ``LineFile`` reads it.
 
     Raises:
-        UserError: it may not be read, or is damaged before its end.
+        UserError: as there.
     """
-    path = Run(directory).connections
-    if not path.exists():
-        return
-    for number, line in enumerate(RecordFile(path).lines(), start=1):
-        if number == 1:
-            if line != HEADER:
-                raise UserError(
-                    f"{path} was made by another version of failover-lab; report it with that version"
-                )
-            continue
-        try:
-            at, within_ms, node, change, client, client_port, pod, pod_port = line.split(",")
-            yield Line(
-                instants.parse(at),
-                float(within_ms) / 1000.0,
-                sys.intern(node),
-                sys.intern(change),
-                sys.intern(client),
-                int(client_port),
-                sys.intern(pod),
-                int(pod_port),
-            )
-        except ValueError as error:
-            raise UserError(f"{path} is damaged in row {number}: {error}") from error
+    return LineFile(directory).lines()

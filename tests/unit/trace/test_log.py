@@ -56,7 +56,10 @@ def test_where_it_cannot_be_written_it_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("one,two\n", "made by another version"), (log.HEADER + "\nno,line\n", "damaged in row 2")],
+    [
+        ("one,two\n", "made by another version"),
+        (log.HEADER + "\nno,line\n", "is damaged: 'no,line' is no line of a trace"),
+    ],
 )
 def test_what_is_no_trace_is_an_error_in_one_line(tmp_path: Path, content: str, says: str) -> None:
     import gzip
