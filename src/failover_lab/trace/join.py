@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SLACK_S = 0.05
 # Lines of several nodes come one after the other; none comes so much later than another.
 _AHEAD_S = 1.0
+# After so long at the earliest a first packet is sent again.
+_AGAIN_S = 0.9
 # So many entries of one port are remembered; each node may have one, and old ones are looked for among them.
 _MOST = 8
 
@@ -75,6 +77,20 @@ def begun(record: Record) -> float:
     return record.due + record.late_ms / 1000.0
 
 
+def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry:
+    """Of several entries, the one by which a connection came about on which an answer came.
+
+    An address that moves just then has another node make one for what followed: that one carried nothing.
+    """
+    connected = record.done if record.connected is None else record.connected
+    # One that a kernel gave up at once, to make another, carried nothing either.
+    lasting = [one for one in entries if one.ended is None or one.ended - one.within_s > record.done]
+    entries = tuple(lasting) or entries
+    if connected - begun(record) < _AGAIN_S:
+        return entries[0]
+    return [entries[0], *(entry for entry in entries if entry.at - entry.within_s <= connected)][-1]
+
+
 class Join:
     """Gives each request its way.
 
@@ -110,6 +126,8 @@ class Join:
         if record.kind == REUSED and record.prior:
             return self._of_reused(record, record.local_port)
         way = self._between(record.local_port, begun(record), record.done)
+        if not record.failed and len(way.entries) > 1:
+            way = Way((_carrier(way.entries, record),))
         if record.kind == REUSED:
             self._opened[record.local_port] = way
         return way

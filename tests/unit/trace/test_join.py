@@ -70,6 +70,20 @@ def test_a_first_packet_that_is_sent_again_may_be_received_by_another_node() -> 
     assert way.last.node == "m03"
 
 
+def test_an_answer_came_by_the_entry_by_which_its_connection_came_about() -> None:
+    """The address moves as it is answered: another node receives what followed, and knows nothing of it."""
+    stray = line(100.021, "10.0.0.9", "m03")
+    assert went(ways([line(100.02), stray], request(100.0))[0]) == [("m02", "10.0.0.1")]
+    given_up = [line(100.02, "10.0.0.9"), line(100.02, "10.0.0.9", change="end"), line(100.02, "10.0.0.2")]
+    assert went(ways(given_up, request(100.0))[0]) == [("m02", "10.0.0.2")]
+    kept = [request(100.0, kind="reused"), request(101.0, kind="reused", prior=1, connected=None)]
+    assert [went(way) for way in ways([line(100.02), stray], *kept)] == [[("m02", "10.0.0.1")]] * 2
+    # The first packet was lost with its node, and sent again.
+    slow = request(100.0, connected=101.01, sent=101.01, done=101.02)
+    again = line(101.02, "10.0.0.9", "m03")
+    assert went(ways([line(100.02), again, line(101.3, "10.0.0.8", "m04")], slow)[0]) == [("m03", "10.0.0.9")]
+
+
 def test_without_an_entry_of_its_own_it_was_sent_by_an_older_one() -> None:
     (_, way) = ways([line(100.02)], lost(100.0), lost(150.0))
     assert way.entries == ()
