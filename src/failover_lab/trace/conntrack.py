@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from failover_lab.nodes.driver import Shell, Watched
 
 # It waits for a word first: what is written before anybody listens may be lost. It ends when its input does,
-# so that none is left in a node once nobody listens.
+# so that none is left in a node once nobody listens. conntrack writes line by line, and waits for each to be
+# taken; cat takes as much at once as has come meanwhile, so that a way that is slow is not asked so often.
 _PROGRAM = r"""
-read -r _
-command -v conntrack >/dev/null || { echo "absent"; exit; }
-exec 3<&0
-echo "here"
-conntrack -E -e NEW,DESTROY -p tcp --buffer-size 8388608 "$@" 2>&1 &
-child=$!
-{ cat <&3; kill "$child"; } >/dev/null 2>&1 &
-wait "$child"
-echo "over $?"
+{
+    read -r _
+    command -v conntrack >/dev/null || { echo "absent"; exit; }
+    exec 3<&0
+    echo "here"
+    conntrack -E -e NEW,DESTROY -p tcp --buffer-size 8388608 "$@" 2>&1 &
+    child=$!
+    { cat <&3; kill "$child"; } >/dev/null 2>&1 &
+    wait "$child"
+    echo "over $?"
+} | cat
 """
 _LINE = re.compile(
     r"\[(NEW|DESTROY)\]\s+tcp\s+6\s.*?src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+)"
@@ -54,10 +57,13 @@ class Program:
 
     Attributes:
         by: how, in a word.
+        delay_s: how long what is said is on its way at most.
         lost: how often the kernel had to throw away what the program had not read in time.
     """
 
     by = "conntrack"
+    # Through the node, the driver and a busy machine.
+    delay_s = 0.5
 
     def __init__(self, driver: Watched, node: str, targets: Collection[tuple[str, int]]) -> None:
         """Begin to hear.

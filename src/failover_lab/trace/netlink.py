@@ -166,10 +166,12 @@ class Socket:
 
     Attributes:
         by: how, in a word.
+        delay_s: how long what is said is on its way at most.
         lost: how often the kernel had to throw away what nobody had read in time.
     """
 
     by = "netlink"
+    delay_s = 0.0
 
     def __init__(self, pid: int, targets: Collection[tuple[bytes, int]]) -> None:
         """Begin to hear.

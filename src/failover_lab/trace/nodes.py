@@ -34,10 +34,12 @@ class Ear(Protocol):
     Attributes:
         by: how, in a word.
         lost: how often something was lost.
+        delay_s: how long what is said is on its way at most.
     """
 
     by: str
     lost: int
+    delay_s: float
 
     def read(self) -> list[Event]:
         """What has been said since the last time.
@@ -156,7 +158,7 @@ class Nodes:
             except OSError:
                 events, over = [], True
             heard.read_at = self.clock.now()
-            self.log.add(name, heard.read_at, heard.read_at - last, events)
+            self.log.add(name, heard.read_at, heard.read_at - last + heard.ear.delay_s, events)
             if heard.ear.lost != heard.lost:
                 heard.lost = heard.ear.lost
                 self.losses.append(Loss(name, last, heard.read_at))

@@ -26,6 +26,7 @@ class Ear:
 
     by = "netlink"
     lost = 0
+    delay_s = 0.0
 
     def read(self) -> list[Event]:
         return [Event(NEW, "127.0.0.1", 4000, "10.0.0.1", 80)]

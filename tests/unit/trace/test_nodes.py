@@ -22,6 +22,7 @@ TARGETS = [("192.168.49.200", 80)]
 class Ear:
     by: str = "netlink"
     lost: int = 0
+    delay_s: float = 0.0
     said: list[Event] = field(default_factory=list)
     over: bool = False
     closed: bool = False
@@ -153,6 +154,15 @@ def test_a_node_that_ends_is_heard_a_little_longer_and_again_once_it_is_back(
     assert found.unheard == {}
     assert len(lab.ears["m02"]) == 2
     assert [span.node for span in found.heard()] == ["m01", "m02"]
+
+
+def test_what_is_long_on_its_way_may_have_been_so_earlier(lab: Lab, clock: Clock, tmp_path: Path) -> None:
+    found = traced(lab, clock, tmp_path)
+    step(found, clock)
+    lab.ears["m01"][0].said, lab.ears["m01"][0].delay_s = [EVENT], 0.5
+    step(found, clock, 0.25)
+    found.log.close()
+    assert [line.within_s for line in log.lines(tmp_path)] == [0.75]
 
 
 def test_one_that_joins_is_heard(lab: Lab, clock: Clock, tmp_path: Path) -> None:
