@@ -37,6 +37,7 @@ OF_THE_LIVING = frozenset(
 OF_THE_CONNECTED = frozenset({"address_moved", "shutdown_race"})
 # An answer of whatever kind shows that somebody was there.
 _ANSWERED = frozenset({Outcome.WRONG_STATUS, Outcome.WRONG_BODY})
+_BREAKS = frozenset({Outcome.REFUSED, Outcome.RESET, Outcome.CLOSED_EARLY})
 _NO_CONNECTION = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.REFUSED, Outcome.UNREACHABLE})
 # An address that moves takes a moment to be known to those who ask.
 _MOVING_S = 2.0
@@ -96,9 +97,10 @@ class ByTrace:
         dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None
         if doubt := self.trace.doubt(opened, record.done, dead):
             return doubt
-        if not _was_connected(record):
-            return ""
-        return "the connection was there, and no node's kernel had said so"
+        if _was_connected(record):
+            return "the connection was there, and no node's kernel had said so"
+        # A refusal is an answer too.
+        return "somebody refused them, and no node's kernel had said so" if record.outcome in _BREAKS else ""
 
     def account(self, records: Iterable[Record]) -> tuple[dict[str, int], collections.Counter[str]]:
         """How many lost requests have evidence and how many a guess, and why those have none."""

@@ -77,17 +77,19 @@ def begun(record: Record) -> float:
     return record.due + record.late_ms / 1000.0
 
 
-def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry:
+def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry | None:
     """Of several entries, the one by which a connection came about on which an answer came.
 
-    An address that moves just then has another node make one for what followed: that one carried nothing.
+    An address that moves just then has another node make one for what followed: that one carried nothing. None:
+    the one by which it came about is not among them.
     """
     connected = record.done if record.connected is None else record.connected
+    there = [one for one in entries if one.ended is None or one.ended >= connected]
     # One that a kernel gave up at once, to make another, carried nothing either.
-    lasting = [one for one in entries if one.ended is None or one.ended - one.within_s > record.done]
-    entries = tuple(lasting) or entries
-    if connected - begun(record) < _AGAIN_S:
-        return entries[0]
+    lasting = [one for one in there if one.ended is None or one.ended - one.within_s > record.done]
+    entries = tuple(lasting or there)
+    if not entries or connected - begun(record) < _AGAIN_S:
+        return entries[0] if entries else None
     return [entries[0], *(entry for entry in entries if entry.at - entry.within_s <= connected)][-1]
 
 
@@ -126,8 +128,9 @@ class Join:
         if record.kind == REUSED and record.prior:
             return self._of_reused(record, record.local_port)
         way = self._between(record.local_port, begun(record), record.done)
-        if not record.failed and len(way.entries) > 1:
-            way = Way((_carrier(way.entries, record),))
+        if not record.failed and way.entries:
+            carrier = _carrier(way.entries, record)
+            way = NOWHERE if carrier is None else Way((carrier,))
         if record.kind == REUSED:
             self._opened[record.local_port] = way
         return way

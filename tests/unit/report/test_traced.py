@@ -251,6 +251,15 @@ def test_without_evidence_it_is_a_guess_and_says_why(
     assert any("the causes of 10 are guessed" in line for line in summary.lines(content, Path("x")))
 
 
+def test_whoever_refused_it_had_received_it(traced: Traced) -> None:
+    traced.run.lose(1.0, 2.0, "refused", took=0.001)
+    traced.way = lambda _due, pod: ("lab", pod) if pod else None
+    content = traced.content()
+    assert content["trace"]["guessed_because"] == {
+        "somebody refused them, and no node's kernel had said so": 20
+    }
+
+
 def test_a_node_that_died_took_its_last_lines_along(traced: Traced) -> None:
     """So it is where a program in the node says what its kernel does."""
     killed(traced)

@@ -84,6 +84,12 @@ def test_an_answer_came_by_the_entry_by_which_its_connection_came_about() -> Non
     assert went(ways([line(100.02), again, line(101.3, "10.0.0.8", "m04")], slow)[0]) == [("m03", "10.0.0.9")]
 
 
+def test_what_was_over_before_carried_no_answer() -> None:
+    """The line of the entry that did was lost."""
+    slow = request(100.0, connected=101.01, sent=101.01, done=101.02)
+    assert ways([line(100.02), line(100.6, change="end")], slow) == [Way()]
+
+
 def test_without_an_entry_of_its_own_it_was_sent_by_an_older_one() -> None:
     (_, way) = ways([line(100.02)], lost(100.0), lost(150.0))
     assert way.entries == ()
