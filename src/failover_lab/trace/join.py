@@ -80,8 +80,8 @@ def begun(record: Record) -> float:
 def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry | None:
     """Of several entries, the one by which a connection came about on which an answer came.
 
-    An address that moves just then has another node make one for what followed: that one carried nothing. None:
-    the one by which it came about is not among them.
+    An address that moves just then has another node make one for what followed: that one carried nothing.
+    None: the one by which it came about is not among them.
     """
     connected = record.done if record.connected is None else record.connected
     there = [one for one in entries if one.ended is None or one.ended >= connected]
