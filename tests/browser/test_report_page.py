@@ -114,7 +114,7 @@ def sudden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run.change(-20, "ServiceL2Status", "l2-1", "LISTED", service="site", node="lab-m02")
     run.change(4.7, "ServiceL2Status", "l2-1", service="site", node="lab")
     run.lose(0.0, 4.7, "connect_timeout", took=3.0)
-    run.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0)
+    run.lose(16.0, 17.0, "connect_timeout", every=7, took=3.0, port=30010)
     run.lose(0.0, 6.0, "read_timeout", kind="reused", every=2, took=5.0)
     run.play["predicted_s"] = {"address": 3.0, "endpoints": 4.5, "capacity": 11.9, "stale_flows": 60.0}
     node = {"node": "lab-m02"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ from failover_lab.report import (
     clocks,
     cluster,
     evidence,
+    groups,
+    kept,
     ports,
     stats,
     traced,
     verdict,
-)  # fmt: skip
+)
 from failover_lab.report.by_trace import ByTrace
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from failover_lab.run.records import Record
 
 _SLOWEST = 8
+# By then what was to leave has ended.
+_DRAINED = "drained"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def _counts(records: list[Record]) -> dict[str, Any]:
 
 def _requests(records: list[Record]) -> dict[str, Any]:
     errors = collections.Counter(str(r.outcome) for r in records if r.outcome is not Outcome.OK)
-    by_kind = {kind: [r for r in records if r.kind == kind] for kind in (NEW, REUSED)}
+    # Whatever it was meant to be: who opened a connection for its request had none to use again.
+    by_kind = {kind: [r for r in records if groups.connection(r) == kind] for kind in (NEW, REUSED)}
     return {
         **_counts(records),
         "errors": dict(errors.most_common()),
@@ -71,6 +77,18 @@ def _requests(records: list[Record]) -> dict[str, Any]:
 
 def _latency(records: list[Record]) -> dict[str, float | None]:
     ordered = sorted(r.latency_ms for r in records if r.outcome is Outcome.OK)
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
+
+
+def _latency_with_lost(records: list[Record]) -> dict[str, float | None]:
+    """The same of all that users saw the end of: whoever got no answer waited at least until he was given up.
+
+    No lost request counts as quicker than an answer, such as one that was refused at once.
+    """
+    seen = [r for r in records if r.outcome not in NOT_SEEN_BY_USERS]
+    slowest = max((r.latency_ms for r in seen if not r.failed), default=0.0)
+    ordered = sorted(max(r.latency_ms, slowest) if r.failed else r.latency_ms for r in seen)
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
     return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
 
@@ -95,10 +113,30 @@ def _troubles(data: RunData) -> dict[str, Any]:
     }
 
 
-def _replacements(data: RunData, fault: evidence.Fault) -> list[dict[str, Any]]:
+def _since(entry: dict[str, Any], data: RunData, seen: cluster.Cluster) -> float:
+    """From when on an answer under its name is a replacement's own: a StatefulSet's has the old one's."""
+    fault_at = data.mark(marks.FAULT_BEGIN) or -math.inf
+    lives = [life for life in seen.lives if life.name == entry["pod"]]
+    mine = next((life for life in lives if life.uid == entry["uid"]), None)
+    if mine is not None and len(lives) > 1:
+        return mine.seen
+    others = [life.gone for life in lives if life is not mine and life.gone is not None]
+    displaced = {old["pod"] for old in (data.play or {}).get("displaced") or []}
+    if entry["pod"] in displaced and mine is None:
+        # Nobody saw it come: as soon as the old one was gone for certain.
+        return max([fault_at, *others, data.mark(_DRAINED) or fault_at])
+    return fault_at
+
+
+def _replacements(data: RunData, fault: evidence.Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
     result = []
     for entry in (data.play or {}).get("replacements") or []:
-        answers = [r.done for r in data.records if r.outcome is Outcome.OK and r.pod == entry["pod"]]
+        since = _since(entry, data, seen)
+        answers = [
+            r.done
+            for r in data.records
+            if r.outcome is Outcome.OK and r.pod == entry["pod"] and r.due >= since
+        ]
         first = min(answers, default=None)
         result.append(
             {
@@ -158,11 +196,12 @@ def build(data: RunData) -> Report:
         (group, description | by_trace.described(group.records))
         for group, description in causes.explain(data.records, seen, fault, port_rests, by_trace)
     ]
-    replacements = _replacements(data, fault)
+    replacements = _replacements(data, fault, seen)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
     judged = verdict.judge(data, replacements, seen, failures)
-    measured_s = clocks.measured(data, seen, fault, failures)
+    between_s = clocks.between(data, seen, fault)
+    measured_s = clocks.known(clocks.measured(data, seen, fault, failures), between_s)
     predicted_s = dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {})
     content = {
         "schema_version": 1,
@@ -183,11 +222,14 @@ def build(data: RunData) -> Report:
         },
         "requests": _requests(data.records),
         "latency_ms": _latency(data.records),
+        "latency_with_lost_ms": _latency_with_lost(data.records),
+        "kept_connections": kept.connections(data.records),
         **_troubles(data),
         "clocks_s": measured_s,
+        "clocks_between_s": between_s,
         "predicted_s": predicted_s,
         "clock_reasons": clock_reasons.reasons(
-            clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures)
+            clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures, between_s)
         ),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
@@ -207,6 +249,9 @@ def build(data: RunData) -> Report:
             "port_rest_s": _rounded(min(port_rests.values(), default=None)),
             "whole_record": data.whole,
             "cluster_observed": bool(data.changes),
+            "not_observed": [
+                {"kind": gap.kind, "began": _text(gap.begin), "ended": _text(gap.end)} for gap in seen.gaps
+            ],
         },
         "trace": traced.described(
             data.trace, *by_trace.account(record for group, _ in explained for record in group.records)
@@ -216,6 +261,7 @@ def build(data: RunData) -> Report:
             "passed": judged.passed,
             "measured": not judged.checks["measured"],
             "aborted": judged.aborted,
+            "max_lost": data.settings["max_lost"],
             "reasons": judged.reasons,
             "checks": judged.checks,
         },

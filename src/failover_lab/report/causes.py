@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,12 @@ def _how_often(same: Group, group: Group, evidence: Evidence) -> float:
 
 
 def _share(group: Group, evidence: Evidence) -> dict[str, Any] | None:
-    """How often, from the first failure to the last: of one pod's requests if it is known, else of all."""
+    """How often, from the first failure to the last: of one pod's requests if it is known, else of all.
+
+    Nobody knows for how long before and after it would have refused, and a time that begins and ends with a
+    failure makes few of them look like many. So the lower bound takes it for flaky all the time, the upper
+    for no longer than it was seen to be.
+    """
     failed = len(group.records)
     if failed < 2:
         return None
@@ -127,7 +133,11 @@ def _share(group: Group, evidence: Evidence) -> dict[str, Any] | None:
     asked = evidence.requests(kind, begin, end)
     if pod is not None:
         asked = failed + evidence.answers(kind, pod, begin, end)
-    low, high = stats.interval_95(failed, asked)
+    always = evidence.requests(kind, -math.inf, math.inf)
+    if pod is not None:
+        always = failed + evidence.answers(kind, pod, -math.inf, math.inf)
+    low, _ = stats.interval_95(failed, max(asked, always))
+    _, high = stats.interval_95(failed, asked)
     return {"pod": pod, "requests": asked, "value": failed / asked, "low_95": low, "high_95": high}
 
 

@@ -58,7 +58,7 @@ def _x(axis: series.Span, field: str = "t", *, labels: bool = False) -> Spec:
         "field": field,
         "type": "quantitative",
         "scale": {"domain": [axis.begin, axis.end], "nice": False, "padding": 0},
-        "axis": {"labels": labels, "ticks": labels, "title": "seconds after the fault" if labels else None}
+        "axis": {"labels": labels, "ticks": labels, "title": axis.title if labels else None}
         if labels
         else {"labels": False, "ticks": False, "title": None},
     }
@@ -310,6 +310,8 @@ def timeline_spec(report: Report, size: Size) -> Spec:
     axis = series.span(report, size.bars)
     marks = series.marks(report, axis)
     pods = series.pods_in_order(report)
+    left_out = len(series.pods(report)) - len(pods)
+    of_pods = f" ({left_out} more pods are not shown)" if left_out else ""
     nodes = sorted({r.node for r in records if r.node} | set(report.content["lab"]["nodes"]))
     announced = series.announcements(report, axis)
     charts = [_marks_lane(axis, marks, size)] if marks else []
@@ -318,7 +320,7 @@ def timeline_spec(report: Report, size: Size) -> Spec:
         charts.append(_failures(failed, axis, marks, size))
     charts.append(_latency(report, axis, marks, size))
     charts.append(
-        _lanes("Answers by pod, over its state", pods, series.answers(records, axis, "pod", pods),
+        _lanes(f"Answers by pod, over its state{of_pods}", pods, series.answers(records, axis, "pod", pods),
                series.pod_states(report, axis, pods), axis, marks=marks, size=size)
     )  # fmt: skip
     charts.append(

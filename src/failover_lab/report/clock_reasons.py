@@ -37,6 +37,7 @@ class Run:
         clocks: as measured.
         predicted: the same keys.
         failures: each group of lost requests with its cause.
+        between: as from ``clocks.between``.
     """
 
     clocks: dict[str, float | None]
@@ -45,6 +46,7 @@ class Run:
     seen: Cluster
     fault: Fault
     failures: list[tuple[Group, str]]
+    between: dict[str, list[float] | None]
 
     @property
     def zero(self) -> float:
@@ -114,7 +116,12 @@ def reasons(run: Run) -> dict[str, str | None]:
     """
     tell = {"address": _address, "endpoints": _endpoints, "capacity": _capacity, "stale_flows": _stale_flows}
     found = run.fault.at is not None
-    return {name: tell[name](run) if found and _is_to_be_told(run, name) else None for name in clocks.CLOCKS}
+    told = {name: tell[name](run) if found and _is_to_be_told(run, name) else None for name in clocks.CLOCKS}
+    for name, times in run.between.items():
+        if times is not None:
+            first, last = map(_plus, times)
+            told[name] = f"between {first} and {last}: the observer was cut off from the cluster meanwhile"
+    return told
 
 
 def _is_to_be_told(run: Run, name: str) -> bool:
@@ -172,8 +179,10 @@ def _not_ready(run: Run) -> float | None:
 
 def _stops(run: Run) -> list[str]:
     """Where the pods were told to stop, nobody had to believe in a death."""
-    names = sorted(entry["pod"] for entry in (run.data.play or {}).get("displaced") or [])
-    told = [life.told_to_stop for name in names if (life := run.seen.pods.get(name)) and life.told_to_stop]
+    displaced = (run.data.play or {}).get("displaced") or []
+    names = sorted(entry["pod"] for entry in displaced)
+    lives = [run.seen.life(entry["uid"]) for entry in displaced]
+    told = [life.told_to_stop for life in lives if life is not None and life.told_to_stop]
     if not told:
         return ["when the pods were told to stop was not observed"]
     last = ", the last" if len(names) > 1 else ""
@@ -208,9 +217,7 @@ def _endpoints(run: Run) -> str:
 
 def _capacity(run: Run) -> str:
     names = {entry["pod"] for entry in (run.data.play or {}).get("replacements") or []}
-    made: list[PodLife] = [
-        life for life in run.seen.pods.values() if life.name in names and life.seen >= run.zero
-    ]
+    made: list[PodLife] = [life for life in run.seen.lives if life.name in names and life.seen >= run.zero]
     if run.clocks["capacity"] is None:
         return _never_whole(run, made)
     ready = [life for life in made if life.ready]

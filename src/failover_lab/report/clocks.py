@@ -55,6 +55,30 @@ def late(failures: list[tuple[Group, str]], clean: float) -> list[float]:
     ]
 
 
+def between(data: RunData, seen: Cluster, fault: Fault) -> dict[str, list[float] | None]:
+    """Of a clock that ended while the observer was cut off: from when to when that may have been."""
+    result: dict[str, list[float] | None] = dict.fromkeys(CLOCKS)
+    if fault.at is None:
+        return result
+    move, clean = address_move(seen, fault), clean_since(lost_endpoints(data, seen, fault))
+    whole = None if clean is None else _whole(data, seen, clean)
+    for name, at, gap in (
+        ("address", move and move[0], move and seen.gap_of_moves(move[0])),
+        ("endpoints", clean, clean and seen.gap_of_slices(clean)),
+        ("capacity", whole, whole and seen.gap_of_slices(whole)),
+    ):
+        if at and gap:
+            result[name] = [round(max(0.0, gap.begin - fault.at), 3), round(at - fault.at, 3)]
+    return result
+
+
+def _whole(data: RunData, seen: Cluster, clean: float) -> float | None:
+    """When as many were ready as there should be, from when the list was clean on."""
+    expected = data.settings["expected_replicas"]
+    states = seen.endpoint_states(clean, float("inf"))
+    return next((at for at, state in states if expected and sum(e.ready for e in state) >= expected), None)
+
+
 def measured(
     data: RunData, seen: Cluster, fault: Fault, failures: list[tuple[Group, str]]
 ) -> dict[str, float | None]:
@@ -80,14 +104,18 @@ def measured(
         return result
     if any(pods for _, pods in listed):
         result["endpoints"] = round(clean - fault.at, 3)
-        expected = data.settings["expected_replicas"]
-        states = seen.endpoint_states(clean, float("inf"))
-        full = (at for at, state in states if expected and sum(e.ready for e in state) >= expected)
-        if (whole := next(full, None)) is not None:
+        if (whole := _whole(data, seen, clean)) is not None:
             result["capacity"] = round(whole - fault.at, 3)
     if fault.what.takes_node and (dues := late(failures, clean)):
         result["stale_flows"] = round(max(dues) - fault.at, 3)
     return result
+
+
+def known(
+    measured_s: dict[str, float | None], between_s: dict[str, list[float] | None]
+) -> dict[str, float | None]:
+    """The clocks whose end was seen as it came; that of a gap's end is the instant of the next look."""
+    return {name: None if between_s[name] else took for name, took in measured_s.items()}
 
 
 def operator_s(data: RunData) -> float | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from failover_lab.report.load import Change
 
 
+# A watch that was interrupted is opened again two seconds later at most, and tells at once what it missed.
+_RESUMED_S = 3.0
 # A move to a node that the kernel cannot name is noted once it was asked for long enough, or a little later.
 _NAMELESS_S = 1.0
 _ANNOUNCING = re.compile(r'announcing from node "([^"]+)"')
@@ -48,6 +50,18 @@ class PodLife:
     addresses: list[tuple[float, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Gap:
+    """When the observer did not hear of a kind of object; ``end`` is None where it never did again.
+
+    What changed meanwhile is in its log as of the end.
+    """
+
+    kind: str
+    begin: float
+    end: float | None
+
+
 @dataclass
 class Cluster:
     """The cluster's own account.
@@ -57,12 +71,15 @@ class Cluster:
         pods: by name, the newest that had it.
         lives: every pod by itself, as they were first seen; of a StatefulSet's, several have one name.
         node_states: by node: (instant, state), state being ready, cordoned or not ready.
+        gaps: of the observer.
     """
 
     announcers: list[tuple[float, str]] = field(default_factory=list)
     pods: dict[str, PodLife] = field(default_factory=dict)
     lives: list[PodLife] = field(default_factory=list)
     node_states: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    _by_kernel: set[float] = field(default_factory=set)
     _slice_times: list[float] = field(default_factory=list)
     _slice_states: list[list[Endpoint]] = field(default_factory=list)
 
@@ -97,6 +114,19 @@ class Cluster:
                 result.append((began, at))
                 began = None
         return result if began is None else [*result, (began, math.inf)]
+
+    def gap(self, at: float, *of: str) -> Gap | None:
+        """The gap at whose end this was noted, or within which it falls; None: the instant is known."""
+        inside = (gap for gap in self.gaps if gap.kind in of and gap.begin < at <= (gap.end or math.inf))
+        return next(inside, None)
+
+    def gap_of_slices(self, at: float) -> Gap | None:
+        """The same for a change of the list of endpoints."""
+        return self.gap(at, r.SLICE)
+
+    def gap_of_moves(self, at: float) -> Gap | None:
+        """The same for a move of the address; the users' own kernel has no gaps."""
+        return None if at in self._by_kernel else self.gap(at, r.EVENT, r.ANNOUNCEMENT)
 
     def life(self, uid: str) -> PodLife | None:
         """The pod of this UID."""
@@ -175,10 +205,39 @@ def read(changes: list[Change]) -> Cluster:
             state = "gone" if change.change == "DELETED" else _node_state(change.facts)
             if not states or states[-1][1] != state:
                 states.append((change.at, state))
+    cluster.gaps = _gaps(changes)
+    cluster._by_kernel = {change.at for change in changes if change.kind == neighbour.KIND}  # noqa: SLF001  being built
     for at, node in _announcements(changes):
         if not cluster.announcers or cluster.announcers[-1][1] != node:
             cluster.announcers.append((at, node))
     return cluster
+
+
+def _gaps(changes: list[Change]) -> list[Gap]:
+    """From the interruptions that the observer noted, and from what it says to have listed anew."""
+    ends: dict[tuple[str, float], float | None] = {}
+    cut: dict[str, tuple[float, float]] = {}  # since when, and when it was tried last
+    heard: dict[str, float] = {}
+    for change in changes:
+        if change.change == "INTERRUPTED":
+            began, _ = cut.get(change.name, (change.at, 0.0))
+            cut[change.name] = (began, change.at)
+            ends[change.name, began] = None
+            continue
+        kind = change.kind
+        began, tried = cut.get(kind, (heard.get(kind, change.at), -math.inf))
+        if change.facts.get("relisted") or change.at <= tried + _RESUMED_S:
+            # What is listed together is noted one by one.
+            cut[kind] = (began, max(tried, change.at - _RESUMED_S))
+            ends[kind, began] = change.at
+        elif kind in cut:
+            del cut[kind]
+            if ends[kind, began] is None:
+                ends[kind, began] = tried + _RESUMED_S
+        heard[kind] = change.at
+    return sorted(
+        (Gap(kind, begin, end) for (kind, begin), end in ends.items()), key=lambda gap: (gap.begin, gap.kind)
+    )
 
 
 def _announcements(changes: list[Change]) -> list[tuple[float, str]]:

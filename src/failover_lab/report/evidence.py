@@ -173,6 +173,8 @@ class Evidence:
             found |= {begin - WATCH_S, end + RULES_S}
         for begin, end in self.spells_of_the_dead:
             found |= {begin, end, end + RULES_S}
+        for gap in self.cluster.gaps:
+            found |= {gap.begin, gap.end}
         for stop in self._stops:
             ends = (stop.unlisted, stop.life.gone)
             found |= {stop.told - WATCH_S, *(end + AFTER_S for end in ends if end is not None)}

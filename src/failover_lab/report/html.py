@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 _MOST_GROUPS = 60
 
 
-def _time(value: str | None) -> str:
-    return "\u2013" if value is None else value[11:23]
+def _time(day: str, value: str | None) -> str:
+    """The time of day; of another day than the run's first, with its date."""
+    if value is None:
+        return "\u2013"
+    return value[11:23] if value[:10] == day else f"{value[5:10]} {value[11:23]}"
 
 
 def _drawings(report: Report) -> list[dict[str, Any]]:
@@ -66,14 +70,21 @@ def render(report: Report) -> str:
         "s": words.seconds,
         "n": words.number,
         "bound": words.bound,
-        "time": _time,
     }
     content = report.content
+    environment.filters["time"] = functools.partial(_time, (content["requests"]["began"] or "")[:10])
     replacements = content["replacements"]
     return environment.get_template("page.html.j2").render(
         report=content,
         heading=words.heading(content),
         sentence=words.sentence(content),
+        rule=words.rule(content),
+        bound_counts=words.bound_counts(content),
+        waited=words.waited(content),
+        closes=words.closes(content),
+        not_observed=words.not_observed(content),
+        zero=words.zero(content),
+        begun=words.is_begun(content),
         causes=words.CAUSES,
         trace=words.trace(content),
         untraced=words.untraced(content),

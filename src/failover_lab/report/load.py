@@ -14,7 +14,7 @@ import jsonschema
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
 from failover_lab.report import cluster, instrument, traced
-from failover_lab.run import files, instants, layout
+from failover_lab.run import files, instants, layout, texts
 from failover_lab.run.records import FORMAT, Record, RecordFile
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _changes(path: Path) -> list[Change]:
 
 
 def _probe(probe: layout.Probe) -> ProbeData:
-    about = _about(probe.about)
+    about = texts.plain(_about(probe.about))
     record_file = RecordFile(probe.records)
     records = sorted(record_file.records(), key=lambda record: record.due)
     records = instrument.apart(records, instrument.spells(about))
@@ -186,8 +186,12 @@ def load(directory: Path) -> RunData:
         UserError: it is none, it is another version's, or one of its files is damaged.
     """
     run = layout.Run(files.existing_directory(directory))
-    play = _play(run.facts)
-    changes = _changes(run.events)
+    # Here, once, for all who show it: messages of other programs are among it.
+    play = texts.plain(_play(run.facts))
+    changes = [
+        dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
+        for change in _changes(run.events)
+    ]
     own, *further = [_probe(probe) for probe in run.probes()]
     seen = cluster.read(changes)
     nodes = ((play or {}).get("lab") or {}).get("nodes") or sorted(seen.node_states)
@@ -195,7 +199,10 @@ def load(directory: Path) -> RunData:
     return RunData(
         play=play,
         probes=[dataclasses.replace(own, records=records), *further],
-        marks=_marks(run.marks),
+        marks=[
+            dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
+            for mark in _marks(run.marks)
+        ],
         changes=changes,
         trace=trace,
     )

@@ -175,9 +175,10 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
         if begin <= group.began < end + RULES_S:
             times = (max(begin, group.began - RULES_S), group.began)
             dead = sorted(evidence.on_node(e for at in times for e in evidence.cluster.endpoints(at)))
-            return Finding(
-                "endpoint_dead", f"the Service still sent to {', '.join(dead)} on {fault.node}", ""
-            )
+            gap = evidence.cluster.gap_of_slices(group.began)
+            by = ", by the last list before the observer was cut off" if gap else ""
+            sentence = f"the Service still sent to {', '.join(dead)} on {fault.node}{by}"
+            return Finding("endpoint_dead", sentence, gap and gap.begin)
     return None
 
 

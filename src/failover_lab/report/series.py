@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.report import stats
+from failover_lab.report import stats, words
 from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _NICE_S = (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
-# More rows than this would make a chart longer than any screen; a site of this lab has far fewer pods.
+# More rows than this would make a chart longer than any screen: those that the run is about come first.
 _MOST_PODS = 40
 
 
@@ -29,12 +29,19 @@ class Span:
         begin: first second shown.
         end: last second shown.
         bin_s: width of one bar.
+        since: what the instant called 0 is.
     """
 
     zero: float
     begin: float
     end: float
     bin_s: float
+    since: str
+
+    @property
+    def title(self) -> str:
+        """What the axis counts."""
+        return f"seconds after {self.since}"
 
     def bin(self, at: float) -> int:
         """The bar that an instant belongs to."""
@@ -53,7 +60,8 @@ def span(report: Report, bars: int) -> Span:
     wanted = max(last - first, 0.1) / bars
     bin_s = next((nice for nice in _NICE_S if nice >= wanted), math.ceil(wanted))
     begin = math.floor((first - zero) / bin_s) * bin_s
-    return Span(zero, begin, math.ceil((last - zero) / bin_s) * bin_s, bin_s)
+    since = words.zero(report.content)
+    return Span(zero, begin, math.ceil((last - zero) / bin_s) * bin_s, bin_s, since)
 
 
 def _bars(axis: Span, counts: dict[tuple[Any, ...], int], *names: str) -> list[Row]:
@@ -103,16 +111,17 @@ def latencies(records: list[Record], axis: Span) -> list[Row]:
     return rows
 
 
+def pods(report: Report) -> list[str]:
+    """The site's pods, those that answered or were to: replacements, displaced, then others."""
+    new, old = ({entry["pod"] for entry in report.content[key]} for key in ("replacements", "displaced"))
+    names = {record.pod for record in report.data.records if record.pod} | new | old
+    return sorted(names, key=lambda pod: (pod not in new, pod not in old, pod))
+
+
 def pods_in_order(report: Report) -> list[str]:
-    """The site's pods: those that answered or were to, the early ones first, at most forty."""
-    first: dict[str, float] = {}
-    for record in report.data.records:
-        if record.pod:
-            first.setdefault(record.pod, record.done)
-    for entry in (*report.content["displaced"], *report.content["replacements"]):
-        first.setdefault(entry["pod"], math.inf)
+    """Those of them that are shown, the new ones last; at most forty."""
     new = {entry["pod"] for entry in report.content["replacements"]}
-    return sorted(first, key=lambda pod: (pod in new, pod))[:_MOST_PODS]
+    return sorted(pods(report)[:_MOST_PODS], key=lambda pod: (pod in new, pod))
 
 
 def answers(records: list[Record], axis: Span, of: str, names: list[str]) -> list[Row]:
@@ -141,9 +150,10 @@ def _stretch(axis: Span, name: str, state: str, begin: float, end: float | None)
 def pod_states(report: Report, axis: Span, names: list[str]) -> list[Row]:
     """Starting, ready and stopping stretches of each pod, as the observer saw them."""
     rows: list[Row | None] = []
-    for name in names:
-        life = report.cluster.pods.get(name)
-        if life is None:
+    shown = set(names)
+    for life in report.cluster.lives:
+        name = life.name
+        if name not in shown:
             continue
         stop, gone = life.told_to_stop, life.gone
         if life.ready is None or life.ready > life.seen:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_TROUBLES = (("outage_s", "longest"), ("degraded_s", "total"))
+
+
 def lines(report: dict[str, Any], directory: Path) -> list[str]:
     """The summary; every reason not to pass is among them."""
     requests, latency = report["requests"], report["latency_ms"]
@@ -23,15 +26,16 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             f"{kind} {counts['failed']} of {words.number(counts['total'])}"
             for kind, counts in requests["by_connection"].items()
         )
-        result.append(
-            f"Lost by connection: {by_connection}; a request is lost less often than "
-            f"{words.bound(requests['lost_upper_bound_95'])} (95%)"
-        )
+        bound = words.bound(requests["lost_upper_bound_95"])
+        less = f"; a request is lost less often than {bound} (95%)" if words.bound_counts(report) else ""
+        result.append(f"Lost by connection: {by_connection}{less}")
         median, most, slowest = (words.milliseconds(latency[name]) for name in ("p50", "p99", "max"))
-        outage = words.seconds(report["outage_s"]["longest"])
+        outage, degraded = (words.seconds(report[key][of]) for key, of in _TROUBLES)
+        some = f"; some requests failed for {degraded} in all" if requests["failed"] else ""
         result.append(
-            f"Answer times: median {median}, 99% {most}, slowest {slowest}; longest outage {outage}"
+            f"Answer times: median {median}, 99% {most}, slowest {slowest}{some}; longest outage {outage}"
         )
+        result += filter(None, [words.waited(report)])
     replacements = report["replacements"]
     if replacements:
         answered = [r for r in replacements if r["first_answer_at"] is not None]
@@ -51,6 +55,8 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
         causes[group["cause"]] += group["count"]
     if causes:
         result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
+    result += filter(None, [words.rule(report)])
+    result += [f"Mind: {said}" for said in filter(None, [words.closes(report), words.not_observed(report)])]
     result += words.trace(report)
     rest_s = report["measurement"]["port_rest_s"]
     if rest_s is not None and rest_s < TRACKED_S:

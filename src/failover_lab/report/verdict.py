@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import instrument, ports, rules, stats
 from failover_lab.report.by_trace import NOT_RECEIVED
 from failover_lab.run import instants, marks
-from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, Outcome
+from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
@@ -39,10 +40,11 @@ class Judged:
     """The parts of a verdict.
 
     Attributes:
-        checks: what was asked, in order, and for each the sentences on why not; none: it is well.
+        checks: what may be asked, in order, and for each the sentences on why not; none: it is well; and None
+            in their place: it was not asked.
     """
 
-    checks: dict[str, list[str]]
+    checks: dict[str, list[str] | None]
     steady_before: bool | None
     steady_after: bool | None
     aborted: bool
@@ -55,8 +57,8 @@ class Judged:
     @property
     def reasons(self) -> list[str]:
         """Every sentence, the gravest first; of one cause, not what follows from it."""
-        graver = any(not isinstance(reason, Follows) for reason in self.checks[RUN_FINISHED])
-        told = [reason for found in self.checks.values() for reason in found]
+        graver = any(not isinstance(reason, Follows) for reason in self.checks[RUN_FINISHED] or [])
+        told = [reason for found in self.checks.values() for reason in found or []]
         return [reason for reason in told if not (graver and isinstance(reason, Follows))]
 
 
@@ -96,16 +98,38 @@ def not_measured(data: RunData) -> list[str]:
     fault_at = data.mark(marks.FAULT_BEGIN)
     if fault_at is not None and not data.records[0].due <= fault_at <= data.records[-1].due:
         reasons.append("the probe was not running at the fault")
+    # What was not asked cannot have failed.
+    over = data.mark(marks.STEADY_AFTER) or data.records[-1].due
+    if hole := _hole(data, data.records[0].due, max(over, data.records[-1].due)):
+        reasons.append(f"no request was due {_from_to(hole)}, where the probe should have asked")
     return reasons
+
+
+def _hole(data: RunData, begin: float, end: float) -> tuple[float, float] | None:
+    """The first stretch between these instants in which requests should have been due and none was."""
+    rates = {NEW: data.about.get("new_rate"), REUSED: data.about.get("reused_rate")}
+    for kind, rate in rates.items():
+        if not rate:
+            continue
+        dues = (record.due for record in data.records if record.kind == kind and begin <= record.due <= end)
+        for before, after in itertools.pairwise((begin, *dues, end)):
+            # Between two requests there may be more than a second.
+            if after - before > max(1.0, 1.5 / rate):
+                return before, after
+    return None
+
+
+def _from_to(stretch: tuple[float, float]) -> str:
+    begin, end = (instants.text(at)[11:21] for at in stretch)
+    return f"from {begin} to {end}"
 
 
 def steady(data: RunData, begin: float, end: float, pods: list[str]) -> str | None:
     """What was not steady between these instants, or None: it was."""
     inside = [record for record in data.records if begin <= record.due <= end]
-    rate = max(data.about.get("new_rate") or 0.0, data.about.get("reused_rate") or 0.0) or 1.0
-    # Between two requests there may be more than a second.
-    if not inside or inside[0].due > begin + max(1.0, 1.5 / rate):
-        return "the probe did not cover it"
+    hole = _hole(data, begin, end)
+    if hole or not inside:
+        return f"the probe did not cover it{f': nothing was due {_from_to(hole)}' if hole else ''}"
     failed = sum(record.failed for record in inside)
     if failed:
         return f"{failed} of {len(inside)} requests failed"
@@ -319,4 +343,21 @@ def judge(
     _spread(data, checks["pods spread"])
     _spreading(data, seen, failures, checks["pods spread"])
     before, after = _steady_states(data, checks)
-    return Judged(checks, before, after, bool(aborts))
+    asked = _asked(data)
+    answered = {name: found if found or asked[name] else None for name, found in checks.items()}
+    return Judged(answered, before, after, bool(aborts))
+
+
+def _asked(data: RunData) -> dict[str, bool]:
+    """Which of the checks this run asks: nobody awaits a replacement where nothing was displaced."""
+    play, struck = data.play or {}, data.mark(marks.FAULT_BEGIN) is not None
+    limits = (data.settings["max_lost"], data.settings["max_slowest_ms"])
+    return {
+        RUN_FINISHED: data.play is not None or bool(data.marks),
+        "measured": True,
+        "requests answered": any(limit is not None for limit in limits),
+        "replacements answered": bool(play.get("displaced") or play.get("replacements")),
+        "pods spread": data.play is not None,
+        "steady before": struck or data.mark(marks.STEADY_BEFORE) is not None,
+        "steady after": struck or data.mark(marks.STEADY_AFTER) is not None,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.faults import kinds
+from failover_lab.run.records import REUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,9 +118,75 @@ def bound(value: float | None) -> str:
     return f"1 in {number(1 / value)}" if value < 0.1 else f"{value:.0%}"
 
 
+def zero(report: dict[str, Any]) -> str:
+    """What the instants of the timeline are counted from."""
+    return "the fault" if report["fault"]["injected_at"] else "the first request"
+
+
+def is_begun(report: dict[str, Any]) -> bool:
+    """Whether what was to be done to the cluster was done; so it is where nothing was to be done."""
+    fault = report.get("fault") or {}
+    return not fault.get("kind") or bool(fault.get("injected_at"))
+
+
+def bound_counts(report: dict[str, Any]) -> bool:
+    """Whether the bound on the chance of a loss says anything: of a sudden fault, how long it was."""
+    kind = kinds.of(report["fault"]["kind"])
+    return not kind.name or kind.evicts or not is_begun(report)
+
+
+def rule(report: dict[str, Any]) -> str | None:
+    """By which rule a run in which requests were lost is a pass all the same; None: it needs none."""
+    verdict, failed = report["verdict"], report["requests"]["failed"]
+    if not (verdict["passed"] and failed):
+        return None
+    if verdict["max_lost"] is None:
+        return (
+            f"Passed by its rule: however many requests are lost to the fault, {number(failed)} here, they "
+            "are counted and not forbidden (witness_max_lost sets a limit)"
+        )
+    return f"Passed by its rule: {number(verdict['max_lost'])} requests may be lost (witness_max_lost)"
+
+
+def waited(report: dict[str, Any]) -> str | None:
+    """The answer times with the lost among them; None: there are none."""
+    if not report["requests"]["failed"]:
+        return None
+    latency = report["latency_with_lost_ms"]
+    median, most, longest = (milliseconds(latency[name]) for name in ("p50", "p99", "max"))
+    return (
+        "With the lost among them, each counted until it was given up, and as no quicker than an answer: "
+        f"median {median}, 99% {most}, longest {longest} or more"
+    )
+
+
+def closes(report: dict[str, Any]) -> str | None:
+    """That connections which were to be kept open were not; None: they were, or there were none."""
+    kept = report["kept_connections"]
+    if kept is None or REUSED in report["requests"]["by_connection"]:
+        return None
+    return (
+        f"the server keeps no connection open: each of {number(kept['count'])} was closed after its first "
+        "request, so what becomes of reused connections was not measured"
+    )
+
+
+def not_observed(report: dict[str, Any]) -> str | None:
+    """That the observer was cut off; None: it was not."""
+    gaps = report["measurement"]["not_observed"]
+    if not gaps:
+        return None
+    ends = ("on" if gap["ended"] is None else f"to {gap['ended'][11:21]}" for gap in gaps)
+    told = ", ".join(f"{g['kind']} from {g['began'][11:21]} {end}" for g, end in zip(gaps, ends, strict=True))
+    return f"the observer was cut off from the cluster ({told}); what changed meanwhile is known by its end"
+
+
 def heading(report: dict[str, Any]) -> str:
     """One or two words of verdict."""
     verdict = report["verdict"]
+    # Where not even the requests had begun, the sentence says so.
+    if not is_begun(report) and report["requests"]["total"]:
+        return "Not begun"
     if verdict["aborted"]:
         return "Aborted"
     if not verdict["measured"]:
@@ -135,6 +202,9 @@ def sentence(report: dict[str, Any]) -> str:
         return "No request was recorded."
     kind = kinds.of(fault["kind"])
     deed = kind.says.format(node=fault["node"] or "a node")
+    if not is_begun(report):
+        lost = f"{number(failed)} of {number(total)}" if failed else f"none of {number(total)}"
+        return f"{deed} was not begun; without any fault, {lost} requests were lost."
     if kind.evicts and fault["node"] and fault["node"] == fault["announcer"]:
         deed += ", which announced the address,"
     lost = (
@@ -143,7 +213,9 @@ def sentence(report: dict[str, Any]) -> str:
         else f"lost {number(failed)} of {number(total)} requests"
     )
     tail = f"; the slowest answer took {milliseconds(report['latency_ms']['max'])}"
-    outage = report["outage_s"]["longest"]
+    outage, degraded = report["outage_s"]["longest"], report["degraded_s"]["total"]
     if failed and outage:
         tail = f"; for {seconds(outage)} at most nothing got through"
+        if degraded > outage:
+            tail = f"; for {seconds(degraded)} in all some failed, and{tail[1:]}"
     return f"{deed} {lost}{tail}."

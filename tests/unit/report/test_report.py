@@ -122,6 +122,7 @@ def test_a_good_drain_passes(made_up: Any) -> None:
         "passed": True,
         "measured": True,
         "aborted": False,
+        "max_lost": 0,
         "reasons": [],
         "checks": found["verdict"]["checks"],
     }
@@ -473,7 +474,7 @@ def test_an_outage_and_a_degradation(made_up: Any) -> None:
     }
     assert words.sentence(found) == (
         "Draining lab-m02, which announced the address, lost 55 of 6\u202f600 requests; "
-        "for 0.35\u00a0s at most nothing got through."
+        "for 2.26\u00a0s in all some failed, and for 0.35\u00a0s at most nothing got through."
     )
     lines, _ = command.write(made_up.directory)
     assert lines[2].endswith("; longest outage 0.35\u00a0s")
