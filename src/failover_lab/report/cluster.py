@@ -158,7 +158,10 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
             life.told_to_stop = life.told_to_stop or change.at
         return
     life = cluster.pods.get(change.name)
-    if life is None or (uid and life.uid != uid):
+    if life is not None and uid and life.uid != uid:
+        # Of an older one that is still there, or of a new one.
+        life = cluster.life(uid)
+    if life is None:
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
         cluster.lives.append(life)
     life.node = facts.get("node") or life.node

@@ -44,7 +44,8 @@ def render(report: dict[str, Any]) -> str:
         elif reasons:
             failure = ET.SubElement(case, "failure", message=reasons[0], type=words.heading(report))
             failure.text = "\n".join(reasons)
-    ET.SubElement(suite, "system-out").text = words.sentence(report)
+    said = (words.sentence(report), words.rule(report))
+    ET.SubElement(suite, "system-out").text = "\n".join(filter(None, said))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

@@ -197,6 +197,9 @@ def _sent_again(record: Record) -> str:
     if not record.retransmits:
         unknown = record.retransmits is None
         return "whether anything was sent again is unknown" if unknown else "nothing was sent again"
+    if record.prior:
+        # The system counts for a connection, and this one has a past.
+        return "on its connection, at any time since that was opened, its data were sent again"
     connecting_s = 0.0
     if record.connected is not None:
         connecting_s = record.connected - record.due - record.late_ms / 1000.0

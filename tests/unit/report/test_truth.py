@@ -131,6 +131,7 @@ def test_both_lives_of_one_name(made_up: Any) -> None:
     there(made_up, 0.5, "uid-a", ready=True, deletion="2026")
     # The observer was away: it lists the new one first, and then that another is gone.
     there(made_up, 6.5, "uid-new", ready=True, relisted=True)
+    there(made_up, 6.55, "uid-a", ready=False, deletion="2026", relisted=True)
     made_up.change(6.6, "Pod", "site-a", "DELETED", relisted=True)
     report = build.build(load.load(made_up.write()))
     assert [(life.uid, life.gone is None) for life in report.cluster.lives] == [
@@ -355,6 +356,7 @@ def test_a_pass_with_losses_says_by_which_rule(made_up: Any, monkeypatch: pytest
     made_up.play["settings"]["max_lost"] = None
     says = "Passed by its rule: however many requests are lost to the fault, 10 here, they are counted"
     assert any(line.startswith(says) for line in told(made_up, monkeypatch))
+    assert says in (made_up.directory / "junit.xml").read_text(encoding="utf-8")
     assert says in page(made_up, monkeypatch)
     made_up.play["settings"]["max_lost"] = 0
     assert words.rule(made_up.content()) is None
