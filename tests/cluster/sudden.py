@@ -184,7 +184,7 @@ def is_true_to_the_cluster(lab: Lab, report: dict[str, Any], before: dict[str, t
 
 
 def is_traced(report: dict[str, Any]) -> None:
-    """Where lost requests went is evidence, of nineteen in twenty at least; nobody answered but who was sent to."""
+    """Where nineteen of twenty lost requests went is evidence, and nobody answered but who was sent to."""
     trace = report["trace"]
     assert trace["answers"]["compared"] > 0
     assert trace["answers"]["disagreements"] == 0, trace["answers"]["examples"]
