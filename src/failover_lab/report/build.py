@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -190,7 +191,11 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
-    by_trace = ByTrace(data.trace, seen, fault)
+    trace, records = traced.follow(data.directory, data.records, seen, nodes or sorted(seen.node_states))
+    data = dataclasses.replace(
+        data, probes=[dataclasses.replace(data.probes[0], records=records), *data.probes[1:]]
+    )
+    by_trace = ByTrace(trace, seen, fault)
     port_rests = ports.rests(data.records)
     explained = [
         (group, description | by_trace.described(group.records))
@@ -254,7 +259,7 @@ def build(data: RunData) -> Report:
             ],
         },
         "trace": traced.described(
-            data.trace, *by_trace.account(record for group, _ in explained for record in group.records)
+            trace, *by_trace.account(record for group, _ in explained for record in group.records)
         ),
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {

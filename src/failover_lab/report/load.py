@@ -13,7 +13,7 @@ import jsonschema
 
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
-from failover_lab.report import cluster, instrument, traced
+from failover_lab.report import instrument
 from failover_lab.run import files, instants, layout, texts
 from failover_lab.run.records import FORMAT, Record, RecordFile
 
@@ -65,14 +65,14 @@ class RunData:
     Attributes:
         play: what the play knew, None where it said nothing.
         probes: what each probe saw, the run's own first. The report goes by that one.
-        trace: what the nodes' kernels said of the requests of that one.
+        directory: where it is; None: nowhere.
     """
 
     play: dict[str, Any] | None
     probes: list[ProbeData]
     marks: list[Mark] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    trace: traced.Trace = field(default_factory=traced.Trace)
+    directory: Path | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -192,17 +192,13 @@ def load(directory: Path) -> RunData:
         dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
         for change in _changes(run.events)
     ]
-    own, *further = [_probe(probe) for probe in run.probes()]
-    seen = cluster.read(changes)
-    nodes = ((play or {}).get("lab") or {}).get("nodes") or sorted(seen.node_states)
-    trace, records = traced.follow(directory, own.records, seen, nodes)
     return RunData(
         play=play,
-        probes=[dataclasses.replace(own, records=records), *further],
+        probes=[_probe(probe) for probe in run.probes()],
         marks=[
             dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
             for mark in _marks(run.marks)
         ],
         changes=changes,
-        trace=trace,
+        directory=directory,
     )

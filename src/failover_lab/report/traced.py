@@ -183,7 +183,7 @@ class Trace:
 
 
 def follow(
-    directory: Path,
+    directory: Path | None,
     records: list[Record],
     seen: Cluster,
     nodes: list[str],
@@ -192,7 +192,7 @@ def follow(
     """The trace of a run, and its records, in which answers without a name have the traced one.
 
     Args:
-        directory: the run's.
+        directory: the run's; None: it has none.
         records: in the order of their due times.
         seen: the cluster's account, for the names of pods.
         nodes: of the cluster.
@@ -201,9 +201,9 @@ def follow(
     Raises:
         UserError: a file of the trace is damaged, or another version's.
     """
-    about = log.about(directory)
+    about = None if directory is None else log.about(directory)
     result = Trace(about, addresses=Addresses(seen.lives), nodes=nodes)
-    if about is None or not about.spans:
+    if directory is None or about is None or not about.spans:
         return result, records
     join = Join(log.lines(directory), about.spans, about.clients)
     told = again(_look(result, record, join.way(record)) for record in records)

@@ -299,4 +299,4 @@ def test_a_damaged_trace_is_an_error_in_one_line(traced: Traced) -> None:
     directory = traced.write()
     Run(directory).trace.write_text("{")
     with pytest.raises(UserError, match=r"trace.json is damaged"):
-        load.load(directory)
+        build.build(load.load(directory))
