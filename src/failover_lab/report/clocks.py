@@ -62,12 +62,13 @@ def between(data: RunData, seen: Cluster, fault: Fault) -> dict[str, list[float]
         return result
     move, clean = address_move(seen, fault), clean_since(lost_endpoints(data, seen, fault))
     whole = None if clean is None else _whole(data, seen, clean)
-    for name, at, gap in (
-        ("address", move and move[0], move and seen.gap_of_moves(move[0])),
-        ("endpoints", clean, clean and seen.gap_of_slices(clean)),
-        ("capacity", whole, whole and seen.gap_of_slices(whole)),
+    for name, at, of in (
+        ("address", None if move is None else move[0], seen.gap_of_moves),
+        ("endpoints", clean, seen.gap_of_slices),
+        ("capacity", whole, seen.gap_of_slices),
     ):
-        if at and gap:
+        gap = None if at is None else of(at)
+        if at is not None and gap is not None:
             result[name] = [round(max(0.0, gap.begin - fault.at), 3), round(at - fault.at, 3)]
     return result
 

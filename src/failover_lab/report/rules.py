@@ -178,7 +178,7 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
             gap = evidence.cluster.gap_of_slices(group.began)
             by = ", by the last list before the observer was cut off" if gap else ""
             sentence = f"the Service still sent to {', '.join(dead)} on {fault.node}{by}"
-            return Finding("endpoint_dead", sentence, gap.begin if gap else None)
+            return Finding("endpoint_dead", sentence, None if gap is None else gap.begin)
     return None
 
 
