@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from failover_lab.run.records import REUSED
 from failover_lab.trace.event import NEW
@@ -48,8 +48,7 @@ class Entry:
     ended: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Where a request went.
 
     Attributes:

@@ -6,9 +6,10 @@ Service's address; ``trace.json`` says which nodes were heard, from when to when
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from failover_lab.errors import UserError
 from failover_lab.run import files, instants
@@ -27,8 +28,7 @@ COLUMNS = ("at", "within_ms", "node", "change", "client", "client_port", "pod", 
 HEADER = ",".join(COLUMNS)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One entry that a node's kernel made (``new``) or forgot (``end``).
 
     Attributes:
@@ -251,10 +251,14 @@ class LineFile:
                 raise UserError(f"{self._path} is damaged: {line[:200]!r} is no line of a trace") from error
 
 
+# What was read at once has one instant.
+_instant = functools.lru_cache(maxsize=16)(instants.parse)
+
+
 def _line(text: str) -> Line:
     at, within_ms, node, change, client, client_port, pod, pod_port = text.split(",")
     return Line(
-        instants.parse(at),
+        _instant(at),
         float(within_ms) / 1000.0,
         sys.intern(node),
         sys.intern(change),
