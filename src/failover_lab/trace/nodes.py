@@ -72,7 +72,7 @@ class Nodes:
     One thread may look while another reads: an engine that takes its time must not keep kernels waiting.
 
     Attributes:
-        driver: that reaches them; None: nobody does.
+        driver: that reaches them.
         targets: the Service's addresses, each with a port.
         clock: of the run.
         log: where it goes.
