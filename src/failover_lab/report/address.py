@@ -12,7 +12,7 @@ from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.fault import Fault
     from failover_lab.run.records import Record
 
     # The instant, from, to.

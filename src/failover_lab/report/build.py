@@ -14,7 +14,6 @@ from failover_lab.report import (
     clock_reasons,
     clocks,
     cluster,
-    evidence,
     groups,
     kept,
     ports,
@@ -23,6 +22,7 @@ from failover_lab.report import (
     verdict,
 )
 from failover_lab.report.by_trace import ByTrace
+from failover_lab.report.fault import Fault
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -42,7 +42,7 @@ class Report:
     content: dict[str, Any]
     data: RunData
     cluster: cluster.Cluster
-    fault: evidence.Fault
+    fault: Fault
 
 
 def _text(at: float | None) -> str | None:
@@ -129,7 +129,7 @@ def _since(entry: dict[str, Any], data: RunData, seen: cluster.Cluster) -> float
     return fault_at
 
 
-def _replacements(data: RunData, fault: evidence.Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
+def _replacements(data: RunData, fault: Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
     result = []
     for entry in (data.play or {}).get("replacements") or []:
         since = _since(entry, data, seen)
@@ -189,7 +189,7 @@ def build(data: RunData) -> Report:
     nodes: list[str] = lab.get("nodes") or []
     # The instant at which it struck; where nobody could tell that, when it was begun.
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
-    fault = evidence.Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
+    fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
     trace, records = traced.follow(data.directory, data.records, seen, nodes or sorted(seen.node_states))
     data = dataclasses.replace(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Evidence, Fault
+    from failover_lab.report.evidence import Evidence
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.traced import Trace
     from failover_lab.run.records import Record

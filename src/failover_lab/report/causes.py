@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from failover_lab.report.by_trace import ByTrace
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.run.records import Record
 

@@ -11,7 +11,7 @@ from failover_lab.run import instants, marks
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster, PodLife
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.load import Mark, RunData
 

@@ -8,7 +8,7 @@ from failover_lab.run import marks
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster
-    from failover_lab.report.evidence import Fault
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
 

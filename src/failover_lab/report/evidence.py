@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from failover_lab.faults import kinds
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report.address import ESTABLISHED, Address
 from failover_lab.report.groups import connection, was_at_work
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
     from failover_lab.report.cluster import Cluster, Endpoint, PodLife
+    from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.run.records import Record
 
@@ -37,26 +37,6 @@ STALE_FLOW_S = 180.0
 _DYING_S = 2.0
 # These come where none is made.
 _NO_CONNECTION = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.UNREACHABLE})
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What was done; ``at`` is None where nothing was, ``back`` where the node was not seen to return."""
-
-    kind: str | None
-    node: str | None
-    at: float | None
-    back: float | None = None
-
-    @property
-    def what(self) -> kinds.Kind:
-        """The row of its kind."""
-        return kinds.of(self.kind)
-
-    @property
-    def takes_connections(self) -> bool:
-        """Whether the node's kernel lives on, and may take a connection that no process ever answers."""
-        return self.what.takes != "machine" or self.what.symptom == "paused"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from tests.unit.made_up import ZERO
 
 from failover_lab.report import build, causes, charts, command, html, load, series, words
 from failover_lab.report.cluster import Cluster
-from failover_lab.report.evidence import Evidence, Fault
+from failover_lab.report.evidence import Evidence
+from failover_lab.report.fault import Fault
 from failover_lab.report.groups import Group
 from failover_lab.run import instants, records, texts
 from failover_lab.run.records import Outcome, Record
