@@ -53,7 +53,8 @@ class Addresses:
         self._by_address: dict[str, list[_Held]] = collections.defaultdict(list)
         for life in lives:
             ends = [*(begin for begin, _ in life.addresses[1:]), life.gone or math.inf]
-            for (begin, address), end in zip(life.addresses, ends, strict=True):
+            # One that waits for a node has none, and its end is nobody's.
+            for (begin, address), end in zip(life.addresses, ends, strict=False):
                 self._by_address[address].append(_Held(life, begin, end))
         for held in self._by_address.values():
             held.sort(key=lambda one: one.begin)

@@ -284,6 +284,12 @@ def test_other_peoples_connections_prove_nothing(traced: Traced) -> None:
     )
 
 
+def test_a_pod_without_an_address_is_nobody(traced: Traced) -> None:
+    """It waits for a node."""
+    traced.run.change(3.0, "Pod", "site-p", "ADDED", uid="uid-p", node="", ready=False)
+    assert traced.content()["trace"]["answers"]["disagreements"] == 0
+
+
 def test_a_pod_that_started_anew_has_another_address(traced: Traced) -> None:
     killed(traced)
     told: dict[str, Any] = {"uid": "uid-a", "node": "lab-m02", "ready": True, "address": "10.244.7.7"}
