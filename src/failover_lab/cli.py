@@ -27,6 +27,7 @@ from failover_lab.probe import options as probe_options
 from failover_lab.probe import ready, spread, wait
 from failover_lab.report import command as report_command
 from failover_lab.run import marks, stop
+from failover_lab.trace import command as trace_command
 from failover_lab.watchdog import by_hand
 from failover_lab.watchdog import command as watchdog_command
 
@@ -73,6 +74,7 @@ def parser() -> arguments.Parser:
         marks,
         wait,
         observe_command,
+        trace_command,
         watchdog_command,
         stop,
         report_command,

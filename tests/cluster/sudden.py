@@ -180,6 +180,17 @@ def is_true_to_the_cluster(lab: Lab, report: dict[str, Any], before: dict[str, t
     assert len(counts) == 3, f"not on every node again: {counts}"
     assert report["measurement"]["ok"]
     assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    is_traced(report)
+
+
+def is_traced(report: dict[str, Any]) -> None:
+    """Where nineteen of twenty lost requests went is evidence, and nobody answered but who was sent to."""
+    trace = report["trace"]
+    assert trace["answers"]["compared"] > 0
+    assert trace["answers"]["disagreements"] == 0, trace["answers"]["examples"]
+    assert trace["connections"]["missed"] == 0
+    lost = trace["lost"]
+    assert lost["guess"] <= 0.05 * (lost["guess"] + lost["evidence"]), trace["guessed_because"]
 
 
 def of_any(node_is: Callable[[str], bool]) -> Callable[[], bool]:

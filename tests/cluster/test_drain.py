@@ -14,7 +14,7 @@ import pytest
 from tests.children import output_of
 
 from .conftest import BUSY, ROOT, SHORT, docker
-from .sudden import at
+from .sudden import at, is_traced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,7 @@ def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
     assert fresh <= uids["ADDED"]
 
     assert report["verdict"]["passed"] is True
+    is_traced(report)
     assert run.name.endswith("-drain")
     assert "Report:" in output
     assert re.search(r"\d+ requests, \d+ failed; waiting for evictions of ", output)

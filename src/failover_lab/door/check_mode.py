@@ -53,6 +53,7 @@ COMMANDS = {
     "start-nodes --nodes": Check.WOULD_CHANGE,
     "stop": Check.MAY_CHANGE,
     "subnet": Check.RUNS,
+    "trace": Check.WOULD_CHANGE,
     "uncordon": Check.MAY_CHANGE,
     "unjoined": Check.RUNS,
     "wait-answers": Check.MAY_CHANGE,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from failover_lab.errors import UserError
 from failover_lab.nodes.driver import DriverError, Inspected, Listed, NodeState, unanswered
 from failover_lab.nodes.minikube import MARK, node_name, of_profile
+from failover_lab.run.lifetime import is_in_group
 
 # Longer than the engine itself waits for a container that it kills (10 s, and 2 s more).
 _TIMEOUT_S = 15
@@ -218,6 +219,20 @@ class Engine:
         else:
             found = NodeState.RUNNING if state.get("Running") else NodeState.STOPPED
         return Inspected(found, str(state.get("StartedAt", "")), str(container.get("Id", "")))
+
+    def process(self, name: str) -> int | None:
+        """The number on this machine of a container's first process; None: it has none, or none here.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        try:
+            found = self._ask(lambda: self._client.inspect_container(name))
+        except self._absent:
+            return None
+        pid = int(found["State"].get("Pid") or 0)
+        # An engine may be in a machine of its own, whose numbers mean something else here.
+        return pid if pid > 1 and is_in_group(pid, str(found.get("Id", ""))) else None
 
     def has(self, name: str, path: str) -> bool:
         """Whether there is such a file in a container, which need not run. Without that container: no.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from failover_lab.errors import UserError
 
@@ -209,6 +209,18 @@ class Driver(Fencer, Watched, Protocol):
 
     def paused_at(self, name: str, since: float) -> float | None:
         """When a node was paused last, as ``ended_at`` says it.
+
+        Raises:
+            DriverError: the driver does not answer.
+        """
+
+
+@runtime_checkable
+class Neighbouring(Protocol):
+    """A driver whose nodes may be processes of this machine's own kernel."""
+
+    def process(self, name: str) -> int | None:
+        """The number on this machine of a node's first process; None: it has none, or none here.
 
         Raises:
             DriverError: the driver does not answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,14 @@ from failover_lab.errors import UserError
 from failover_lab.run import files, instants, marks
 from failover_lab.run.layout import Probe, Run
 from failover_lab.run.records import Outcome, RecordFile
+from failover_lab.trace.live import Answered
 from failover_lab.waiting import until
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
+
+    from failover_lab.run.records import Record
 
 _LOOK_EVERY_S = 0.1
 # The probe renews its status several times a second; after so long it is dead or the machine far too busy.
@@ -118,23 +121,32 @@ class SteadyState:
     pods: list[str]
     since: float | None = None
     observed: bool = False
+    _answered: dict[str, tuple[Answered, dict[str, float]]] = field(default_factory=dict)
 
     def look(self, out: Path, clock: instants.Clock) -> Look:
         """Is it there by now?"""
         now = clock.now()
-        looks = [self._at(probe, now) for probe in Run(out).probes()]
+        looks = [self._at(probe, now, out) for probe in Run(out).probes()]
         missing = [what for look in looks for what in look.missing]
         return Look(missing + (_unlisted(out, now) if self.observed else []), looks[0].progress)
 
-    def _at(self, probe: Probe, now: float) -> Look:
+    def _traced(self, probe: Probe, out: Path) -> dict[str, float]:
+        """When each pod gave its last answer that named nobody, by the trace."""
+        if probe.name not in self._answered:
+            self._answered[probe.name] = (Answered(out, probe), {})
+        answered, last = self._answered[probe.name]
+        last.update((name, record.done) for name, record in answered.new())
+        return last
+
+    def _at(self, probe: Probe, now: float, out: Path) -> Look:
         """Is it there as this probe sees it?"""
         status = _status(probe.status, "probe", now)
         if status is None:
             return Look(["the probe's first status"], "the probe is starting")
         with _whole(probe.status):
-            return self._judge(status)
+            return self._judge(status, probe, out)
 
-    def _judge(self, status: dict[str, Any]) -> Look:
+    def _judge(self, status: dict[str, Any], probe: Probe, out: Path) -> Look:
         missing = []
         # What the probe has not yet told of is no part of the window, nor what may yet fail: a request that
         # hangs has neither failed nor been answered.
@@ -155,6 +167,10 @@ class SteadyState:
         if self.since is not None:
             begin = max(begin, self.since)
         last = {name: instants.parse(pod["last"]) for name, pod in status["pods"].items()}
+        if not set(self.pods) <= set(last):
+            # The application does not say who it is: the nodes' kernels do.
+            for name, at in self._traced(probe, out).items():
+                last[name] = max(at, last.get(name, 0.0))
         silent = [pod for pod in self.pods if last.get(pod, 0.0) < begin]
         if silent:
             missing.append(f"an answer of {', '.join(silent)} within {self.window_s:g} s")
@@ -172,14 +188,17 @@ class AnswerWatch:
         self._pods = pods
         self._since = since
         self._probes = [(probe, RecordFile(probe.records)) for probe in Run(out).probes()]
+        self._out = out
+        self._answered: list[Answered] = []
         self.first: dict[str, float] = {}
 
     def look(self) -> Look:
         """Read what is new in the record."""
         begun = [file for probe, file in self._probes if probe.records.exists()]
         for record in itertools.chain.from_iterable(file.records() for file in begun):
-            if record.outcome is Outcome.OK and record.due >= self._since and record.pod in self._pods:
-                self.first[record.pod] = min(record.done, self.first.get(record.pod, record.done))
+            if record.outcome is Outcome.OK:
+                self._note(record.pod, record)
+        self._look_at_the_trace()
         silent = [pod for pod in self._pods if pod not in self.first]
         if not silent:
             return Look([], "")
@@ -189,6 +208,20 @@ class AnswerWatch:
         with _whole(self._probes[0][0].status):
             told = _progress(status) if status else "the probe is starting"
         return Look([f"a first answer of {', '.join(silent)}"], told)
+
+    def _note(self, pod: str, record: Record) -> None:
+        if record.due >= self._since and pod in self._pods:
+            self.first[pod] = min(record.done, self.first.get(pod, record.done))
+
+    def _look_at_the_trace(self) -> None:
+        """Where answers name nobody, the nodes' kernels say who gave them."""
+        if len(self._answered) != len(self._probes):
+            if not all(probe.records.exists() for probe, _ in self._probes):
+                return
+            self._answered = [Answered(self._out, probe) for probe, _ in self._probes]
+        for answered in self._answered:
+            for pod, record in answered.new():
+                self._note(pod, record)
 
 
 def add_parser(commands: arguments.Commands) -> None:

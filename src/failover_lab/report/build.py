@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import functools
 import heapq
 import math
 from dataclasses import dataclass
@@ -18,9 +20,12 @@ from failover_lab.report import (
     kept,
     ports,
     stats,
+    traced,
     verdict,
 )
+from failover_lab.report.by_trace import ByTrace
 from failover_lab.report.fault import Fault
+from failover_lab.report.rows import Rows
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from failover_lab.report.load import RunData
-    from failover_lab.report.rows import Rows
     from failover_lab.run.records import Record
 
 _SLOWEST = 8
@@ -214,10 +218,24 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
+    trace, records = traced.follow(
+        data.directory,
+        data.records,
+        seen,
+        nodes or sorted(seen.node_states),
+        functools.partial(Rows.of, directory=data.directory),
+    )
+    data = dataclasses.replace(
+        data, probes=[dataclasses.replace(data.probes[0], records=records), *data.probes[1:]]
+    )
     slowest = _slowest(data.records)
     lost = {record.number for record in data.records.where(lambda record: record.failed)}
     least_rest_s, port_rests = ports.rests(data.records, lost | {record.number for record in slowest})
-    explained = causes.explain(data.records, seen, fault, port_rests)
+    by_trace = ByTrace(trace, seen, fault)
+    explained = [
+        (group, description | by_trace.described(group.records))
+        for group, description in causes.explain(data.records, seen, fault, port_rests, by_trace)
+    ]
     replacements = _replacements(data, fault, seen)
     spread = play.get("spread") or {}
     failures = [(group, description["cause"]) for group, description in explained]
@@ -276,6 +294,9 @@ def build(data: RunData) -> Report:
                 {"kind": gap.kind, "began": _text(gap.begin), "ended": _text(gap.end)} for gap in seen.gaps
             ],
         },
+        "trace": traced.described(
+            trace, *by_trace.account(record for group, _ in explained for record in group.records)
+        ),
         "steady": {"before": judged.steady_before, "after": judged.steady_after},
         "verdict": {
             "passed": judged.passed,

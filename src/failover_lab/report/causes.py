@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import groups, stats
 from failover_lab.report.evidence import WATCH_S, Evidence
-from failover_lab.report.rules import REFUSES, Finding, attribute, candidates
+from failover_lab.report.rules import REFUSES, Finding, candidates
 from failover_lab.run import instants
 from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
+    from failover_lab.report.by_trace import ByTrace
     from failover_lab.report.cluster import Cluster
     from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.rows import Rows
+    from failover_lab.run.records import Record
 
 # Failures beside a stop that a flaky endpoint alone would cause more often than this are put down to it.
 _BY_CHANCE = 0.01
 
 
 def explain(
-    records: Rows, cluster: Cluster, fault: Fault, port_rests: Mapping[int, float]
+    records: Rows,
+    cluster: Cluster,
+    fault: Fault,
+    port_rests: Mapping[int, float],
+    by_trace: ByTrace,
 ) -> list[tuple[Group, dict[str, Any]]]:
     """Every failure's group, and how report.json describes it.
 
@@ -34,11 +40,23 @@ def explain(
         cluster: as the observer saw it.
         fault: what was done.
         port_rests: as from ``ports.rests``.
+        by_trace: what the nodes' kernels say of a request; where they do, nothing is guessed.
     """
     evidence = Evidence(cluster, fault, records, port_rests)
-    parts = groups.find(records, evidence.situation)
-    found = _joined([(group, attribute(group, evidence)) for group in parts])
-    found = _joined(_by_a_flaky_endpoint(found, evidence))
+
+    def situation(record: Record, pod: str) -> Hashable:
+        told = by_trace.told(record)
+        # Of what is certain, nothing else needs to be so.
+        return told, None if told.cause else evidence.situation(record, by_trace.pod(record) or pod)
+
+    certain, guessed = [], []
+    for group in map(by_trace.with_pods, groups.find(records, situation)):
+        sure = by_trace.finding(group)
+        if sure is not None:
+            certain.append((group, sure))
+        else:
+            guessed.append((group, by_trace.guess(group, evidence)))
+    found = _joined(certain) + _joined(_by_a_flaky_endpoint(_joined(guessed), evidence))
     refusing = groups.merge([group for group, finding in found if finding.cause == REFUSES])
     described = [
         (group, _describe(group, finding, None, fault))

@@ -46,6 +46,8 @@ class PodLife:
     told_to_stop: float | None = None
     unready: float | None = None
     gone: float | None = None
+    #: The pod's own addresses, each with the instant from which it had it: a restarted node gives another.
+    addresses: list[tuple[float, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ def _follow_pod(cluster: Cluster, change: Change) -> None:
         life = cluster.pods[change.name] = PodLife(change.name, uid, seen=change.at)
         cluster.lives.append(life)
     life.node = facts.get("node") or life.node
+    address = facts.get("address") or ""
+    if address and (not life.addresses or life.addresses[-1][1] != address):
+        life.addresses.append((change.at, address))
     if facts.get("ready"):
         life.ready = life.ready or change.at
         life.unready = None

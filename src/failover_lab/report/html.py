@@ -86,6 +86,8 @@ def render(report: Report) -> str:
         zero=words.zero(content),
         begun=words.is_begun(content),
         causes=words.CAUSES,
+        trace=words.trace(content),
+        untraced=words.untraced(content),
         outcomes=words.OUTCOMES,
         groups=content["failures"][:_MOST_GROUPS],
         groups_left=max(0, len(content["failures"]) - _MOST_GROUPS),

@@ -74,12 +74,14 @@ class RunData:
     Attributes:
         play: what the play knew, None where it said nothing.
         probes: what each probe saw, the run's own first. The report goes by that one.
+        directory: where it is; None: nowhere.
     """
 
     play: dict[str, Any] | None
     probes: list[ProbeData]
     marks: list[Mark] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    directory: Path | None = None
 
     @property
     def about(self) -> dict[str, Any]:
@@ -258,15 +260,18 @@ def load(directory: Path) -> RunData:
     """
     run = layout.Run(files.existing_directory(directory))
     # Here, once, for all who show it: messages of other programs are among it.
+    play = texts.plain(_play(run.facts))
+    changes = [
+        dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
+        for change in _changes(run.events)
+    ]
     return RunData(
-        play=texts.plain(_play(run.facts)),
+        play=play,
         probes=[_probe(probe) for probe in run.probes()],
         marks=[
             dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
             for mark in _marks(run.marks)
         ],
-        changes=[
-            dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
-            for change in _changes(run.events)
-        ],
+        changes=changes,
+        directory=directory,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from failover_lab.probe.ports import TRACKED_S
@@ -55,12 +55,13 @@ class Finding(NamedTuple):
         return self.evidence if self.of is None else self.of
 
 
-def attribute(group: Group, evidence: Evidence) -> Finding:
+def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = None) -> Finding:
     """The cause and the sentence that supports it; ``unexplained`` where nothing does.
 
     Args:
         group: failures of one situation (``Evidence.situation``): a rule holds for all or none of them.
         evidence: what there is to go by.
+        only: the causes that come into question; None: all.
     """
     # What a request shows by itself; then what was so when it came, the surest first.
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
@@ -79,7 +80,7 @@ def attribute(group: Group, evidence: Evidence) -> Finding:
     )
     for rule in rules:
         finding = rule(group, evidence)
-        if finding is not None:
+        if finding is not None and (only is None or finding.cause in only):
             return finding
     return Finding("unexplained", f"{_known(group, evidence)}nothing that the cluster reported goes with it")
 

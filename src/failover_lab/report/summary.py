@@ -57,6 +57,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
         result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
     result += filter(None, [words.rule(report)])
     result += [f"Mind: {said}" for said in filter(None, [words.closes(report), words.not_observed(report)])]
+    result += words.trace(report)
     rest_s = report["measurement"]["port_rest_s"]
     if rest_s is not None and rest_s < TRACKED_S:
         result.append(

@@ -12,6 +12,7 @@ from failover_lab.faults import kinds
 from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import instrument, ports, rules, stats
+from failover_lab.report.by_trace import NOT_RECEIVED
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -298,7 +299,7 @@ def _spreading(data: RunData, seen: Cluster, failures: list[tuple[Group, str]], 
 
     def is_its_doing(record: Record, cause: str) -> bool:
         # A node that is back gets the address back from MetalLB, which resets what is being opened just then.
-        if cause == "address_moved":
+        if cause in {"address_moved", NOT_RECEIVED}:
             return not rules.is_near_a_move(record, seen)
         # Where ports come round so soon that a tail was predicted, the fault itself still costs requests.
         tail = ((data.play or {}).get("predicted_s") or {}).get("stale_flows")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from failover_lab.faults import kinds
 from failover_lab.run.records import REUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OUTCOMES = {
     "ok": "answered",
@@ -27,6 +30,7 @@ CAUSES = {
     "endpoint_dead": "a dead endpoint",
     "endpoint_refuses": "a flaky endpoint",
     "no_endpoint": "no endpoint",
+    "not_received": "an address that led nowhere",
     "not_serving_yet": "a pod not serving yet",
     "shutdown_race": "a shutdown race",
     "stale_flow": "a stale tracked connection",
@@ -45,6 +49,46 @@ CLOCKS = {
 def number(value: float) -> str:
     """A whole number with narrow spaces between thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    *some, last = [*names] or [""]
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def untraced(report: dict[str, Any]) -> str:
+    """Why nothing is known by the trace; empty: something is."""
+    found = report.get("trace")
+    if found is None:
+        return "the run was not traced"
+    return "" if found["by"] else found["trouble"] or "no node was heard"
+
+
+def trace(report: dict[str, Any]) -> list[str]:
+    """What the trace is worth, in sentences without an end."""
+    found = report.get("trace")
+    if found is None:
+        return []
+    result = []
+    lost, answers = found["lost"], found["answers"]
+    whole = lost["evidence"] + lost["guess"]
+    if whole:
+        why = "; ".join(f"{reason}: {number(count)}" for reason, count in found["guessed_because"].items())
+        guessed = f"; the causes of {number(lost['guess'])} are guessed ({why})" if lost["guess"] else ""
+        known = f"{number(lost['evidence'])} of {number(whole)} lost requests"
+        result.append(f"The nodes' kernels say where {known} went{guessed}")
+    if answers["disagreements"]:
+        first = answers["examples"][0]
+        result.append(
+            f"Mind: {number(answers['disagreements'])} of {number(answers['compared'])} answers name another "
+            f"pod than the one to which the nodes' kernels sent the request; the first says {first['said']}, "
+            f"and was sent to {first['sent_to']}"
+        )
+    if found["losses"]:
+        nodes = listed(dict.fromkeys(loss["node"] for loss in found["losses"]))
+        result.append(f"Mind: not all that the kernel of {nodes} said could be read in time")
+    return result
 
 
 def milliseconds(value: float | None) -> str:

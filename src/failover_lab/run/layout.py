@@ -88,6 +88,10 @@ class Run(Folder):
     events = File("events.jsonl")
     #: How the observer fares.
     observer = File("observer.json")
+    #: A line for each connection that a node's kernel has taken or forgotten.
+    connections = File("trace.csv.gz")
+    #: Which nodes were traced from when to when, and what of it was lost.
+    trace = File("trace.json")
     #: How the watchdog of this run fares.
     watchdog = File("watchdog.json")
     #: Once it is there, the processes of the run end.

@@ -35,6 +35,15 @@ def parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def is_in_group(pid: int, group: str) -> bool:
+    """Whether a process is in a control group of this name, or in one within it."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return bool(group) and group in groups
+
+
 def still_runs(pid: object, since: object) -> bool:
     """Whether a process with this number still runs, and is the one that was started then."""
     return isinstance(pid, int) and pid > 0 and started(pid) is not None and started(pid) == since

@@ -1,4 +1,4 @@
-"""``stop``: end the probe, the observer and the watchdog of a run that nobody is left to end."""
+"""``stop``: end the probe, the observer, the trace and the watchdog of a run that nobody is left to end."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_PID = 1 << 31
 
 
 def processes_of(run: Path) -> list[int]:
-    """The ids of the probe, the observer and the watchdog that still work on this run.
+    """The ids of the probe, the observer, the trace and the watchdog that still work on this run.
 
     An id that the system has given to something else meanwhile does not count: the command line must name
     the run.
     """
     found = []
     known = Run(run)
-    for path in (*(probe.about for probe in known.probes()), known.observer, known.watchdog):
+    for path in (*(probe.about for probe in known.probes()), known.observer, known.trace, known.watchdog):
         pid = files.read_json(path).get("pid") if path.exists() else None
         if isinstance(pid, int) and 1 < pid < _MOST_PID and _works_on(pid, run):
             found.append(pid)

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab.errors import UserError
-from failover_lab.nodes import conntrack
+from failover_lab.nodes import conntrack, docker
 from failover_lab.nodes.docker import Engine, EngineError, Shell
 from failover_lab.nodes.driver import Inspected, NodeState
 
@@ -77,6 +77,15 @@ def test_one_container(fake: FakeEngine, state: dict[str, bool], container: Node
     fake.states["lab"] = {**state, "StartedAt": "2026-11-23T19:00:00.123456789Z"}
     assert Engine("lab").inspect("lab") == Inspected(container, "2026-11-23T19:00:00.123456789Z", "id-lab")
     assert Engine("lab").inspect("lab-m02") == Inspected(NodeState.ABSENT)
+
+
+def test_the_process_of_a_container_that_is_here(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of an engine in a machine of its own mean other processes here."""
+    monkeypatch.setattr(docker, "is_in_group", lambda pid, group: (pid, group) == (4711, "id-lab"))
+    for pid, found in ((4711, 4711), (4712, None), (0, None)):
+        fake.states["lab"] = {"Running": bool(pid), "Pid": pid}
+        assert Engine("lab").process("lab") == found
+    assert Engine("lab").process("none") is None
 
 
 def test_a_file_in_a_container(fake: FakeEngine) -> None:

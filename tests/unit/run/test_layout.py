@@ -21,6 +21,8 @@ def test_the_names_that_people_know_stay() -> None:
         "clock": "clock.json",
         "events": "events.jsonl",
         "observer": "observer.json",
+        "connections": "trace.csv.gz",
+        "trace": "trace.json",
         "watchdog": "watchdog.json",
         "stop": "stop",
         "report": "report.json",

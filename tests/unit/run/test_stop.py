@@ -49,18 +49,19 @@ def reap(child: subprocess.Popen[str]) -> int:
     return child.wait(timeout=5)
 
 
-def test_both_are_ended(
+def test_all_are_ended(
     run: Path, children: Children, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stop, "POLL_S", 0.01)
     probe = start(children, run, "probe.json", "failover_lab", "probe", f"--out={run}")
     observer = start(children, run, "observer.json", "failover_lab", "observe", f"--out={run}")
-    assert sorted(stop.processes_of(run)) == sorted([probe.pid, observer.pid])
+    trace = start(children, run, "trace.json", "failover_lab", "trace", f"--out={run}")
+    assert sorted(stop.processes_of(run)) == sorted([probe.pid, observer.pid, trace.pid])
     # As one finds a run whose play is gone: by the link to the latest.
     (run.parent / "latest").symlink_to(run.name)
     assert cli.main(["stop", "--out", str(run.parent / "latest")]) == 0
-    assert capsys.readouterr().out == "ended 2\n"
-    assert reap(probe) == reap(observer) == -15
+    assert capsys.readouterr().out == "ended 3\n"
+    assert reap(probe) == reap(observer) == reap(trace) == -15
     assert cli.main(["stop", "--out", str(run)]) == 0
     assert capsys.readouterr().out == "ended 0\n"
 
