@@ -1,6 +1,5 @@
 """``python -m failover_lab``."""
 
-import errno
 import os
 import sys
 
@@ -8,8 +7,6 @@ from failover_lab import arguments, cli
 from failover_lab.host import streams, surroundings
 
 __all__ = ["main"]
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def main() -> int:
@@ -30,7 +27,7 @@ def main() -> int:
         return 1
     except OSError as error:
         # Status 1 would be the answer no.
-        if error.errno not in _NO_ROOM:
+        if error.errno not in streams.NO_ROOM:
             raise
         print(
             f"{arguments.PROGRAM}: error: what it says cannot be written: {error.strerror}", file=sys.stderr

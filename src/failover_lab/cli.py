@@ -16,7 +16,16 @@ from failover_lab import __version__, arguments
 from failover_lab.door import answer, former
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
-from failover_lab.host import belongings, engine_here, htpasswd, kernel, no_proxy, own_context, subnet
+from failover_lab.host import (
+    belongings,
+    engine_here,
+    htpasswd,
+    kernel,
+    no_proxy,
+    own_context,
+    streams,
+    subnet,
+)
 from failover_lab.kube import delete_pods
 from failover_lab.kube import drain as drain_command
 from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, start_nodes, state
@@ -90,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0: done and all is well; 1: done, and the answer is no; 2: it could not be done, a line says why;
         3: it broke down, which is a bug, and a line says where more is written; 130: it was interrupted.
+
+    Raises:
+        OSError: there is no room for what it says.
     """
     _take_any_character()
     # Filled word by word: it holds what was said before the word that is wrong.
@@ -104,11 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except arguments.UsageError as error:
         _tell(error, options)
         sys.exit(2)
-    except UserError as error:
-        _tell(error, options)
-        return 2
-    except DriverError as error:
-        _tell(unanswered(error), options)
+    except (UserError, DriverError) as error:
+        _tell(unanswered(error) if isinstance(error, DriverError) else error, options)
         return 2
     except BrokenPipeError:
         sys.stderr.close()
@@ -116,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # As the shell has it: 128 and the number of the signal.
         return 130
-    except Exception as error:  # noqa: BLE001  the last one: with Python's own status, 1, it would be an answer
+    except Exception as error:
         _tell(UserError(_broke_down(error)), options)
         return 3
     if options.answer_as_json:
@@ -143,6 +152,13 @@ def _say_no_more() -> None:
 
 
 def _broke_down(error: Exception) -> str:
+    """What to say of a bug.
+
+    Raises:
+        OSError: there is no room for what it says, which is none.
+    """
+    if isinstance(error, OSError) and error.errno in streams.NO_ROOM:
+        raise error
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     told = f"this is a bug of {arguments.PROGRAM} {__version__} ({what})"
     try:

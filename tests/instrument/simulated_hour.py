@@ -121,7 +121,7 @@ def main() -> None:
     class Stop(StopCondition):
         def reason(self) -> str | None:
             passed_s = clock.now - BEGAN
-            while probe._writer._waiting_bytes > 1 << 16:
+            while probe._writer and probe._writer._waiting_bytes > 1 << 16:
                 time.sleep(0.001)  # the disk's hour is as short as ours
             if passed_s >= HOUR_S * (len(samples) + 1) / 10:
                 samples.append(resident_mib())

@@ -113,6 +113,8 @@ class MadeUpRun:
             "retransmits": "",
             "connecting": 0.0001,
             "detail": "",
+            "opened": "",
+            "peer": "",
         }
         if kind == "reused":
             facts["port"] = 20000 + number % 10
@@ -127,7 +129,7 @@ class MadeUpRun:
         return (
             f"{number},{kind},{instants.text(at)},{connected},{sent},{done},{facts['outcome']},{facts['status']},"
             f"{facts['pod']},{facts['node']},{facts['port']},{facts['prior']},{facts['late']},"
-            f"{facts['retransmits']},{facts['detail']}"
+            f"{facts['retransmits']},{facts['detail']},{facts['opened']},{facts['peer']}"
         )
 
     def record(self) -> tuple[list[str], bytes]:

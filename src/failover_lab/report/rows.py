@@ -85,7 +85,9 @@ class Rows(Sequence[Record]):
         self._length = 0
         self.ended: float | None = None
         # Nothing of it is left, however this process ends.
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=directory and str(directory))  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(
+            _IN_MEMORY_BYTES, dir=str(directory) if directory else None
+        )  # noqa: SIM115
         try:
             strays = self._fill(values)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import selectors
 import statistics
 import sys
@@ -56,5 +57,5 @@ def test_a_system_without_such_timers_does_without(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert alarm.for_selector(selector) is None
     monkeypatch.undo()
-    monkeypatch.setattr(alarm.ctypes, "CDLL", lambda *_args, **_more: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_args, **_more: object())
     assert alarm.for_selector(selector) is None

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.probe.test_probe import GOOD, Server, say_status, until
+from tests.unit.probe.server import Server
+from tests.unit.probe.test_probe import GOOD, say_status, until
 
 from failover_lab import cli
 from failover_lab.arguments import Target
@@ -118,6 +119,7 @@ def test_the_last_rows_are_there_though_what_comes_after_them_breaks_down(
 ) -> None:
     settings = Settings(Target("127.0.0.1", server.port, "/whoami"), 100.0, 0.0, 1, 0.3, 0.3)
     run = command.Run(settings, tmp_path, StopCondition(most_s=20.0), 0.0)
+    assert run._marks is not None
     asked = run._marks.newest
 
     def broken() -> str | None:

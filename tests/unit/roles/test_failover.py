@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ PLAN = {
     "pods": [{"pod": "site-a", "uid": "1", "node": "m2"}],
     "eligible_nodes": ["m1"],
 }
-FACTS = ("failover_returned", "failover_released", "fault_healed_nodes", "fault_returned_nodes")
+FACTS: tuple[str, ...] = (
+    "failover_returned",
+    "failover_released",
+    "fault_healed_nodes",
+    "fault_returned_nodes",
+)
 FACTS += ("fault_pods_after", "fault_replacements", "journal_stays", "journal_found")
 
 
@@ -91,7 +97,8 @@ def test_nodes_go_back_to_work(here: Path) -> None:
         "m1 failover-lab/excluded-by node.kubernetes.io/exclude-from-external-load-balancers",
         "package watchdog --release",
     ]
-    assert called[1][1]["nodes"] == [
+    # Two sets made one, which has no order.
+    assert sorted(called[1][1]["nodes"], key=operator.itemgetter("name")) == [
         {"name": "m1", "since": "2026-11-29T12:00:01Z", "restarted": False},
         {"name": "m2", "since": "2026-11-29T12:00:00Z", "restarted": True},
     ]
@@ -153,7 +160,9 @@ def test_who_took_the_work_over_is_told_by_uid(here: Path) -> None:
 def test_a_journal_stays_until_it_is_closed(here: Path) -> None:
     _, facts = told(here, step("journal", "open", fault_run_dir="/r/name"))
     journal = json.loads((here / "journal.json").read_text())
-    wanted = {key: PLAN[key] for key in ("kind", "node", "container", "nodes", "recovery", "node_return")}
+    wanted: dict[str, Any] = {
+        key: PLAN[key] for key in ("kind", "node", "container", "nodes", "recovery", "node_return")
+    }
     wanted |= {"begun": False, "healed": False, "run_dir": "/r/name"}
     assert {key: journal[key] for key in wanted} == wanted
     assert facts["journal_stays"] is True

@@ -11,15 +11,18 @@ from tests.role_variables import task, templated
 @pytest.mark.parametrize(("duration", "said"), [("0", []), ("2.5", ["--duration=2.5"])])
 def test_the_probe_is_told_all_of_it(duration: str, said: list[str]) -> None:
     settings = {
-        "witness_url": "http://192.0.2.1",
+        "witness_url": "http://192.0.2.1/",
         "witness_rate": "200",
         "witness_connections": "both",
         "witness_duration": duration,
     }
-    probe = task("witness", "start", "Start | Ask as the users do")["vars"]["__witness_probe"]
-    told = templated("witness", probe, **settings)
-    expected = ["probe", "--url=http://192.0.2.1/whoami", "--rate=200", "--connections=both"]
-    assert told == expected + said
+    ask = task("witness", "start", "Start | Ask as the users do")
+    probe = templated("witness", ask["vars"]["__witness_probe"], **settings)
+    assert probe == ["probe", "--rate=200", "--connections=both", *said]
+    command = ask["failover_lab.lab.lab"]["command"]
+    told = templated("witness", command, **settings, __witness_probe=probe, __witness_until=[])
+    assert told[: len(probe)] == probe
+    assert "--url=http://192.0.2.1/whoami" in told
 
 
 def test_the_observer_is_told_all_of_it() -> None:
@@ -31,7 +34,7 @@ def test_the_observer_is_told_all_of_it() -> None:
         "witness_kubeconfig": "/config",
     }
     observe = task("witness", "start", "Start | Watch the cluster")["vars"]["__witness_observe"]
-    assert templated("witness", observe, **settings) == [
+    assert templated("witness", observe, **settings, __witness_host="192.0.2.1") == [
         "observe",
         "--namespace=web",
         "--service=front",
