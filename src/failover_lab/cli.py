@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # As the shell has it: 128 and the number of the signal.
         return 130
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last one: with Python's own status, 1, it would be an answer
         _tell(UserError(_broke_down(error)), options)
         return 3
     if options.answer_as_json:

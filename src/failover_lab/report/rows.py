@@ -85,9 +85,8 @@ class Rows(Sequence[Record]):
         self._length = 0
         self.ended: float | None = None
         # Nothing of it is left, however this process ends.
-        self._file = tempfile.SpooledTemporaryFile(
-            _IN_MEMORY_BYTES, dir=str(directory) if directory else None
-        )  # noqa: SIM115
+        where_to = None if directory is None else str(directory)
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=where_to)  # noqa: SIM115
         try:
             strays = self._fill(values)
         except OSError as error:
