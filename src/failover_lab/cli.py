@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
+from failover_lab.application import command as application_command
 from failover_lab.door import answer
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
@@ -41,6 +42,7 @@ def parser() -> arguments.Parser:
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
     lab = (
+        application_command,
         htpasswd,
         engine_here,
         kernel,

@@ -25,6 +25,13 @@ options:
     description: How long to wait, in seconds.
     type: int
     default: 180
+  patience_s:
+    description:
+      - After how many seconds a pod of the newest template that cannot be pulled, placed or started, that ends, or
+        that refuses its health check, is taken for one that never will be ready. It is then told with the last lines
+        of its log and with what is likely to help. With 0 it is waited for as for the others.
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -84,6 +91,7 @@ def main() -> None:
             **SITE,
             "without_node": {"type": "str", "default": ""},
             "timeout_s": {"type": "int", "default": 180},
+            "patience_s": {"type": "int", "default": 0},
             **WAITING,
         },
         lambda cluster, module: rollout.watch(cluster, module.params, check_mode=module.check_mode),
