@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
+from failover_lab.application import bases
 from failover_lab.application import command as application_command
 from failover_lab.door import answer
 from failover_lab.errors import UserError
@@ -43,6 +44,7 @@ def parser() -> arguments.Parser:
     )
     lab = (
         application_command,
+        bases,
         htpasswd,
         engine_here,
         kernel,

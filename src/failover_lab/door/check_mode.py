@@ -23,6 +23,7 @@ class Check(Enum):
 #: By command, or by command and option where that makes the difference.
 COMMANDS = {
     "application": Check.RUNS,
+    "bases": Check.RUNS,
     "belongings": Check.RUNS,
     "belongings --remember": Check.MAY_CHANGE,
     "check-spread": Check.MAY_CHANGE,
