@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failover_lab import __version__, arguments
+from failover_lab.application import bases
+from failover_lab.application import command as application_command
 from failover_lab.door import answer, former
 from failover_lab.errors import UserError
 from failover_lab.faults import predict
@@ -59,6 +61,8 @@ def parser() -> arguments.Parser:
         dest="command", required=True, metavar="COMMAND", parser_class=arguments.Parser
     )
     lab = (
+        application_command,
+        bases,
         htpasswd,
         engine_here,
         kernel,

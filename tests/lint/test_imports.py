@@ -14,7 +14,7 @@ PACKAGE = "failover_lab"
 # From the ground up: a room imports those before it, and itself.
 ROOMS = [
     "errors", "door", "waiting", "run.layout", "run.instants", "arguments", "run", "kube", "nodes", "host",
-    "observe", "trace", "probe", "faults", "report", "live", "watchdog", "cli", "__main__",
+    "application", "observe", "trace", "probe", "faults", "report", "live", "watchdog", "cli", "__main__",
 ]  # fmt: skip
 # What the watchdog works with, for it is the part that acts while everything else is down.
 WATCHDOG = {"errors", "arguments", "door", "waiting", "run", "kube", "nodes", "host.priority"}

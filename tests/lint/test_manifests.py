@@ -5,6 +5,7 @@ Own kinds of MetalLB are judged by the definitions in its manifest.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import subprocess
@@ -22,11 +23,14 @@ from tests import role_variables
 from tests.documents import load
 from tests.pinned import PINS
 
+from failover_lab.application import image, profile
+
 pytestmark = pytest.mark.usefixtures("lookups")
 
 REPO = Path(__file__).resolve().parents[2]
 MODULES = REPO / "roles" / "toolchain" / "files" / "modules"
 IMAGE = f"registry.example.org/team/site@sha256:{'0' * 64}"
+CONFIG = role_variables.templated("site", "{{ __site_image_config }}")
 # What a play knows and a file does not.
 GIVEN = {
     "ansible_check_mode": False,
@@ -37,6 +41,7 @@ GIVEN = {
     "toolchain_flannel_image": "ghcr.io/flannel-io/flannel:v0.27.4",
     "load_balancer_pool": "192.168.49.200-192.168.49.250",
     "site_image": IMAGE,
+    "__site_application": {"data": dataclasses.asdict(profile.choose(image.read(CONFIG), profile.Wanted()))},
     "site_pull_registry": "registry.example.org",
     "site_pull_username": "lab",
     "site_pull_password": "secret",

@@ -24,6 +24,8 @@ class Check(Enum):
 
 #: By command, or by command and option where that makes the difference.
 COMMANDS = {
+    "application": Check.RUNS,
+    "bases": Check.RUNS,
     "belongings": Check.RUNS,
     "belongings --remember": Check.MAY_CHANGE,
     "check-service": Check.RUNS,

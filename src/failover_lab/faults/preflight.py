@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # What minikube puts on each node.
 MINIKUBE = "minikube.k8s.io/version"
 # A moment's silence, as while the address moves, is no dead address.
+# The role site says in it where its application tells who answered; empty: nowhere.
+_IDENTITY_PATH = "failover-lab/identity-path"
 ANSWER_S = 5.0
 
 
@@ -92,6 +94,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "announcer": snapshot.announcer,
         "address": address_of(service),
         "url": url_of(service),
+        "path": of(deployment, "metadata", "annotations", _IDENTITY_PATH, default="/whoami") or "/",
         "kubernetes": version,
         "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],

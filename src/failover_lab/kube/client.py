@@ -201,8 +201,8 @@ class Api:
             raise errors.silence(error) from error
         return answer
 
-    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
-        """The same; gives back the object in the answer.
+    def read(self, method: str, path: str, body: Object | None = None, **query: str) -> bytes:
+        """The same; gives back the answer's body as it came.
 
         Raises:
             RefusedError: the API server said no, or did not answer.
@@ -212,9 +212,18 @@ class Api:
         answer = self.open(method, path, body, timeout_s=None, **query)
         try:
             # Read here, and it may break off.
-            found: Any = json.loads(answer.data)
+            return answer.data
         except (HTTPError, OSError) as error:
             raise errors.silence(error) from error
+
+    def request(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
+        """The same; gives back the object in the answer.
+
+        Raises:
+            RefusedError: the API server said no, or did not answer.
+        """
+        try:
+            found: Any = json.loads(self.read(method, path, body, **query))
         except ValueError as error:
             raise errors.stranger(error) from error
         if not isinstance(found, dict):

@@ -13,6 +13,8 @@ from failover_lab.kube.selectors import query
 if TYPE_CHECKING:
     from failover_lab.kube.objects import Object
 
+# A line of a log may be as long as it likes.
+_LOG_BYTES = 4096
 _CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 
@@ -124,6 +126,21 @@ class Cluster(Api):
         """The warnings among a namespace's events, oldest first."""
         found = self._items(f"/api/v1/namespaces/{namespace}/events", fieldSelector="type=Warning")
         return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+
+    def log(self, namespace: str, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        """The last lines of a container's log; of the run before this one, where that is wanted.
+
+        Args:
+            namespace: the pod's.
+            pod: its name.
+            container: its name.
+            lines: how many.
+            previous: of the run that ended before this one began.
+        """
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(_LOG_BYTES)}
+        said = self.read("get", path, None, **query, **({"previous": "true"} if previous else {}))
+        return said.decode(errors="replace")
 
     def config_map(self, name: str, key: str) -> str:
         """One text of a ConfigMap of kube-system; empty if there is none."""

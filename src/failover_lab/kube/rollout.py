@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
+from failover_lab.kube.failing import Starts
 from failover_lab.kube.objects import (
     address_of,
     condition_of,
@@ -180,13 +181,26 @@ def absent(kind: str, name: str, wanted: Object) -> str:
     )
 
 
-def wait(cluster: Cluster, wanted: Object, timeout_s: float) -> tuple[Object, str | None]:
-    """Look until nothing is missing, time is up, or waiting does not help; the last state and its lack."""
+def wait(
+    cluster: Cluster, wanted: Object, timeout_s: float, starts: Starts | None = None
+) -> tuple[Object, str | None]:
+    """Look until nothing is missing, time is up, or waiting does not help; the last state and its lack.
+
+    Args:
+        cluster: where to look.
+        wanted: the module's arguments.
+        timeout_s: how long.
+        starts: knows when it is no use to wait.
+    """
     return until(
         lambda: look(cluster, wanted),
         timeout_s,
         every_s=POLL_S,
-        over=lambda found: found[1] is None or hopeless(found[0]["pods"]),
+        over=lambda found: (
+            found[1] is None
+            or hopeless(found[0]["pods"])
+            or (starts is not None and starts.hopeless(found[0]["pods"]))
+        ),
     )
 
 
@@ -218,8 +232,9 @@ def watch(cluster: Cluster, wanted: Object, *, check_mode: bool) -> Object:
     Raises:
         UserError: it takes too long, or cannot be.
     """
+    starts = Starts(cluster, wanted["namespace"], 0 if check_mode else wanted["patience_s"])
     try:
-        state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"])
+        state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"], starts)
     except Absent:
         if check_mode:
             return {"address": "", "url": "", "hindrances": [], "pods": [], "nodes": [], "skew": 0}
@@ -227,5 +242,7 @@ def watch(cluster: Cluster, wanted: Object, *, check_mode: bool) -> Object:
     if lack is None or check_mode:
         return result_of(cluster, state)
     where = f"namespace {wanted['namespace']} of {wanted['context']}"
+    if starts.told:
+        raise UserError(f"In {where}: {lack}. {starts.told}")
     reasons = explain(state["pods"], cluster.warnings(wanted["namespace"]))
     raise UserError("; ".join([f"After {wanted['timeout_s']} s in {where}: {lack}", *reasons]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import http.client
 import json
 import math
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 
 _KNOWN_PACE_S = 0.01
+_GOOD = range(200, 400)
+# Who answered where answers name nobody.
+_ANYBODY = identity.Identity("", "")
+# So many good answers in a row say that an address is there.
+_ANSWERS = 20
 # Of the witness, unless it is told otherwise.
 _RATE = 200.0
 # For so long at most one request waits for the very first answer.
@@ -88,8 +94,8 @@ class Spread:
         return {
             "requests": self.requests,
             "failed": self.failed,
-            "pods": dict(sorted(self.pods.items())),
-            "nodes": dict(sorted(self.nodes.items())),
+            "pods": {name: count for name, count in sorted(self.pods.items()) if name},
+            "nodes": {name: count for name, count in sorted(self.nodes.items()) if name},
             "missing_pods": self.missing_pods,
             "missing_nodes": self.missing_nodes,
         }
@@ -98,13 +104,15 @@ class Spread:
 class Asker:
     """Asks who answers, each time on a connection of its own."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, by_name: bool = True) -> None:
         """Nothing is asked yet.
 
         Args:
             target: where the requests go.
+            by_name: whether only an answer that names pod and node is a good one.
         """
         self._target = target
+        self._by_name = by_name
         self._ports: dict[int, Ports] = {}
 
     def _connected(self, timeout_s: float) -> socket.socket:
@@ -151,6 +159,8 @@ class Asker:
             return None
         finally:
             connection.close()
+        if not self._by_name:
+            return _ANYBODY if response.status in _GOOD else None
         return identity.identify(body) if response.status == 200 else None
 
 
@@ -162,6 +172,7 @@ def check(
     timeout_s: float,
     wait_s: float = 0.0,
     pace_s: float = 0.05,
+    by_name: bool = True,
 ) -> Spread:
     """Send requests until everything expected has answered, or the requests or the time are used up.
 
@@ -172,13 +183,14 @@ def check(
         timeout_s: for one request and for them all.
         wait_s: what fails before the first answer does not count for so long.
         pace_s: the least time from one failure to the next request.
+        by_name: whether answers name pod and node; without, it ends after so many good ones.
 
     An answer of a pod that has answered before is followed by a short pause.
 
     Raises:
         UserError: what was given can be no host's name.
     """
-    ask = Asker(target).ask
+    ask = Asker(target, by_name=by_name).ask
     if wait_s:
         until(lambda: ask(min(wait_s, _FIRST_S)) is None, wait_s, every_s=pace_s)
     # No wait: each look is a request that counts, and its outcome sets the pace.
@@ -195,7 +207,7 @@ def check(
         fresh = who.pod not in spread.pods
         spread.pods[who.pod] += 1
         spread.nodes[who.node] += 1
-        if spread.complete:
+        if spread.complete and (by_name or spread.requests >= _ANSWERS):
             break
         if not fresh:
             # The nodes' rules follow the list of endpoints within a second or two, which is longer than 300
@@ -207,7 +219,7 @@ def check(
 def add_parser(commands: arguments.Commands) -> None:
     """Add ``check-spread`` to the command line."""
     parser = arguments.command(commands, "check-spread", run)
-    parser.add_argument("--url", required=True, type=arguments.site, help="http://ADDRESS, /whoami is added")
+    parser.add_argument("--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added")
     parser.add_argument(
         "--requests",
         type=arguments.whole(1, 1_000_000),
@@ -229,28 +241,40 @@ def add_parser(commands: arguments.Commands) -> None:
         metavar="S",
         help="for the first answer, before which nothing counts (default 0)",
     )
+    parser.add_argument(
+        "--identity",
+        choices=["auto", "none"],
+        default="auto",
+        help="what an answer says of who gave it: auto, as /whoami does; none, and any status from 200 to "
+        "399 is good",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(options: argparse.Namespace) -> Answer:
     """Does every pod and every node answer through the address?
 
-    Sends GET /whoami, each on a new connection, until every expected pod and node has answered. Status 0
-    when all have and no request failed, else 1.
+    Sends GET /whoami, each on a new connection, until every expected pod and node has answered; with
+    --identity=none, until some twenty answers have come. Status 0 when all have and no request failed, else 1.
     """
+    by_name = options.identity == "auto"
+    url: Target = options.url
+    if by_name and url.path == "/":
+        url = dataclasses.replace(url, path="/whoami")
     spread = check(
-        options.url,
-        Spread(options.expect_pods, options.expect_nodes),
+        url,
+        Spread(options.expect_pods, options.expect_nodes) if by_name else Spread([], []),
         requests=options.requests or enough(len(options.expect_pods)),
         timeout_s=options.timeout,
         wait_s=options.wait,
+        by_name=by_name,
     )
     # What is wrong first: there may be many pods.
     lines = [f"{spread.requests} requests, {spread.failed} failed"]
     for what, missing in (("pod", spread.missing_pods), ("node", spread.missing_nodes)):
         lines += [f"{what} {name}: no answer" for name in missing]
     for what, seen in (("pod", spread.pods), ("node", spread.nodes)):
-        lines += [f"{what} {name}: {count}" for name, count in sorted(seen.items())]
+        lines += [f"{what} {name}: {count}" for name, count in sorted(seen.items()) if name]
     print(json.dumps(spread.figures()) if options.json else "\n".join(lines))
     if spread.complete and not spread.failed and spread.requests:
         return Answer(spread.figures())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,23 @@ from ansible_collections.kubernetes.core.plugins.module_utils.apply import (  # 
 from tests.pinned import PINS
 from tests.role_variables import templated
 
+from failover_lab.application import image, profile
+
 ROLE = Path(__file__).resolve().parents[3] / "roles/site"
 TEMPLATES = sorted(path.name for path in (ROLE / "templates").glob("*.j2"))
 IMAGE = f"reg.example:5000/team/site@sha256:{'0' * 64}"
-GIVEN = {"site_image": IMAGE, "ansible_check_mode": False, "omit": None}
+CONFIG = templated("site", "{{ __site_image_config }}")
+
+
+def run_as(config: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+    """What the role knows of an application once it has asked how to run it."""
+    chosen = profile.choose(image.read(config), profile.Wanted(**wanted))
+    return {"__site_application": {"data": dataclasses.asdict(chosen)}}
+
+
+GIVEN = {"site_image": IMAGE, "ansible_check_mode": False, "omit": None} | run_as(CONFIG)
+AS_ROOT = run_as({"ExposedPorts": {"80/tcp": {}}}, writable=["/data"])
+COMMAND = {"site_command": ["sh", "-c"], "site_args": ["exit 0"], "site_env": {"MODE": "quiet", "N": 1}}
 LOGIN = {
     "site_pull_registry": "reg.example:5000",
     "site_pull_username": "lab",
@@ -47,10 +62,50 @@ def test_all_templates_are_applied() -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize(
-    "settings", [{}, LOGIN, {"site_prestop_s": "0", "site_replicas": "6", "site_port": "8080"}]
+    "settings",
+    [{}, LOGIN, {"site_prestop_s": "0", "site_replicas": "6", "site_port": "8080"}, AS_ROOT, COMMAND],
 )
 def test_valid(name: str, settings: dict[str, Any]) -> None:
     kubernetes_validate.validate(render(name, **settings), NEAREST_VERSION, strict=True)
+
+
+def test_what_an_image_needs_is_in_each_manifest() -> None:
+    pod = render("deployment.yaml.j2", **AS_ROOT | COMMAND)["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["ports"][0]["containerPort"] == 80
+    assert container["readinessProbe"]["tcpSocket"] == {"port": "http"}
+    assert "runAsNonRoot" not in pod["securityContext"]
+    assert (container["command"], container["args"]) == (["sh", "-c"], ["exit 0"])
+    assert {"name": "N", "value": "1"} in container["env"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/data"]
+    assert len(pod["volumes"]) == 1
+    namespace = render("namespace.yaml.j2", **AS_ROOT)["metadata"]["labels"]
+    assert namespace["pod-security.kubernetes.io/enforce"] == "baseline"
+    assert render("networkpolicy-allow.yaml.j2", **AS_ROOT)["spec"]["ingress"][0]["ports"][0]["port"] == 80
+
+
+def test_the_labs_own_site_is_run_as_ever() -> None:
+    pod = render("deployment.yaml.j2")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["ports"][0]["containerPort"] == 8080
+    assert container["startupProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert (
+        render("namespace.yaml.j2")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        == "restricted"
+    )
+
+
+def test_its_dockerfile_says_what_the_role_takes_for_granted() -> None:
+    said = (ROLE.parents[1] / "site/Dockerfile").read_text()
+    labels = dict(re.findall(r"(failover-lab\.[a-z-]+)=(\S+)", said))
+    assert labels == CONFIG["Labels"]
+    assert re.findall(r"^EXPOSE (\S+)$", said, re.MULTILINE) == ["8080"]
+    assert f"USER {CONFIG['User']}\n" in said
 
 
 def taken_back(name: str, spec: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,10 @@ address:
   description: The Service's address.
   type: str
   returned: success
+path:
+  description: The path to ask for - where the application says who answered, or C(/) where it does not.
+  type: str
+  returned: success
 url:
   description: The same as a URL, on the Service's first port.
   type: str

@@ -25,6 +25,13 @@ options:
     description: A node that is lost, on which no pod counts.
     type: str
     default: ""
+  patience_s:
+    description:
+      - After how many seconds a pod of the newest template that cannot be pulled, placed or started, that ends,
+        or that refuses its health check, is taken for one that never will be ready. It is then told with the
+        last lines of its log and with what is likely to help. With 0 it is waited for as for the others.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -75,7 +82,14 @@ from failover_lab.kube import rollout
 
 def main() -> None:
     """Run the module."""
-    cluster_module.watch({**SITE, "without_node": {"type": "str", "default": ""}}, rollout.watch)
+    cluster_module.watch(
+        {
+            **SITE,
+            "without_node": {"type": "str", "default": ""},
+            "patience_s": {"type": "int", "default": 0},
+        },
+        rollout.watch,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""A notice board: GET / shows the notes, POST / adds one. They are kept in a file beside the program."""
+
+import html
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NOTES = Path("notes.txt")
+
+
+class Board(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self, text: str, status: int = 200) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in NOTES.read_text().splitlines())
+        self._answer(f"<!DOCTYPE html><title>Notes</title><h1>Notes</h1><ul>{items}</ul>")
+
+    def do_POST(self) -> None:
+        note = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        with NOTES.open("a") as file:
+            file.write(note.splitlines()[0] + "\n" if note else "")
+        self._answer("<!DOCTYPE html><title>Notes</title><p>Thank you.</p>", 201)
+
+
+if __name__ == "__main__":
+    NOTES.touch()
+    ThreadingHTTPServer(("", 5000), Board).serve_forever()
