@@ -136,8 +136,9 @@ def _who(image: Image, wanted: Wanted) -> tuple[int | None, int | None, str, str
         match = _RUN_AS.fullmatch(wanted.run_as)
         if not match:
             raise UserError(f"site_run_as is '{wanted.run_as}': give a number, or two as UID:GID")
-        uid, gid = int(match["uid"]), int(match["gid"]) if match["gid"] else None
-        return uid, gid, f"user {uid} (site_run_as)", "" if uid else "site_run_as is root's number"
+        number, group = int(match["uid"]), int(match["gid"]) if match["gid"] else None
+        why = "" if number else "site_run_as is root's number"
+        return number, group, f"user {number} (site_run_as)", why
     uid = image.uid
     gid = int(image.group) if image.group.isdecimal() else None
     if uid is None:

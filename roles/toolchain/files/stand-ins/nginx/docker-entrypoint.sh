@@ -11,6 +11,7 @@ if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
     done
     for script in /docker-entrypoint.d/*; do
         case ${script} in
+            # shellcheck source=/dev/null
             *.envsh) [ ! -x "${script}" ] || . "${script}" ;;
             *.sh) [ ! -x "${script}" ] || "${script}" ;;
         esac
