@@ -219,7 +219,9 @@ def check(
 def add_parser(commands: arguments.Commands) -> None:
     """Add ``check-spread`` to the command line."""
     parser = arguments.command(commands, "check-spread", run)
-    parser.add_argument("--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added")
+    parser.add_argument(
+        "--url", required=True, type=arguments.target, help="http://ADDRESS, /whoami is added"
+    )
     parser.add_argument(
         "--requests",
         type=arguments.whole(1, 1_000_000),
