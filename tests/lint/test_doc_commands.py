@@ -231,11 +231,12 @@ def wrong_commands(lines: list[str]) -> list[str]:
 
 def wrong_in_yaml(text: str) -> list[str]:
     try:
-        content = yaml.load(text, Loader)  # noqa: S506 - a safe loader that knows one tag more
+        documents = list(yaml.load_all(text, Loader))  # noqa: S506 - a safe loader that knows one tag more
     except yaml.YAMLError as error:
         return [f"no YAML: {error}"]
-    found = wrong_commands(list(run_lines(content)))
-    for name, value in content.items() if isinstance(content, dict) else ():
+    found = wrong_commands([line for content in documents for line in run_lines(content)])
+    named = [pair for content in documents if isinstance(content, dict) for pair in content.items()]
+    for name, value in named:
         if NAME.fullmatch(str(name)):
             try:
                 check_setting(name, value)

@@ -257,7 +257,8 @@ def run(options: argparse.Namespace) -> Answer:
     """Does every pod and every node answer through the address?
 
     Sends GET /whoami, each on a new connection, until every expected pod and node has answered; with
-    --identity=none, until some twenty answers have come. Status 0 when all have and no request failed, else 1.
+    --identity=none, until some twenty answers have come. Status 0 when all have and no request failed, else
+    1.
     """
     by_name = options.identity == "auto"
     url: Target = options.url

@@ -11,8 +11,10 @@ if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
     done
     for script in /docker-entrypoint.d/*; do
         case ${script} in
-            # shellcheck source=/dev/null
-            *.envsh) [ ! -x "${script}" ] || . "${script}" ;;
+            *.envsh)
+                # shellcheck source=/dev/null
+                [ ! -x "${script}" ] || . "${script}"
+                ;;
             *.sh) [ ! -x "${script}" ] || "${script}" ;;
         esac
     done
