@@ -28,8 +28,8 @@ options:
   patience_s:
     description:
       - After how many seconds a pod of the newest template that cannot be pulled, placed or started, that
-        ends, or that refuses its health check, is taken for one that never will be ready. It is then told with
-        the last lines of its log and with what is likely to help. With 0 it is waited for as for the others.
+        ends, or that refuses its health check, is taken for one that never will be ready. It is then told
+        with the last lines of its log and with what is likely to help. With 0 it is waited for as for others.
     type: int
     default: 0
 """
