@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.instrument.simulated_day import reported
 
 
-def test_an_hour_at_220_requests_a_second_is_reported_in_flat_memory(tmp_path: Path) -> None:
-    short, long = reported(tmp_path / "short", 0.1), reported(tmp_path / "long", 1.0)
+def test_many_requests_are_reported_in_flat_memory(tmp_path: Path) -> None:
+    short, long = reported(tmp_path / "short", 0.1), reported(tmp_path / "long", 0.4)
     # As objects they were 390 bytes each.
     assert (long["mib"] - short["mib"]) * 2**20 / (long["requests"] - short["requests"]) < 40

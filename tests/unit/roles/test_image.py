@@ -34,7 +34,7 @@ def test_another_content_is_another_image() -> None:
 
 
 def test_it_runs_by_its_digest() -> None:
-    remember = task("image", "main", "Remember the image")
+    remember = task("image", "folder", "Folder | Remember the image")
     reference = remember["ansible.builtin.set_fact"]["image_reference"]
     seen = {"image_pull_name": "registry.example.org/site", "__image_tag": "tag"}
     for digest, name in (
