@@ -37,6 +37,7 @@ class Entry:
         pod_port: and the port.
         client: who opened the connection.
         ended: when it was forgotten; None: not that anybody knows.
+        ended_within_s: it was forgotten so long before at most.
     """
 
     at: float
@@ -46,6 +47,7 @@ class Entry:
     pod_port: int
     client: str
     ended: float | None = None
+    ended_within_s: float = 0.0
 
 
 class Way(NamedTuple):
@@ -85,7 +87,7 @@ def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry | None:
     connected = record.done if record.connected is None else record.connected
     there = [one for one in entries if one.ended is None or one.ended >= connected]
     # One that a kernel gave up at once, to make another, carried nothing either.
-    lasting = [one for one in there if one.ended is None or one.ended - one.within_s > record.done]
+    lasting = [one for one in there if one.ended is None or one.ended - one.ended_within_s > record.done]
     entries = tuple(lasting or there)
     if not entries or connected - begun(record) < _AGAIN_S:
         return entries[0] if entries else None
@@ -173,7 +175,7 @@ class Join:
                 and entry.pod == line.pod
                 and entry.client == line.client
             ):
-                entry.ended = line.at
+                entry.ended, entry.ended_within_s = line.at, line.within_s
                 return
 
     def _between(self, port: int, begin: float, end: float) -> Way:

@@ -76,6 +76,14 @@ def test_an_answer_came_by_the_entry_by_which_its_connection_came_about() -> Non
     assert went(ways([line(100.02), stray], request(100.0))[0]) == [("m02", "10.0.0.1")]
     given_up = [line(100.02, "10.0.0.9"), line(100.02, "10.0.0.9", change="end"), line(100.02, "10.0.0.2")]
     assert went(ways(given_up, request(100.0))[0]) == [("m02", "10.0.0.2")]
+    # Its end was read with what came after it, and may have been as long before.
+    read_late = [
+        line(100.0045, "10.0.0.9", within_s=0.0589),
+        line(100.0824, "10.0.0.9", within_s=0.0779, change="end"),
+        line(100.0824, "10.0.0.2", within_s=0.0779),
+    ]
+    busy = request(100.0, connected=100.0162, sent=100.0162, done=100.0166)
+    assert went(ways(read_late, busy)[0]) == [("m02", "10.0.0.2")]
     kept = [request(100.0, kind="reused"), request(101.0, kind="reused", prior=1, connected=None)]
     assert [went(way) for way in ways([line(100.02), stray], *kept)] == [[("m02", "10.0.0.1")]] * 2
     # The first packet was lost with its node, and sent again.
