@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from failover_lab.faults import kinds, rules
 from failover_lab.kube import timings
 from failover_lab.kube.announcer import announcer
-from failover_lab.kube.objects import address_of, internal_address, is_schedulable, name_of, of, url_of
+from failover_lab.kube.objects import (
+    address_of,
+    identity_path,
+    internal_address,
+    is_schedulable,
+    name_of,
+    of,
+    url_of,
+)
 from failover_lab.kube.reach import answers, hindrances
 from failover_lab.nodes import reported
 
@@ -18,8 +26,6 @@ if TYPE_CHECKING:
 # What minikube puts on each node.
 MINIKUBE = "minikube.k8s.io/version"
 # A moment's silence, as while the address moves, is no dead address.
-# The role site says in it where its application tells who answered; empty: nowhere.
-_IDENTITY_PATH = "failover-lab/identity-path"
 ANSWER_S = 5.0
 
 
@@ -94,7 +100,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "announcer": snapshot.announcer,
         "address": address_of(service),
         "url": url_of(service),
-        "path": of(deployment, "metadata", "annotations", _IDENTITY_PATH, default="/whoami") or "/",
+        "path": identity_path(deployment) or "/",
         "kubernetes": version,
         "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],

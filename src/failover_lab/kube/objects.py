@@ -10,6 +10,7 @@ Object = dict[str, Any]
 
 ENDED = ("Succeeded", "Failed")
 _MIRROR = "kubernetes.io/config.mirror"
+_IDENTITY_PATH = "failover-lab/identity-path"
 
 
 def of(parent: Object, *path: str, default: Any = None) -> Any:  # noqa: ANN401 - objects of the API have any shape
@@ -87,6 +88,14 @@ def url_of(service: Object) -> str:
     """Where users find it, on its first port; empty without an address."""
     address = address_of(service)
     return f"http://{authority(address, port_of(service))}" if address else ""
+
+
+def identity_path(deployment: Object) -> str:
+    """The path at which the application says who answered; empty where it says so nowhere.
+
+    The role site writes it down; whatever else runs is taken for one that keeps to the ways of the lab's own.
+    """
+    return str(of(deployment, "metadata", "annotations", _IDENTITY_PATH, default="/whoami"))
 
 
 def _controllers(pod: Object) -> list[Object]:

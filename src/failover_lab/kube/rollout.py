@@ -9,6 +9,7 @@ from failover_lab.kube.failing import Starts
 from failover_lab.kube.objects import (
     address_of,
     condition_of,
+    identity_path,
     is_leaving,
     is_ready,
     is_schedulable,
@@ -158,7 +159,13 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
         raise Absent(absent("Service", wanted["service"], wanted))
     pods = cluster.pods_of(deployment)
     address = address_of(service)
-    state = {"pods": pods, "address": address, "url": url_of(service), "service": service}
+    state = {
+        "pods": pods,
+        "address": address,
+        "url": url_of(service),
+        "identity_path": identity_path(deployment),
+        "service": service,
+    }
     if wanted["without_node"]:
         lack = missing_elsewhere(deployment, pods, wanted["without_node"])
         state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") != wanted["without_node"]]
@@ -212,6 +219,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
     return {
         "address": state["address"],
         "url": state["url"],
+        "identity_path": state["identity_path"],
         "hindrances": hindrances(state["service"], found),
         "pods": [
             {
@@ -237,7 +245,15 @@ def watch(cluster: Cluster, wanted: Object, *, check_mode: bool) -> Object:
         state, lack = wait(cluster, wanted, 0 if check_mode else wanted["timeout_s"], starts)
     except Absent:
         if check_mode:
-            return {"address": "", "url": "", "hindrances": [], "pods": [], "nodes": [], "skew": 0}
+            return {
+                "address": "",
+                "url": "",
+                "identity_path": "",
+                "hindrances": [],
+                "pods": [],
+                "nodes": [],
+                "skew": 0,
+            }
         raise
     if lack is None or check_mode:
         return result_of(cluster, state)

@@ -224,6 +224,20 @@ def test_pods_on_a_lost_node_do_not_count_and_hold_nothing_up() -> None:
     assert [item["metadata"]["name"] for item in state["pods"]] == ["c", "d", "e", "f"]
 
 
+@pytest.mark.parametrize(
+    ("annotations", "path"),
+    [
+        ({}, "/whoami"),
+        ({"failover-lab/identity-path": ""}, ""),
+        ({"failover-lab/identity-path": "/who"}, "/who"),
+    ],
+)
+def test_where_the_application_says_who_answered(annotations: dict[str, str], path: str) -> None:
+    given = deployment()
+    given["metadata"]["annotations"] = annotations
+    assert wait((given, PODS, ADDRESS))[0]["identity_path"] == path
+
+
 def test_what_is_missing_without_a_node_is_named() -> None:
     said = str(wait((deployment(), PODS, ADDRESS), timeout_s=1, without_node="n1")[1])
     assert "2 of 4 pods ready on other nodes than n1; a, b on it still count as ready" in said

@@ -52,6 +52,10 @@ url:
   description: The same as a URL, on the Service's first port; empty as well without an address.
   type: str
   returned: success
+identity_path:
+  description: The path at which the application says who answered; empty where it says so nowhere.
+  type: str
+  returned: success
 hindrances:
   description: What keeps all or some users from the pods, as the Service and the nodes say, a sentence each.
   type: list
