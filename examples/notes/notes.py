@@ -8,6 +8,8 @@ NOTES = Path("notes.txt")
 
 
 class Board(BaseHTTPRequestHandler):
+    """The board, a request at a time."""
+
     protocol_version = "HTTP/1.1"
 
     def _answer(self, text: str, status: int = 200) -> None:
@@ -19,10 +21,12 @@ class Board(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
+        """Show the notes."""
         items = "".join(f"<li>{html.escape(line)}</li>" for line in NOTES.read_text().splitlines())
         self._answer(f"<!DOCTYPE html><title>Notes</title><h1>Notes</h1><ul>{items}</ul>")
 
     def do_POST(self) -> None:
+        """Add one."""
         note = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         with NOTES.open("a") as file:
             file.write(note.splitlines()[0] + "\n" if note else "")
