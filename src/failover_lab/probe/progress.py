@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import sys
 import threading
+
+from failover_lab.run.aside import write
 
 # More than these nobody has read, and newer ones say the same.
 _MOST_WAITING = 8
@@ -25,11 +26,9 @@ class Progress:
         """Nothing is said yet."""
         self._lines: queue.Queue[str | None] = queue.Queue(_MOST_WAITING)
         self._stream = sys.stdout
-        self._descriptor: int | None = None
-        # A thread that hangs in the stream itself would keep its lock, and the process from ending.
+        # What was printed before comes before: the lines go past the stream's own buffer.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self._stream.flush()
-            self._descriptor = self._stream.fileno()
         self.trouble = ""
         self._thread: threading.Thread | None = None
 
@@ -63,16 +62,7 @@ class Progress:
         while (line := self._lines.get()) is not None:
             try:
                 if not gone:
-                    self._write(f"{line}\n")
+                    write(self._stream, f"{line}\n")
             except (OSError, ValueError) as error:
                 gone = True
                 self.trouble = f"the progress could not be written: {error}"
-
-    def _write(self, text: str) -> None:
-        if self._descriptor is None:
-            self._stream.write(text)
-            self._stream.flush()
-            return
-        data = text.encode(getattr(self._stream, "encoding", None) or "utf-8", errors="replace")
-        while data:
-            data = data[os.write(self._descriptor, data) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -101,21 +102,25 @@ def settle(limit_s: float, *all_of: Aside | Sayer | None) -> None:
             one.settle(max(0.0, deadline - time.monotonic()))
 
 
-def _write(stream: TextIO, text: str) -> None:
+def write(stream: TextIO, text: str) -> None:
     """Write past the stream's own buffer: who is stuck in that holds a lock, without which Python never ends.
 
-    Nobody can be told where it fails.
+    Raises:
+        OSError, ValueError: nobody takes it, or the stream is closed.
     """
     try:
-        try:
-            number = stream.fileno()
-        except (OSError, ValueError, AttributeError):
-            # A stream of the program's own, as one that captures.
-            stream.write(text)
-            stream.flush()
-            return
-        rest = text.encode(getattr(stream, "encoding", None) or "utf-8", "replace")
-        while rest:
-            rest = rest[os.write(number, rest) :]
-    except (OSError, ValueError):
+        number = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        # A stream of the program's own, as one that captures.
+        stream.write(text)
+        stream.flush()
         return
+    rest = text.encode(getattr(stream, "encoding", None) or "utf-8", "replace")
+    while rest:
+        rest = rest[os.write(number, rest) :]
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """The same, where nobody can be told that it fails."""
+    with contextlib.suppress(OSError, ValueError):
+        write(stream, text)
