@@ -94,3 +94,6 @@ class Server:
         self.refuse()
         for sock in self.stalled:
             sock.close()
+
+
+Serve = Callable[[Callable[[int], tuple[bytes, str]]], Server]

@@ -12,11 +12,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.probe.server import Server
 
 from failover_lab import cli
 from failover_lab.arguments import Target
@@ -31,6 +31,9 @@ from failover_lab.run import files, instants, lifetime, marks
 from failover_lab.run.layout import Probe, Run
 from failover_lab.run.records import Outcome, Record, RecordFile
 
+if TYPE_CHECKING:
+    from tests.unit.probe.server import Server
+
 BODY = b'{"pod": "site-a", "node": "lab-m02", "image": "site@sha256:1"}'
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x;x=y\r\n%s\r\n0\r\n\r\n" % (
@@ -40,19 +43,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x;x
 )
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n" + BODY
 BUSY = b"HTTP/1.1 503 No\r\nX-Served-By-Pod: site-b\r\nX-Served-By-Node: lab\r\nContent-Length: 0\r\n\r\n"
-
-
-@pytest.fixture
-def serve(undisturbed: None) -> Iterator[Callable[[Callable[[int], tuple[bytes, str]]], Server]]:
-    servers: list[Server] = []
-
-    def start(behave: Callable[[int], tuple[bytes, str]]) -> Server:
-        servers.append(Server(behave))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def free_port() -> int:

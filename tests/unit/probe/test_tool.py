@@ -10,34 +10,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.probe.server import Server
 
 from failover_lab import cli
 from failover_lab.probe import figures, schedule
 from failover_lab.run.records import Outcome, Record, RecordFile
 
+if TYPE_CHECKING:
+    from tests.unit.probe.server import Serve
+
 SOURCE = str(Path(cli.__file__).parents[1])
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
-
-Serve = Callable[[Callable[[int], tuple[bytes, str]]], Server]
-
-
-@pytest.fixture
-def serve(undisturbed: None) -> Iterator[Serve]:
-    servers: list[Server] = []
-
-    def start(behave: Callable[[int], tuple[bytes, str]]) -> Server:
-        servers.append(Server(behave))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def tool(*argv: str, folder: Path) -> subprocess.Popen[str]:
