@@ -74,6 +74,24 @@ def test_no_role_waits_for_an_api_server_for_ever() -> None:
     assert UNBOUNDED.search("- name: Ask\n  kubernetes.core.k8s_info:\n"), "the search finds them"
 
 
+# Ansible makes Python's sets of both sides: what comes out is in another order each time, and so are the
+# nodes that a play goes through, what it says, and what a test sees. select('in', ...), reject('in', ...)
+# and unique keep the order.
+UNORDERED = re.compile(r"\|\s*(?:union|intersect|difference|symmetric_difference)\b")
+
+
+def test_no_list_of_a_role_is_in_an_order_of_chance() -> None:
+    found = [
+        f"{path.relative_to(REPO)}: {found[0]}"
+        for folder in ("roles", "playbooks", "molecule")
+        for pattern in ("*.yml", "*.j2")
+        for path in (REPO / folder).rglob(pattern)
+        for found in UNORDERED.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+    assert UNORDERED.search("{{ started\n | union(others) }}"), "the search finds them"
+
+
 def test_every_text_has_the_line_ends_that_shells_take() -> None:
     """Whatever core.autocrlf says."""
     names = [str(path.relative_to(REPO)) for path in tracked()]
