@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import ipaddress
 import re
+import sys
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from failover_lab.run import instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed import SupportsWrite
 
     from failover_lab.door.answer import Answer
 
@@ -43,6 +46,11 @@ class Parser(argparse.ArgumentParser):
             UsageError: always.
         """
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # Python's own, from 3.12 on, takes no notice of a disk that is full.
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def command(commands: Commands, name: str, run: Callable[[argparse.Namespace], Answer]) -> Parser:
