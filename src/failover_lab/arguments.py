@@ -11,7 +11,7 @@ import sys
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from failover_lab.errors import UserError
 from failover_lab.run import instants
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - it has no other name
 
 PROGRAM = "failover-lab"
+N = TypeVar("N", int, float)
 # Underscores are no part of a host's name, and yet engines and clusters give such names.
 _HOST = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9._]*")
 _USER = re.compile(r"[^/]*//[^/?#]*@", re.DOTALL)
@@ -68,19 +69,27 @@ def command(commands: Commands, name: str, run: Callable[[argparse.Namespace], A
     return parser
 
 
-def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:
-    """A type for a number within these bounds, both included."""
-
-    def convert(value: str) -> float:
+def _bounded(read: Callable[[str], N], what: str, low: N, high: N, bounds: str) -> Callable[[str], N]:
+    def convert(value: str) -> N:
         try:
-            result = float(value)
+            result = read(value)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{value!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{value!r} is no {what}") from None
         if not low <= result <= high:
-            raise argparse.ArgumentTypeError(f"{value} is out of range; give {low:g} to {high:g}{unit}")
+            raise argparse.ArgumentTypeError(f"{value} is out of range; give {bounds}")
         return result
 
     return convert
+
+
+def number(low: float, high: float, unit: str = "") -> Callable[[str], float]:
+    """A type for a number within these bounds, both included."""
+    return _bounded(float, "number", low, high, f"{low:g} to {high:g}{unit}")
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A type for a whole number within these bounds, both included."""
+    return _bounded(int, "whole number", low, high, f"{low} to {high}")
 
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -107,21 +116,6 @@ def rate(low: float, high: float) -> Callable[[str], float]:
     return convert
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A type for a whole number within these bounds, both included."""
-
-    def convert(value: str) -> int:
-        try:
-            result = int(value)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{value!r} is no whole number") from None
-        if not low <= result <= high:
-            raise argparse.ArgumentTypeError(f"{value} is out of range; give {low} to {high}")
-        return result
-
-    return convert
-
-
 def add_cluster(parser: argparse.ArgumentParser, *, context: str = "default: the current one") -> None:
     """Add the options that say which cluster is meant.
 
@@ -131,6 +125,27 @@ def add_cluster(parser: argparse.ArgumentParser, *, context: str = "default: the
     """
     parser.add_argument("--context", metavar="NAME", help=context)
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="default: as kubectl finds it")
+
+
+def add_lifetime(parser: argparse.ArgumentParser, *, most_s: float = 7 * 86400) -> None:
+    """Add the options that say when to stop, which ``StopCondition.told`` reads.
+
+    Args:
+        parser: of a subcommand.
+        most_s: how long it may be told to last.
+    """
+    parser.add_argument(
+        "--stop-file", type=Path, metavar="F", help="stop once this file exists (default: none)"
+    )
+    parser.add_argument(
+        "--parent-pid", type=whole(1, 2**31), metavar="P", help="stop with this process (default: none)"
+    )
+    parser.add_argument(
+        "--max-duration",
+        type=number(0.1, most_s, " s"),
+        metavar="S",
+        help="never longer than this (default: no limit)",
+    )
 
 
 def names(value: str) -> list[str]:

@@ -80,5 +80,5 @@ def test_shell_in_tasks(path: Path, text: str, lookups: None) -> None:
 
 def test_the_search_finds_it() -> None:
     found = {str(path.relative_to(REPO / "roles")) for path, _ in FOUND}
-    assert {"cluster/tasks/idle.yml", "toolchain/tasks/images.yml"} <= found
+    assert {"node/tasks/docker/idle.yml", "toolchain/tasks/images.yml"} <= found
     assert "SC2154" in complaints('rm "$nobody_has_set_it"')

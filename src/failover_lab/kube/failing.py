@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _HASH = "pod-template-hash"
 _LOG_LINES = 8
 _EVENTS_EVERY_S = 2.0
+# Time heals none of these.
+_NEVER = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 _NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError")
 _NOT_STARTED = ("RunContainerError", "CreateContainerError", "PreCreateHookError", "PostStartHookError")
 _REFUSED = re.compile(r"connection refused|HTTP probe failed with statuscode: [345]")
@@ -120,6 +122,12 @@ def failure_of(pod: Object, events: list[Object]) -> Failure | None:
     return None
 
 
+def _never_starts(pod: Object) -> bool:
+    """Whether a pod is in a state that time does not heal."""
+    statuses = of(pod, "status", "containerStatuses", default=[])
+    return any(of(status, "state", "waiting", "reason") in _NEVER for status in statuses)
+
+
 def newest(pods: list[Object]) -> list[Object]:
     """The pods of the newest template that are not about to go."""
     living = [pod for pod in pods if not is_leaving(pod)]
@@ -139,7 +147,7 @@ class Starts:
         Args:
             cluster: where the pods are.
             namespace: theirs.
-            patience_s: how long one failure has to last; 0: nothing is hopeless.
+            patience_s: how long one failure has to last; 0: only what time never heals is hopeless.
         """
         self._cluster = cluster
         self._namespace = namespace
@@ -150,7 +158,9 @@ class Starts:
         self.told = ""
 
     def hopeless(self, pods: list[Object]) -> bool:
-        """Whether a pod has failed for too long; ``told`` then says why."""
+        """Whether a pod never starts, or has failed for too long; of the latter ``told`` says why."""
+        if any(map(_never_starts, pods)):
+            return True
         if not self._patience_s:
             return False
         now = time.monotonic()

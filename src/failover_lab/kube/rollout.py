@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster
     from failover_lab.kube.objects import Object
 
-# Waiting does not help against these.
-HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 POLL_S = 0.5
 
 
@@ -89,15 +87,6 @@ def reason_of(pod: Object, events: list[Object]) -> str:
         if of(event, "involvedObject", "uid") == pod["metadata"]["uid"]:
             return f"{event.get('reason')}: {event.get('message')}"
     return str(of(pod, "status", "phase", default="no status yet"))
-
-
-def hopeless(pods: list[Object]) -> bool:
-    """Whether a pod is in a state that time does not heal."""
-    return any(
-        of(status, "state", "waiting", "reason") in HOPELESS
-        for pod in pods
-        for status in of(pod, "status", "containerStatuses", default=[])
-    )
 
 
 def explain(pods: list[Object], events: list[Object]) -> list[str]:
@@ -197,17 +186,14 @@ def wait(
         cluster: where to look.
         wanted: the module's arguments.
         timeout_s: how long.
-        starts: knows when it is no use to wait.
+        starts: knows when it is no use to wait; by default, where time never heals it.
     """
+    starts = starts or Starts(cluster, wanted["namespace"], patience_s=0)
     return until(
         lambda: look(cluster, wanted),
         timeout_s,
         every_s=POLL_S,
-        over=lambda found: (
-            found[1] is None
-            or hopeless(found[0]["pods"])
-            or (starts is not None and starts.hopeless(found[0]["pods"]))
-        ),
+        over=lambda found: found[1] is None or starts.hopeless(found[0]["pods"]),
     )
 
 

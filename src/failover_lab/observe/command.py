@@ -37,9 +37,7 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("--service", default="site", help="the site's Service (default site)")
     parser.add_argument("--address", metavar="IP", help="the Service's address, on a network of this machine")
     arguments.add_cluster(parser)
-    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
-    parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
-    parser.add_argument("--max-duration", type=arguments.number(0.1, 7 * 86400, " s"), metavar="S")
+    arguments.add_lifetime(parser)
 
 
 def resources(api: Api, namespace: str, service: str, nodes: dict[str, str] | None = None) -> list[Resource]:
@@ -158,16 +156,8 @@ def run(options: argparse.Namespace) -> Answer:
     kernel sends what is for the Service. In observer.json the state is `watching` once everything is
     listed. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or --max-duration.
     """
-    stop = StopCondition(
-        most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
-    )
-    stop.catch_signals()
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make {options.out}: {error.strerror}; give --out another directory"
-        ) from error
+    stop = StopCondition.told(options)
+    files.make_directory(options.out, "--out")
     try:
         api = Api(options.context, options.kubeconfig)
         nodes: dict[str, str] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -100,8 +101,22 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+    return objects(path, content.split(b"\n")[:-1])
+
+
+def objects(path: Path, lines: Iterable[bytes], first: int = 1) -> list[dict[str, Any]]:
+    """The objects in these lines of a file.
+
+    Args:
+        path: of the file.
+        lines: of it.
+        first: the number of the first of them.
+
+    Raises:
+        UserError: one of them is no object.
+    """
     result = []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    for number, line in enumerate(lines, start=first):
         try:
             entry = parse(line)
         except ValueError as error:
@@ -110,6 +125,22 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path} is damaged in line {number}: it holds no object")
         result.append(entry)
     return result
+
+
+def make_directory(path: Path, option: str) -> None:
+    """Make a directory, and those above it, where there is none.
+
+    Args:
+        path: where.
+        option: by which somebody has named it.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {path}: {error.strerror}; give {option} another directory") from error
 
 
 def existing_directory(path: Path) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import argparse
     from types import FrameType
 
 
@@ -93,6 +94,23 @@ class StopCondition:
         self._ends_itself = ends_itself
         self.signals = 0
         self._signal_name = ""
+
+    @classmethod
+    def told(cls, options: argparse.Namespace, *, least_s: float = 0.0) -> Self:
+        """By the options of ``arguments.add_lifetime``; signals end the work as well.
+
+        Args:
+            options: of a subcommand.
+            least_s: as above.
+        """
+        stop = cls(
+            least_s=least_s,
+            most_s=options.max_duration,
+            stop_file=options.stop_file,
+            parent_pid=options.parent_pid,
+        )
+        stop.catch_signals()
+        return stop
 
     def begin_in(self, seconds: float) -> None:
         """Take the time from then on: what had to be prepared first does not count."""

@@ -67,9 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="S",
         help="obey the stop file only after so many seconds, as the probe does",
     )
-    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
-    parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
-    parser.add_argument("--max-duration", type=arguments.number(0.1, 7 * 86400, " s"), metavar="S")
+    arguments.add_lifetime(parser)
     parser.set_defaults(run=run)
 
 
@@ -192,20 +190,9 @@ def _write(out: Path, about: About) -> None:
 
 def run(options: argparse.Namespace) -> Answer:
     """Carry out ``trace``."""
-    stop = StopCondition(
-        least_s=options.duration,
-        most_s=options.max_duration,
-        stop_file=options.stop_file,
-        parent_pid=options.parent_pid,
-    )
-    stop.catch_signals()
+    stop = StopCondition.told(options, least_s=options.duration)
     url = options.url.url
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make {options.out}: {error.strerror}; give --out another directory"
-        ) from error
+    files.make_directory(options.out, "--out")
     if options.driver == NOBODY:
         told = "nobody reaches the nodes of this cluster: there is no driver for them"
         _write(options.out, About(url, trouble=told, written=0))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
+from failover_lab.errors import UserError
 from failover_lab.observe import resources
 from failover_lab.run import files
 from failover_lab.run.layout import Run
 from failover_lab.run.records import Outcome, RecordFile
+from failover_lab.run.tail import Tail
 from failover_lab.trace import log
 from failover_lab.trace.join import Join
 
@@ -33,14 +35,15 @@ class Answered:
 
     def __init__(self, out: Path, probe: Probe) -> None:
         """Nothing is read yet."""
-        self._out = out
         self._records = RecordFile(probe.records) if probe.records.exists() else None
         self._lines = log.LineFile(out)
         about = log.about(out)
         self._join = Join([], [], about.clients if about is not None else [])
         self._waiting: collections.deque[Record] = collections.deque()
         self._names: dict[str, str] = {}
-        self._events = 0
+        self._events = Run(out).events
+        self._added = Tail(self._events)
+        self._read_lines = 0
 
     def new(self) -> Iterator[tuple[str, Record]]:
         """Each good answer that names nobody, with the pod that gave it, once that is known."""
@@ -64,11 +67,16 @@ class Answered:
 
     def _name(self, address: str) -> str:
         if address not in self._names:
-            path = Run(self._out).events
-            size = path.stat().st_size if path.exists() else 0
-            if size != self._events:
-                self._events = size
-                for entry in files.read_lines(path):
-                    if entry.get("kind") == resources.POD and entry.get("address"):
-                        self._names[str(entry["address"])] = str(entry.get("name", ""))
+            self._read()
         return self._names.get(address, "")
+
+    def _read(self) -> None:
+        """Learn what the observer has written since the last look."""
+        try:
+            lines = self._added.lines()
+        except OSError as error:
+            raise UserError(f"cannot read {self._events}: {error.strerror}") from error
+        for entry in files.objects(self._events, lines, self._read_lines + 1):
+            if entry.get("kind") == resources.POD and entry.get("address"):
+                self._names[str(entry["address"])] = str(entry.get("name", ""))
+        self._read_lines += len(lines)

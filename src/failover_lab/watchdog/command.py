@@ -17,6 +17,7 @@ from failover_lab.errors import UserError
 from failover_lab.host.priority import hasten
 from failover_lab.kube.errors import RefusedError
 from failover_lab.nodes.pace import Pace
+from failover_lab.run import files
 from failover_lab.run.layout import Lab, Run
 from failover_lab.run.lifetime import StopCondition
 from failover_lab.watchdog.recorder import Recorder
@@ -66,9 +67,7 @@ def add_parser(commands: arguments.Commands) -> None:
         "--confirm", type=arguments.whole(1, 20), default=Pace.confirm, metavar="N",
         help=f"looks in a row that must agree (default {Pace.confirm})",
     )  # fmt: skip
-    parser.add_argument("--stop-file", type=Path, metavar="F", help="stop once this file exists")
-    parser.add_argument("--parent-pid", type=arguments.whole(1, 2**31), metavar="P", help="stop with it")
-    parser.add_argument("--max-duration", type=seconds(0.1, 365 * 86400, " s"), metavar="S")
+    arguments.add_lifetime(parser, most_s=365 * 86400)
     parser.add_argument(
         "--release", action="store_true",
         help="only take the mark off nodes that are back, and end; status 1 if one is not back",
@@ -99,28 +98,16 @@ def run(options: argparse.Namespace) -> Answer:
     if options.wait and not options.release:
         raise UserError("--wait says how long to wait for a return; give it with --release")
     if options.out is not None:
-        _make(options.out, "--out")
+        files.make_directory(options.out, "--out")
     lab = Lab(options.state_dir) if options.state_dir else Lab.of(options.profile)
     api = connect(options.kubeconfig, options.context or options.profile)
     if options.release:
         return _release_alone(options, lab, Recorder(options.out), api)
     recorder = Recorder(options.out, lab.journal)
-    stop = StopCondition(
-        most_s=options.max_duration, stop_file=options.stop_file, parent_pid=options.parent_pid
-    )
-    stop.catch_signals()
+    stop = StopCondition.told(options)
     # Below the probe, which measures, and before all that keeps a machine busy.
     hasten(1)
     return _watch(options, lab, recorder, api, stop)
-
-
-def _make(directory: Path, option: str) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot make {directory}: {error.strerror}; give {option} another directory"
-        ) from error
 
 
 def _watch(

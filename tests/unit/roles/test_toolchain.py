@@ -164,3 +164,33 @@ def test_what_several_are_made_of_is_compiled_once() -> None:
                 versions.setdefault(module, set()).add(version)
     several = {module: sorted(found) for module, found in versions.items() if len(found) > 1}
     assert several == {}, "raise each to the newest of them: go get MODULE@VERSION"
+
+
+def test_a_stand_in_is_made_as_other_images_are(tmp_path: Path) -> None:
+    recipes = {"files": [{"path": f"/x/stand-ins/{name}/Dockerfile", "checksum": name} for name in "ab"]}
+    found = seen(tmp_path) | {
+        "toolchain_stand_ins_wanted": ["python", "nginx"],
+        "__toolchain_stand_in_recipes": recipes,
+    }
+    found["__toolchain_rootfs_rows"] = templated("toolchain", "{{ __toolchain_stand_in_rootfs }}", **found)
+    (tmp_path / "rootfs").mkdir()
+    made = templated("toolchain", "{{ __toolchain_rootfs }}", **found)
+    Path(made[0]["archive"]).touch()
+    wanted = templated("toolchain", "{{ __toolchain_stand_in_rows }}", **found)
+    assert [row["name"] for row in wanted] == ["python", "nginx"]
+    plan = [
+        (row["name"], row.get("needs"), row["done"])
+        for row in templated("toolchain", "{{ __toolchain_stand_in_steps }}", **found)
+    ]
+    assert plan == [
+        ("rootfs-python", None, True),
+        ("import-python", ["rootfs-python"], False),
+        ("python", ["import-python"], False),
+        ("rootfs-nginx", None, False),
+        ("import-nginx", ["rootfs-nginx"], False),
+        ("nginx", ["import-nginx"], False),
+    ]
+    there = found | {"__toolchain_tags": [row["image"] for row in wanted[1:]]}
+    left = templated("toolchain", "{{ __toolchain_stand_in_steps }}", **there)
+    assert [row["name"] for row in left] == ["rootfs-python", "import-python", "python"]
+    assert len({row["image"] for row in [*wanted, *made]}) == 4

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.trace.test_join import CLIENT, lost, request
 
 from failover_lab.probe.wait import AnswerWatch, SteadyState
-from failover_lab.run import instants, records
+from failover_lab.run import files, instants, records
 from failover_lab.run.layout import Run
 from failover_lab.run.records import RecordWriter
 from failover_lab.trace import log
@@ -68,6 +68,31 @@ def test_each_answer_has_its_pod_as_soon_as_the_kernel_has_said_so(going: Going)
     going.answer(2.1, 4002, pod="site-z", node="m03")
     going.records.write(records.row(lost(AT + 2.2, 4003)))
     assert names(answered) == [("site-b", 2.0)]
+
+
+def test_what_the_cluster_has_said_is_read_once(going: Going, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long run it is much, and every answer of somebody unknown asks for it."""
+    read: list[str | bytes] = []
+    parse = files.parse
+
+    def noted(text: str | bytes) -> Any:
+        read.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(files, "parse", noted)
+    answered = Answered(going.out, Run(going.out).probe())
+    read.clear()
+    for number in range(20):
+        going.pod(f"other-{number}", f"10.0.1.{number}")
+        going.answer(1.0 + number, 4000 + number)
+        going.sent(1.0 + number, 4000 + number, "10.9.9.9")
+        assert names(answered) == []
+    assert len(read) == 21
+    going.pod("site-b", "10.0.0.2")
+    going.answer(30.0, 5000)
+    going.sent(30.0, 5000, "10.0.0.2")
+    assert names(answered) == [("site-b", 30.0)]
+    assert len(read) == 22
 
 
 def test_what_the_kernel_never_says_is_not_waited_for(going: Going) -> None:
