@@ -35,7 +35,10 @@ def run(lab: Lab) -> Path:
 @pytest.fixture
 def any_run(lab: Lab, request: pytest.FixtureRequest) -> Path:
     """The same; the pods that it tells of need not be those of now."""
-    return lab.drains[-1] if lab.drains else request.getfixturevalue("run")
+    if lab.drains:
+        return lab.drains[-1]
+    made: Path = request.getfixturevalue("run")
+    return made
 
 
 @contextlib.contextmanager
