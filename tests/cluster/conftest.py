@@ -237,6 +237,7 @@ ORDER = [
     "test_second_lab",
     "test_beside",
     "test_existing",
+    "test_their_application",
     "test_drain",
     "test_drain_fails",
     "test_controls",
