@@ -23,6 +23,7 @@ from failover_lab.kube.objects import (
     name_of,
     of,
     port_of,
+    title,
     url_of,
 )
 from failover_lab.kube.reach import answers_at, hindrances
@@ -248,6 +249,9 @@ def look(cluster: Cluster, asked: Object) -> Object:
         ],
         "pods": [row(pod) for pod in snapshot.site_pods],
         "displaced": [row(pod) for pod in displaced],
+        "others": [title(pod) for pod in snapshot.moving(node) if not app.selects(pod)]
+        if wanted.fault.evicts
+        else [],
         "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
         "overridden": overridden,
     }

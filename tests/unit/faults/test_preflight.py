@@ -169,6 +169,7 @@ def test_what_somebody_else_keeps_on_the_node_is_refused_or_let_go(port: int) ->
         look(played, force=True)
     plan = look(played, may_lose=["emptydir"])
     assert plan["overridden"][0].startswith("tools/cache on m02 keeps data")
+    assert plan["others"] == ["tools/cache"]
     assert look(played, kind="pod")["overridden"] == [], "nobody is evicted"
     other["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "failover-lab"}
     assert look(played)["overridden"] == [], "the lab's own keep nothing there"

@@ -195,6 +195,11 @@ displaced:
   type: list
   elements: dict
   returned: success
+others:
+  description: Pods that are not the application's, and that a drain evicts as well; namespace and name.
+  type: list
+  elements: str
+  returned: success
 timings:
   description:
     - How fast the cluster notices and replaces, in seconds, as it is set. C(grace_s), C(monitor_period_s),
