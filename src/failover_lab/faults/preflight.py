@@ -78,12 +78,14 @@ class Door:
         path: to ask for beside it.
         service: that stands for the address: the first that has one, or the first.
         there: host and port of each address that is asked.
+        leads_to: the Services to which it leads, by name; none where that is not known.
     """
 
     url: str
     path: str
     service: Object
     there: tuple[tuple[str, int], ...]
+    leads_to: tuple[str, ...]
 
     @property
     def address(self) -> str:
@@ -112,7 +114,7 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
         if not address_of(service):
             raise rules.Refusal(_nowhere(asked, app, nodes))
         there = ((address_of(service), port_of(service)),)
-        return Door(url_of(service), app.identity_path or "/", service, there)
+        return Door(url_of(service), app.identity_path or "/", service, there, (name_of(service),))
     try:
         target = arguments.target(url)
         given = [options.resolution(one) for one in asked.get("resolve") or []]
@@ -121,7 +123,20 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
     hosts = options.given_addresses(target, given) or [target.host]
     # What the address says itself is asked for.
     path = app.identity_path if target.path == "/" else ""
-    return Door(url, path, service, tuple((host, target.port) for host in hosts))
+    there = tuple((host, target.port) for host in hosts)
+    known = tuple(name_of(one) for one in app.services if any(_is_at(one, nodes, at) for at in there))
+    # Behind an Ingress or a name, one Service is the one that is meant.
+    return Door(
+        url, path, service, there, known or tuple(map(name_of, app.services[: len(app.services) == 1]))
+    )
+
+
+def _is_at(service: Object, nodes: list[Object], at: tuple[str, int]) -> bool:
+    """Whether a Service answers at host and port: by its load balancer, or at a node."""
+    ports = of(service, "spec", "ports", default=[])
+    given = {(address_of(service), int(port["port"])) for port in ports}
+    hosts = {one.get("address") for node in nodes for one in of(node, "status", "addresses", default=[])}
+    return at in given or (at[0] in hosts and at[1] in {port.get("nodePort") for port in ports})
 
 
 def _nowhere(asked: Object, app: Application, nodes: list[Object]) -> str:
@@ -147,7 +162,7 @@ def _nowhere(asked: Object, app: Application, nodes: list[Object]) -> str:
     )
 
 
-def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted) -> list[str]:
+def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted, users: Door) -> list[str]:
     """What this run cannot show, a sentence each."""
     struck = snapshot.struck(node, wanted)
     found = [why for pod in struck if (why := replaced.never(pod, wanted.fault, wanted.recovery))]
@@ -159,7 +174,20 @@ def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted) -> list
             f"{', '.join(stay)} {belongs} to a DaemonSet, which a {wanted.kind} leaves on {node}: nothing is "
             "displaced there, so nothing is seen of replacements"
         )
+    if unasked := _unasked(snapshot, users):
+        to = ", ".join(users.leads_to)
+        led = f"leads to {to} alone" if to else "may lead to any of the Services"
+        found.append(
+            f"{users.url} {led}: whether {', '.join(unasked)} and what comes in their place answer is "
+            "not seen; they are known by their readiness alone"
+        )
     return found + list(filter(None, [rules.outage(snapshot, node, wanted)]))
+
+
+def _unasked(snapshot: rules.Snapshot, users: Door) -> list[str]:
+    """The pods of which no answer is to be expected at the address."""
+    app = snapshot.application
+    return [name_of(pod) for pod in snapshot.site_pods if not app.is_behind(pod, users.leads_to)]
 
 
 def _skew(app: Application, pods: list[Object]) -> int | None:
@@ -244,6 +272,9 @@ def look(cluster: Cluster, asked: Object) -> Object:
             and (name_of(item) != node or not wanted.fault.moves_pods)
         ],
         **_expected(snapshot, node, wanted),
+        "unproven": _unproven(snapshot, node, wanted, users),
+        "asked_services": list(users.leads_to),
+        "unasked": _unasked(snapshot, users),
         "autoscalers": [
             name for owner in app.owners for name in cluster.autoscalers(namespace, owner.name, owner.kind)
         ],
@@ -281,5 +312,4 @@ def _expected(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted) -> Obje
         "replicas": sum(owner.wanted for owner in owners),
         "max_skew": _skew(app, snapshot.site_pods),
         "outage": rules.outage(snapshot, node, wanted),
-        "unproven": _unproven(snapshot, node, wanted),
     }

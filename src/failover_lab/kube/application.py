@@ -141,6 +141,14 @@ class Application:
             selects(selector, labels) for selector in self.selectors
         )
 
+    def is_behind(self, pod: Object, services: Iterable[str]) -> bool:
+        """Whether one of these Services, by their names, sends to a pod."""
+        wanted, labels = {*services}, of(pod, "metadata", "labels", default={})
+        return any(
+            name_of(service) in wanted and selects({"matchLabels": service["spec"]["selector"]}, labels)
+            for service in self.services
+        )
+
     def pods_among(self, pods: Iterable[Object]) -> list[Object]:
         """Its own among pods, by name; those that have ended or are on their way out left aside."""
         return sorted(

@@ -196,6 +196,8 @@ def look_at_application(cluster: Cluster, wanted: Object) -> tuple[Object, str |
         "identity_path": app.identity_path,
         "service": service,
     }
+    if (asked := wanted.get("asked_services")) is not None:
+        state["asked"] = {name_of(pod) for pod in pods if app.is_behind(pod, asked)}
     lack = app.missing(pods, node)
     names = ", ".join(map(name_of, app.services))
     return state, f"The application behind the Service {names} is not whole: {lack}" if lack else None
@@ -249,6 +251,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
                 "uid": pod["metadata"]["uid"],
                 "node": of(pod, "spec", "nodeName", default=""),
             }
+            | ({"asked": name_of(pod) in state["asked"]} if "asked" in state else {})
             for pod in ready
         ],
         "nodes": nodes,

@@ -154,6 +154,11 @@ def says_who(data: RunData) -> bool:
     return not answered
 
 
+def _unasked(data: RunData) -> set[str]:
+    """The pods to which the address does not lead."""
+    return {*((data.play or {}).get("unasked") or [])}
+
+
 def _unproven(data: RunData, *, named: bool) -> tuple[str, ...]:
     """What the play knew that it would not see, and what nobody said."""
     told = tuple((data.play or {}).get("unproven") or ())
@@ -184,7 +189,8 @@ def _steady_states(
             states.append(None)
             continue
         end = fault_at if event == marks.STEADY_BEFORE and fault_at is not None else at
-        problem = steady(data, at - window_s, end, list(placement or {}), named=named)
+        pods = [pod for pod in placement or {} if pod not in _unasked(data)]
+        problem = steady(data, at - window_s, end, pods, named=named)
         healed_at = data.mark(marks.HEALED)
         if event == marks.STEADY_AFTER and healed_at is not None and at - healed_at < window_s:
             problem = (
@@ -253,7 +259,11 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
     if len(found) < len(displaced):
         few = f"{len(displaced)} pods were displaced and only {len(found)} replacements are known"
         reasons.append(Follows(few))
-    silent = [entry["pod"] for entry in found if entry["first_answer_at"] is None]
+    silent = [
+        entry["pod"]
+        for entry in found
+        if entry["first_answer_at"] is None and entry["pod"] not in _unasked(data)
+    ]
     if silent and named:
         reasons.append(f"no answer through the address came from {', '.join(silent)}")
     old = {entry["uid"] for entry in displaced}

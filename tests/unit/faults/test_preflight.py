@@ -192,6 +192,31 @@ def test_where_users_come_in(port: int) -> None:
         look(Played(), url="shop")
 
 
+def test_of_several_services_those_answer_to_which_the_address_leads(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = Played("Deployment", "m02", "m03", port=port)
+    played.items[1]["metadata"]["labels"] = {"app": "api"}
+    web = played.service()
+
+    def service(_: Played, __: str, name: str) -> Object:
+        if name == "web":
+            return web
+        return {"metadata": {"name": name}, "spec": {"selector": {"app": "api"}, "ports": [{"port": 80}]}}
+
+    monkeypatch.setattr(Played, "service", service)
+    plan = look(played, service="web,api")
+    assert (plan["asked_services"], plan["unasked"]) == (["web"], ["web-1"])
+    assert "leads to web alone: whether web-1 and what comes in their place" in plan["unproven"][0]
+    named = {"url": f"http://shop.invalid:{port}", "resolve": [f"shop.invalid:{port}:127.0.0.2"]}
+    monkeypatch.setattr(preflight, "answers_at", lambda *_: True)
+    plan = look(played, service="web,api", **named)
+    assert (plan["asked_services"], plan["unasked"]) == ([], ["web-0", "web-1"])
+    assert look(played, **named)["asked_services"] == ["web"], "one alone is the one that is meant"
+    plan = look(played, service="web,api", url=f"http://127.0.0.1:{port}/shop")
+    assert plan["asked_services"] == ["web"]
+
+
 def test_an_address_that_is_the_node_s_own_moves_nowhere(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcer, "here", lambda *_: "m02")
     own = [node(n["metadata"]["name"], control_plane=n["metadata"]["name"] == "main") for n in NODES]

@@ -361,6 +361,19 @@ def test_where_nobody_says_who_answers_that_is_said_and_not_passed(made_up: Any)
     assert "is no new pod" in reasons(made_up)
 
 
+def test_pods_to_which_the_address_does_not_lead_need_not_answer(made_up: Any) -> None:
+    made_up.play["replacements"].append({"pod": "api-0", "uid": "uid-new", "node": "lab"})
+    made_up.play["displaced"].append({"pod": "api-0", "uid": "uid-old", "node": "lab-m02"})
+    for when in ("before", "after"):
+        made_up.play["spread"][when] = made_up.play["spread"][when] | {"api-0": "lab"}
+    made_up.play["settings"]["expected_replicas"] = 5
+    said = reasons(made_up)
+    assert "no answer through the address came from api-0" in said
+    assert "not steady after it: no answer of api-0" in said
+    made_up.play["unasked"] = ["api-0"]
+    assert content(made_up)["verdict"]["passed"]
+
+
 def test_pods_that_do_not_ask_for_an_even_spread_need_none(made_up: Any) -> None:
     made_up.play["spread"]["after"] = dict.fromkeys(("site-c", "site-d", "site-x", "site-y"), "lab-m03")
     assert "spread unevenly afterwards" in reasons(made_up)

@@ -195,6 +195,16 @@ displaced:
   type: list
   elements: dict
   returned: success
+asked_services:
+  description: To which of C(services) the address leads; none where that is not known.
+  type: list
+  elements: str
+  returned: success
+unasked:
+  description: The application's pods of which no answer is to be expected there.
+  type: list
+  elements: str
+  returned: success
 others:
   description: Pods that are not the application's, and that a drain evicts as well; namespace and name.
   type: list

@@ -29,6 +29,10 @@ options:
         that are there. Without it, O(deployment) is waited for.
     type: list
     elements: dict
+  asked_services:
+    description: With O(owners), to which of the Services the address leads that users ask. By default to all.
+    type: list
+    elements: str
   without_node:
     description: A node that is lost, on which no pod counts.
     type: str
@@ -70,7 +74,9 @@ hindrances:
   elements: str
   returned: success
 pods:
-  description: The ready pods of the newest template, by name. Each has C(name), C(uid) and C(node).
+  description:
+    - The ready pods of the newest template, by name. Each has C(name), C(uid), C(node), and with
+      O(asked_services) C(asked), whether users get answers from it.
   type: list
   elements: dict
   returned: success
@@ -98,6 +104,7 @@ def main() -> None:
         {
             **APPLICATION,
             "owners": {"type": "list", "elements": "dict"},
+            "asked_services": {"type": "list", "elements": "str"},
             "without_node": {"type": "str", "default": ""},
             "patience_s": {"type": "int", "default": 0},
         },
