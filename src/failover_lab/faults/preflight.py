@@ -113,6 +113,12 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
     if not (url := asked.get("url") or ""):
         if not address_of(service):
             raise rules.Refusal(_nowhere(asked, app, nodes))
+        if _by_tls(service) and not app.own:
+            raise rules.Refusal(
+                f"The Service {name_of(service)} is asked by https, and its certificate is for a name: give "
+                "witness_url that address, such as https://shop.example.org/; witness_resolve says that it is "
+                f"at {address_of(service)}, where nobody else does."
+            )
         there = ((address_of(service), port_of(service)),)
         return Door(url_of(service), app.identity_path or "/", service, there, (name_of(service),))
     try:
@@ -129,6 +135,13 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
     return Door(
         url, path, service, there, known or tuple(map(name_of, app.services[: len(app.services) == 1]))
     )
+
+
+def _by_tls(service: Object) -> bool:
+    """Whether the first port of a Service is one for https, by its number or its name."""
+    first = next(iter(of(service, "spec", "ports", default=[])), {})
+    names = (str(first.get("appProtocol") or ""), str(first.get("name") or ""))
+    return first.get("port") == 443 or any(name.lower().startswith("https") for name in names)
 
 
 def _is_at(service: Object, nodes: list[Object], at: tuple[str, int]) -> bool:

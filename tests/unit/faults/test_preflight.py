@@ -188,6 +188,8 @@ def test_where_users_come_in(port: int) -> None:
         look(Played(address=""))
     with pytest.raises(rules.Refusal, match=r"Nobody takes a connection at http://shop\.invalid/"):
         look(Played(), url="http://shop.invalid/")
+    with pytest.raises(rules.Refusal, match=r"web is asked by https.*witness_resolve says that it is at 127"):
+        look(Played(port=443))
     with pytest.raises(UserError, match="witness_url: 'shop' is no address"):
         look(Played(), url="shop")
 
