@@ -116,8 +116,8 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
         if _by_tls(service) and not app.own:
             raise rules.Refusal(
                 f"The Service {name_of(service)} is asked by https, and its certificate is for a name: give "
-                "witness_url that address, such as https://shop.example.org/; witness_resolve says that it is "
-                f"at {address_of(service)}, where nobody else does."
+                "witness_url that one, such as https://shop.example.org/; witness_resolve says that it is at "
+                f"{address_of(service)}, where nobody else does."
             )
         there = ((address_of(service), port_of(service)),)
         return Door(url_of(service), app.identity_path or "/", service, there, (name_of(service),))
