@@ -250,6 +250,7 @@ ORDER = [
     "test_image",
     "test_second_lab",
     "test_beside",
+    "test_their_application",
     "test_drain",
     "test_drain_fails",
     # It ends with a setup, which the next one begins with.

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.faults import evictions, kinds, quota
+from failover_lab.faults import evictions, kinds, quota, replaced
 from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
+from failover_lab.kube.application import alike, is_ours
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
 from failover_lab.kube.objects import (
     ENDED,
     Object,
+    claims_of,
     is_orphan,
     is_ready,
     is_schedulable,
+    keeps_data,
     name_of,
     of,
     stays_on_node,
     title,
 )
 from failover_lab.kube.reach import may_announce
-from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
+    from failover_lab.kube.application import Application
     from failover_lab.nodes import reported
 
 # From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
@@ -47,12 +50,16 @@ class Wanted:
         node: a name, ``auto``, ``announcer`` or ``other``.
         pods: of a kind that spares the node: ``one`` or ``all`` of the site's on it.
         force: what is a matter of taste does not count.
+        may_lose: what may be lost for good: some of ``LOSSES``.
+        recovery: who gives a lost node's work away.
     """
 
     kind: str = "drain"
     node: str = "auto"
     pods: str = "one"
     force: bool = False
+    may_lose: tuple[str, ...] = ()
+    recovery: str = "automatic"
 
     @property
     def fault(self) -> kinds.Kind:
@@ -67,39 +74,31 @@ class Snapshot:
     Attributes:
         pods: every pod of the cluster.
         budgets: every disruption budget of the cluster.
+        application: what users get answers from.
         announcer: the node that announces the address; None where nobody says.
         engine: what it says of each node, as `reported.by_name` gives it; empty where it was not asked.
-        quotas: in the Deployment's namespace.
+        quotas: in the application's namespace.
         limit_ranges: the same.
-        volumes: those that the Deployment's pods claim.
-        site_pods: the Deployment's own, those on their way out left aside, by name.
+        volumes: those that the application's pods claim.
+        pinned: whether the address is that of ``announcer`` itself, and never moves.
+        site_pods: the application's own, those on their way out left aside, by name.
     """
 
     nodes: list[Object]
     pods: list[Object]
-    deployment: Object
+    application: Application
     budgets: list[Object]
     announcer: str | None = None
     engine: dict[str, reported.Seen] = field(default_factory=dict)
     quotas: list[Object] = field(default_factory=list)
     limit_ranges: list[Object] = field(default_factory=list)
     volumes: list[Object] = field(default_factory=list)
+    pinned: bool = False
     site_pods: list[Object] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find the site's pods among all."""
-        selector = self.deployment["spec"]["selector"]
-        self.site_pods = sorted(
-            (
-                pod
-                for pod in self.pods
-                if pod["metadata"]["namespace"] == self.namespace
-                and selects(selector, of(pod, "metadata", "labels", default={}))
-                and not of(pod, "metadata", "deletionTimestamp")
-                and of(pod, "status", "phase") not in ENDED
-            ),
-            key=lambda pod: str(pod["metadata"]["name"]),
-        )
+        """Find the application's pods among all."""
+        self.site_pods = self.application.pods_among(self.pods)
 
     @property
     def controls(self) -> set[str]:
@@ -107,9 +106,19 @@ class Snapshot:
         return control_planes(self.nodes, self.pods)
 
     @property
+    def own(self) -> bool:
+        """Whether it is the lab's own site, which setup.yml can put right."""
+        return self.application.own
+
+    @property
+    def called(self) -> str:
+        """What a sentence calls the application."""
+        return self.application.called
+
+    @property
     def namespace(self) -> str:
-        """The site's."""
-        return str(self.deployment["metadata"]["namespace"])
+        """The application's."""
+        return self.application.namespace
 
     def moving(self, node: str) -> list[Object]:
         """Every pod on this node, whoever's, that a drain evicts; those on their way already left aside."""
@@ -122,16 +131,21 @@ class Snapshot:
         ]
 
     def on(self, node: str) -> list[Object]:
-        """The site's pods on this node."""
+        """The application's pods on this node."""
         return [pod for pod in self.site_pods if of(pod, "spec", "nodeName") == node]
 
     def struck(self, node: str, wanted: Wanted) -> list[Object]:
-        """The site's pods that a fault of this node would take."""
-        pods = self.on(node)
+        """The application's pods that a fault of this node would take; a drain leaves a DaemonSet's."""
+        pods = [pod for pod in self.on(node) if not (wanted.fault.evicts and stays_on_node(pod))]
         if not wanted.fault.spares_node or wanted.pods == "all":
             return pods
         # One that serves, if there is one: the loss of another would show nothing.
         return sorted(pods, key=lambda pod: not is_ready(pod))[:1]
+
+    def displaced(self, node: str, wanted: Wanted) -> list[Object]:
+        """Those of them in whose place others come."""
+        fault, recovery = wanted.fault, wanted.recovery
+        return [pod for pod in self.struck(node, wanted) if not replaced.never(pod, fault, recovery)]
 
 
 def control_planes(nodes: list[Object], pods: list[Object]) -> set[str]:
@@ -171,7 +185,8 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
     if wanted.node in ("announcer", "other") and snapshot.announcer is None:
         raise Refusal(
             f"Nobody says which node announces the address, so fault_node={wanted.node} cannot be told: "
-            "wait until the site is whole (`ansible-playbook status.yml`), or choose a node by its name."
+            + ("wait until the site is whole (`ansible-playbook status.yml`), or " if snapshot.own else "")
+            + "choose a node by its name."
         )
     if wanted.node in ("auto", "other"):
         return _any_worker(snapshot, wanted)
@@ -220,7 +235,7 @@ def _no_worker(snapshot: Snapshot, wanted: Wanted) -> str:
         )
         return f"Every node is a control plane, and fault_node={wanted.node} takes none of them: {helps}."
     which = " that does not announce the address" if wanted.node == "other" else ""
-    return f"No schedulable worker{which} carries a pod of the site: {_spread_anew(snapshot)}."
+    return f"No schedulable worker{which} carries a pod of {snapshot.called}: {_spread_anew(snapshot)}."
 
 
 def _sparing() -> str:
@@ -239,6 +254,8 @@ def _may_be_named(name: str, snapshot: Snapshot, wanted: Wanted) -> bool:
 
 def _spread_anew(snapshot: Snapshot) -> str:
     """What helps where the pods are not where they should be."""
+    if not snapshot.own:
+        return "have its pods placed on more workers (topologySpreadConstraints), which the lab does not do"
     names = {name_of(node) for node in snapshot.nodes}
     workers = [
         node for node in snapshot.nodes if is_schedulable(node) and name_of(node) not in snapshot.controls
@@ -295,14 +312,19 @@ def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
     if not snapshot.on(name):
         carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
         raise Refusal(
-            f"{name} carries no pod of the site, so nothing would fail over: "
+            f"{name} carries no pod of {snapshot.called}, so nothing would fail over: "
             f"choose one of {', '.join(carriers)}, or {_spread_anew(snapshot)}."
         )
 
 
 def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
-    """Why the fault would leave nobody who serves; nothing overrides it."""
+    """Why the fault would leave nobody who serves; nothing overrides it.
+
+    Of an application as it is, that is what somebody wants to see: ``outage`` tells of it.
+    """
     ready = [pod for pod in snapshot.site_pods if is_ready(pod)]
+    if not snapshot.own:
+        return None if ready else _none_ready(snapshot)
     if len(ready) < 2:
         return (
             f"Only {len(ready)} of the site's pods is ready: with fewer than two, a {wanted.kind} is an "
@@ -316,6 +338,28 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
             + f"{_spread_anew(snapshot)}."
         )
     return None
+
+
+def _none_ready(snapshot: Snapshot) -> str:
+    services = ", ".join(map(name_of, snapshot.application.services))
+    return (
+        f"None of {len(snapshot.site_pods)} pods behind the Service {services} in namespace "
+        f"{snapshot.namespace} is ready, so there is nothing to fail over: bring the application up first."
+    )
+
+
+def outage(snapshot: Snapshot, node: str, wanted: Wanted) -> str:
+    """Why a loss of service is to be expected, whatever happens then; empty: it is not."""
+    ready = [name_of(pod) for pod in snapshot.site_pods if is_ready(pod)]
+    struck = {name_of(pod) for pod in snapshot.struck(node, wanted)}
+    if not ready or not struck >= {*ready} or (wanted.fault.evicts and len(ready) > 1):
+        return ""
+    who = f"{ready[0]} alone is ready" if len(ready) == 1 else f"all {len(ready)} ready pods are on {node}"
+    return (
+        f"{who}, and this {wanted.kind} takes {'it' if len(ready) == 1 else 'them'}: until another is "
+        "ready nobody serves, so lost requests are expected, counted and not judged (witness_max_lost sets a "
+        "limit)"
+    )
 
 
 def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
@@ -351,17 +395,57 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
 
 
 def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
-    """Why a drain would end somebody's pod for good; it stops at such a one, with the node cordoned."""
-    if not wanted.fault.evicts:
-        return None
-    if orphans := [title(pod) for pod in snapshot.moving(node) if is_orphan(pod)]:
+    """Why a pod would end for good: anybody's that a drain evicts, or one of the application."""
+    pods = snapshot.moving(node) if wanted.fault.evicts else snapshot.struck(node, wanted)
+    if orphans := [title(pod) for pod in pods if is_orphan(pod)]:
         has = "has" if len(orphans) == 1 else "have"
         return (
             f"{', '.join(orphans)} on {node} {has} no controller: nothing would bring "
             f"{'it' if len(orphans) == 1 else 'them'} back. Delete {'it' if len(orphans) == 1 else 'them'}, "
-            "give it a Deployment, or choose another node."
+            "give it a Deployment, or choose another node; fault_may_lose=orphans lets "
+            f"{'it' if len(orphans) == 1 else 'them'} go for good."
         )
     return None
+
+
+def data_would_go(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why a drain would destroy what somebody else's pods keep; the application's own is at stake anyway."""
+    if not wanted.fault.evicts:
+        return None
+    pods = [
+        title(pod)
+        for pod in snapshot.moving(node)
+        if keeps_data(pod)
+        and not snapshot.application.selects(pod)
+        and not is_ours(pod)
+        and of(pod, "status", "phase") not in ENDED
+    ]
+    if not pods:
+        return None
+    keep, have = ("keeps", "has") if len(pods) == 1 else ("keep", "have")
+    return (
+        f"{', '.join(pods)} on {node} {keep} data in an emptyDir, and {have} no part in this: an eviction "
+        "deletes it. Choose a node without such a pod; fault_may_lose=emptydir lets it go."
+    )
+
+
+def held_by_its_node(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+    """Why nobody would take the place of a StatefulSet's pods while their node is lost."""
+    if not wanted.fault.loses_node:
+        return None
+    held = [
+        name_of(pod)
+        for pod in snapshot.struck(node, wanted)
+        if replaced.is_held(pod, wanted.fault, wanted.recovery)
+    ]
+    if not held:
+        return None
+    others = [who for who in wanted.fault.recoveries if who != wanted.recovery]
+    return (
+        f"{', '.join(held)} on {node} belong to a StatefulSet, of which there are never two of one name: "
+        f"nobody takes their place before {node} is back, or is known to be dead. Choose "
+        f"fault_recovery={others[0]}; fault_force=true goes on, and waits for no replacement of theirs."
+    )
 
 
 def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
@@ -390,7 +474,11 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     if not held:
         return None
     namespaces = sorted({budget["metadata"]["namespace"] for budget, _ in held.values()})
-    whole = "the site is" if namespaces == [snapshot.namespace] else f"what is in {', '.join(namespaces)} is"
+    whole = (
+        f"{snapshot.called} is"
+        if namespaces == [snapshot.namespace]
+        else f"what is in {', '.join(namespaces)} is"
+    )
     told = "; the ".join(
         f"disruption budget {name_of(budget)} allows no eviction now ({evictions.why_not(budget)}), so "
         f"{', '.join(pods)} in the namespace {budget['metadata']['namespace']} would stay on {node}"
@@ -403,12 +491,12 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
-    struck = snapshot.struck(node, wanted)
-    if not struck:
-        return None
-    # A drain evicts one after the other, as the budget lets it.
-    count = 1 if wanted.fault.evicts else len(struck)
-    return quota.objection(snapshot.quotas, snapshot.limit_ranges, struck[0], count)
+    for pods in alike(snapshot.displaced(node, wanted)):
+        # A drain evicts one after the other, as the budget lets it.
+        count = 1 if wanted.fault.evicts else len(pods)
+        if objection := quota.objection(snapshot.quotas, snapshot.limit_ranges, pods[0], count):
+            return objection
+    return None
 
 
 def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
@@ -416,12 +504,17 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     if wanted.fault.spares_node:
         return None
     others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
+    struck = claims_of(snapshot.displaced(node, wanted))
     for volume in snapshot.volumes:
+        # The pods of the lab's site share theirs; each of a StatefulSet has its own.
+        if not snapshot.own and of(volume, "spec", "claimRef", "name") not in struck:
+            continue
         required = of(volume, "spec", "nodeAffinity", "required")
         if required is not None and not any(meant(required, item) for item in others):
             claim = of(volume, "spec", "claimRef", "name", default="")
             return (
-                f"The site's pods use the volume {name_of(volume)} (claim {claim}), which none of the nodes "
+                f"{snapshot.called.capitalize()}'s pods use the volume {name_of(volume)} (claim {claim}), "
+                "which none of the nodes "
                 f"that would be left can reach: no replacement could start. Choose fault_kind={_sparing()}, "
                 "another node, or a volume that more than one node can reach."
             )
@@ -435,13 +528,16 @@ def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
     taken = {item["metadata"]["uid"] for item in struck}
     staying = [pod for pod in snapshot.pods if pod["metadata"]["uid"] not in taken]
-    homeless = without_room(struck, nodes, staying)
+    # A DaemonSet's is told its node, and has its place there.
+    kinds_of_pods = alike(pod for pod in snapshot.displaced(node, wanted) if not stays_on_node(pod))
+    homeless = [name for pods in kinds_of_pods for name in without_room(pods, nodes, staying)]
     if not homeless:
         return None
     others = [name_of(item) for item in nodes if is_schedulable(item)]
-    return (
-        f"There is no room for {', '.join(homeless)} on {', '.join(others) or 'any other node'}: "
+    return f"There is no room for {', '.join(homeless)} on {', '.join(others) or 'any other node'}: " + (
         "add a node, or lower site_replicas or site_resources."
+        if snapshot.own
+        else "add a node, or make room."
     )
 
 
@@ -471,6 +567,11 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
     """Why users would have no address before the node is back, whoever replaces its pods."""
     if not wanted.fault.silent or snapshot.announcer != node:
         return None
+    if snapshot.pinned:
+        return (
+            f"The address that is asked is {node}'s own, and moves nowhere: a {wanted.kind} is an outage "
+            "until it is back. Give a witness_url that leads to any node, or set fault_force=true."
+        )
     if any(may_announce(item) for item in snapshot.nodes if name_of(item) != node):
         return None
     return (
@@ -482,7 +583,9 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
 Rule = Callable[[Snapshot, str, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
-_NEVER: tuple[Rule, ...] = (last_replica, nothing_brings_it_back, two_budgets)
+_NEVER: tuple[Rule, ...] = (last_replica, two_budgets)
+#: What may be lost for good, by the word that allows it.
+LOSSES: dict[str, Rule] = {"orphans": nothing_brings_it_back, "emptydir": data_would_go}
 _TASTE: tuple[Rule, ...] = (
     too_few_nodes,
     budget_forbids,
@@ -491,6 +594,7 @@ _TASTE: tuple[Rule, ...] = (
     no_room,
     evictions_would_stop,
     nobody_else_announces,
+    held_by_its_node,
 )
 
 
@@ -503,15 +607,18 @@ def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
     if not wanted.force and (objection := too_few_nodes(snapshot, "", wanted)):
         raise Refusal(objection)
     node = name_of(choose(snapshot, wanted))
-    for sentence in _objections(_NEVER, snapshot, node, wanted):
+    lost = [rule for name, rule in LOSSES.items() if name in wanted.may_lose]
+    for sentence in _objections(
+        (*_NEVER, *(rule for rule in LOSSES.values() if rule not in lost)), snapshot, node, wanted
+    ):
         raise Refusal(sentence)
     objections = list(_objections(_TASTE, snapshot, node, wanted))
     if objections and not wanted.force:
         raise Refusal(objections[0])
-    return node, objections
+    return node, [*_objections(lost, snapshot, node, wanted), *objections]
 
 
-def _objections(rules: tuple[Rule, ...], snapshot: Snapshot, node: str, wanted: Wanted) -> Iterator[str]:
+def _objections(rules: Sequence[Rule], snapshot: Snapshot, node: str, wanted: Wanted) -> Iterator[str]:
     for rule in rules:
         if sentence := rule(snapshot, node, wanted):
             yield sentence

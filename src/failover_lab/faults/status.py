@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab.faults import rules
 from failover_lab.kube.announcer import announcer
+from failover_lab.kube.application import Application
 from failover_lab.kube.names import CORDONED_BY, EXCLUDED_BY, LEFT_BY, OUT_OF_SERVICE_BY
 from failover_lab.kube.objects import is_ready, name_of, of, url_of
 from failover_lab.kube.reach import answers, hindrances, may_announce
@@ -113,7 +114,7 @@ def look(cluster: Cluster, wanted: Object) -> Object:
     deployment = cluster.deployment(namespace, wanted["deployment"])
     service = cluster.service(namespace, wanted["service"])
     pods = cluster.pods()
-    snapshot = rules.Snapshot(nodes, pods, deployment, []) if deployment else None
+    snapshot = rules.Snapshot(nodes, pods, Application.of_deployment(deployment), []) if deployment else None
     width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
     leftovers = leftovers_of(nodes, found, reported.by_name(wanted["engine"]))

@@ -30,12 +30,21 @@ def here(address: str, nodes: list[Object], table: Path = neighbours.TABLE) -> s
     return next((name for name, at in own.items() if known.get(at) == known[address]), None)
 
 
-def announcer(cluster: Cluster, nodes: list[Object], namespace: str, service: Object) -> str | None:
+def announcer(
+    cluster: Cluster, nodes: list[Object], namespace: str, service: Object, address: str = ""
+) -> str | None:
     """The node that announces the Service; None if nobody says.
 
     MetalLB's status objects come second: after a node was lost, they may name it for ever.
+
+    Args:
+        cluster: where to look.
+        nodes: all of them.
+        namespace: of the Service.
+        service: as the API has it.
+        address: at which users find it; empty: its own.
     """
-    found = here(address_of(service), nodes)
+    found = here(address or address_of(service), nodes)
     if found is not None:
         return found
     told = cluster.announcers(namespace, name_of(service))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from failover_lab.kube import errors
 from failover_lab.kube.client import Api, found, items
 from failover_lab.kube.errors import RefusedError
-from failover_lab.kube.objects import name_of, of
+from failover_lab.kube.objects import claims_of, name_of, of
 from failover_lab.kube.selectors import query
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Cluster(Api):
         """One namespace, if it exists."""
         return self._found(f"/api/v1/namespaces/{name}")
 
-    def autoscalers(self, namespace: str, deployment: str) -> list[str]:
-        """The names of the autoscalers of a Deployment; none where this user may not ask."""
+    def autoscalers(self, namespace: str, name: str, kind: str = "Deployment") -> list[str]:
+        """The names of the autoscalers of a Deployment or the like; none where this user may not ask."""
         path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
-        target = {"kind": "Deployment", "name": deployment}
+        target = {"kind": kind, "name": name}
         return [
             name_of(item)
             for item in self._items_if_allowed(path)
@@ -72,11 +72,7 @@ class Cluster(Api):
 
     def volumes(self, namespace: str, pods: list[Object]) -> list[Object]:
         """What is behind the claims of pods of a namespace; nothing where this user may not ask."""
-        claimed = {
-            of(volume, "persistentVolumeClaim", "claimName")
-            for pod in pods
-            for volume in of(pod, "spec", "volumes", default=[])
-        } - {None}
+        claimed = claims_of(pods)
         if not claimed:
             return []
         names = {
@@ -91,11 +87,14 @@ class Cluster(Api):
         ]
 
     def _items_if_allowed(self, path: str) -> list[Object]:
+        return items(self._if_allowed(path) or {})
+
+    def _if_allowed(self, path: str) -> Object | None:
         try:
-            return items(self._found(path) or {})
+            return self._found(path)
         except RefusedError as refusal:
             if refusal.status == 403:
-                return []
+                return None
             raise
 
     def nodes(self) -> list[Object]:
@@ -114,6 +113,10 @@ class Cluster(Api):
     def pods(self) -> list[Object]:
         """Every pod of every namespace."""
         return self._items("/api/v1/pods")
+
+    def pods_in(self, namespace: str) -> list[Object]:
+        """Every pod of a namespace."""
+        return self._items(f"/api/v1/namespaces/{namespace}/pods")
 
     def pods_of(self, deployment: Object) -> list[Object]:
         """The pods that a Deployment selects, by name; those that are about to go as well."""
@@ -155,8 +158,9 @@ class Cluster(Api):
         return self._items("/apis/policy/v1/poddisruptionbudgets")
 
     def lease(self, node: str) -> Object | None:
-        """The Lease by which a node says that it is alive, if there is one."""
-        return self._found(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}")
+        """The Lease by which a node says that it is alive, if there is one, and this user may read it."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}"
+        return self._if_allowed(path)
 
     def answers(self) -> str:
         """The version, asked for once: a silence is known after one time-out and not after four."""
@@ -172,8 +176,9 @@ class Cluster(Api):
 
     def announcers(self, namespace: str, service: str) -> list[str]:
         """The nodes that announce the Service, MetalLB says; of nodes that are gone, some stay."""
-        found = self._found("/apis/metallb.io/v1beta1/servicel2statuses") or {}
-        states = [of(item, "status", default={}) for item in items(found)]
+        # Of kinds that there are not, whoever may not ask for them is told just that.
+        found = self._items_if_allowed("/apis/metallb.io/v1beta1/servicel2statuses")
+        states = [of(item, "status", default={}) for item in found]
         return [
             str(state["node"])
             for state in states

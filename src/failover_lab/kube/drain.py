@@ -32,6 +32,9 @@ def add_parser(commands: arguments.Commands) -> None:
         help=f"cordon the node first, and write WHO to its annotation {CORDONED_BY}; default: it is cordoned",
     )
     parser.add_argument("--uid", default="", help="the node's, for --cordon-as: refuse another of its name")
+    parser.add_argument(
+        "--orphans", action="store_true", help="evict pods as well that nothing brings back (default: refuse)"
+    )
     arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> Answer:
         exists(api, options.node)
     elif not (cordoned := cordon(api, options.node, options.uid, options.cordon_as)):
         print(f"{options.node} was cordoned by somebody else, and will stay so", flush=True)
-    drain = Drain(api, options.node)
+    drain = Drain(api, options.node, orphans=options.orphans)
     why = carry_out(drain, options.timeout)
     left = [row for row in drain.evictions.values() if row.gone_s is None] if why else []
     if why:

@@ -58,11 +58,16 @@ class Eviction:
 
 @dataclass
 class Drain:
-    """The evictions of one node."""
+    """The evictions of one node.
+
+    Attributes:
+        orphans: whether pods may go as well that nothing brings back.
+    """
 
     api: Api
     node: str
     clock: Callable[[], float] = time.monotonic
+    orphans: bool = False
     evictions: dict[str, Eviction] = field(default_factory=dict)
     began: float = field(init=False)
 
@@ -90,7 +95,7 @@ class Drain:
             UserError: a pod would be lost for good.
         """
         pods = self.moving()
-        if orphans := sorted(title(pod) for pod in pods if is_orphan(pod)):
+        if not self.orphans and (orphans := sorted(title(pod) for pod in pods if is_orphan(pod))):
             raise UserError(
                 f"{', '.join(orphans)} on {self.node} has no controller: nothing would bring it back; "
                 "delete it, or give it a Deployment, then run this again"

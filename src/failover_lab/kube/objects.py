@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from failover_lab.arguments import authority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Object = dict[str, Any]
 
@@ -90,16 +93,23 @@ def url_of(service: Object) -> str:
     return f"http://{authority(address, port_of(service))}" if address else ""
 
 
-def identity_path(deployment: Object) -> str:
+def identity_path(deployment: Object, *, own: bool = True) -> str:
     """The path at which the application says who answered; empty where it says so nowhere.
 
-    The role site writes it down; whatever else runs is taken for one that keeps to the ways of the lab's own.
+    Args:
+        deployment: or whatever else keeps its pods.
+        own: whether it is the lab's site, of which older versions of the role site did not write it down.
     """
-    return str(of(deployment, "metadata", "annotations", _IDENTITY_PATH, default="/whoami"))
+    return str(of(deployment, "metadata", "annotations", _IDENTITY_PATH, default="/whoami" if own else ""))
 
 
 def _controllers(pod: Object) -> list[Object]:
     return [owner for owner in of(pod, "metadata", "ownerReferences", default=[]) if owner.get("controller")]
+
+
+def controller_of(thing: Object) -> Object | None:
+    """Whoever keeps a pod or the like, as the object refers to it; None: nobody does."""
+    return next(iter(_controllers(thing)), None)
 
 
 def is_daemons(pod: Object) -> bool:
@@ -115,6 +125,21 @@ def stays_on_node(pod: Object) -> bool:
 def is_orphan(pod: Object) -> bool:
     """Whether nothing would bring a running pod back elsewhere."""
     return not _controllers(pod) and of(pod, "status", "phase") not in ENDED
+
+
+def claims_of(pods: Iterable[Object]) -> set[str]:
+    """The names of the claims of volumes that pods have."""
+    return {
+        name
+        for pod in pods
+        for volume in of(pod, "spec", "volumes", default=[])
+        if (name := of(volume, "persistentVolumeClaim", "claimName"))
+    }
+
+
+def keeps_data(pod: Object) -> bool:
+    """Whether a pod has an emptyDir, which goes with it."""
+    return any(volume.get("emptyDir") is not None for volume in of(pod, "spec", "volumes", default=[]))
 
 
 def has_ended(pod: Object) -> bool:

@@ -64,7 +64,12 @@ def hindrances(service: Object, nodes: list[Object]) -> list[str]:
 
 def answers(service: Object, timeout_s: float) -> bool:
     """Whether somebody takes a connection at a Service's address and first port, within this time."""
-    there = (address_of(service), port_of(service))
+    return answers_at(address_of(service), port_of(service), timeout_s)
+
+
+def answers_at(host: str, port: int, timeout_s: float) -> bool:
+    """Whether somebody takes a connection there, within this time."""
+    there = (host, port)
 
     def is_silent() -> bool:
         with (

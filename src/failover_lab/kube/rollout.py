@@ -1,10 +1,12 @@
-"""Is a Deployment rolled out, and has its Service an address? If not: why, in the pods' own words."""
+"""Is a Deployment rolled out, and has its Service an address; or is an application whole? If not: why."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
+from failover_lab.kube import application
+from failover_lab.kube.application import Absent
 from failover_lab.kube.failing import Starts
 from failover_lab.kube.objects import (
     address_of,
@@ -120,10 +122,6 @@ def skew_of(pods: list[Object], nodes: list[str]) -> int:
     return max(counts) - min(counts) if counts else 0
 
 
-class Absent(UserError):  # noqa: N818 - it is an answer, not a mishap
-    """One sentence: what there is not, and what to do."""
-
-
 def eligible(nodes: list[Object]) -> list[str]:
     """The names of the nodes on which a pod without special tolerations could be placed."""
     return sorted(name_of(node) for node in nodes if is_schedulable(node))
@@ -139,13 +137,16 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
     Raises:
         Absent: there is no such Deployment or Service.
     """
+    if wanted.get("owners") is not None:
+        return look_at_application(cluster, wanted)
     namespace = wanted["namespace"]
     deployment = cluster.deployment(namespace, wanted["deployment"])
     if deployment is None:
         raise Absent(absent("Deployment", wanted["deployment"], wanted))
-    service = cluster.service(namespace, wanted["service"])
+    name = application.names_of(wanted["service"])[0]
+    service = cluster.service(namespace, name)
     if service is None:
-        raise Absent(absent("Service", wanted["service"], wanted))
+        raise Absent(absent("Service", name, wanted))
     pods = cluster.pods_of(deployment)
     address = address_of(service)
     state = {
@@ -164,8 +165,31 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
         return state, f"Deployment {wanted['deployment']} is not rolled out: {lack}"
     if not address:
         why = hindrances(service, [])[:1] or ["is a load balancer installed, and is its pool not used up?"]
-        return state, f"Service {wanted['service']} was given no address: {why[0]}"
+        return state, f"Service {name} was given no address: {why[0]}"
     return state, None
+
+
+def look_at_application(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
+    """The same of the pods behind Services, whoever owns them.
+
+    Raises:
+        Absent: there is no such Service.
+    """
+    app, pods = application.read(cluster, wanted, wanted["owners"])
+    node = wanted["without_node"]
+    service = next(filter(address_of, app.services), app.services[0])
+    state = {
+        "pods": [pod for pod in pods if not node or of(pod, "spec", "nodeName") != node],
+        "address": address_of(service),
+        "url": url_of(service),
+        "identity_path": app.identity_path,
+        "service": service,
+    }
+    if (asked := wanted.get("asked_services")) is not None:
+        state["asked"] = {name_of(pod) for pod in pods if app.is_behind(pod, asked)}
+    lack = app.missing(pods, node)
+    names = ", ".join(map(name_of, app.services))
+    return state, f"The application behind the Service {names} is not whole: {lack}" if lack else None
 
 
 def absent(kind: str, name: str, wanted: Object) -> str:
@@ -213,6 +237,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
                 "uid": pod["metadata"]["uid"],
                 "node": of(pod, "spec", "nodeName", default=""),
             }
+            | ({"asked": name_of(pod) in state["asked"]} if "asked" in state else {})
             for pod in ready
         ],
         "nodes": nodes,

@@ -107,8 +107,10 @@ def _end(shells: dict[str, tuple[Shell, Iterator[str]]]) -> None:
         shell.close()
 
 
-def compared(api: Api, engine: Driver, names: Collection[str], options: argparse.Namespace) -> list[str]:
-    """Wait as the options say; what is wrong at the end.
+def compared(
+    api: Api, engine: Driver, names: Collection[str], service: str, options: argparse.Namespace
+) -> list[str]:
+    """Wait as the options say; what is wrong with the rules of a Service at the end.
 
     Raises:
         DriverError: the engine does not answer, or a node does not run.
@@ -116,13 +118,11 @@ def compared(api: Api, engine: Driver, names: Collection[str], options: argparse
         UserError: a node has ended or frozen meanwhile.
     """
     path = f"/apis/discovery.k8s.io/v1/namespaces/{options.namespace}/endpointslices"
-    selector = f"kubernetes.io/service-name={options.service}"
+    selector = f"kubernetes.io/service-name={service}"
     with ExitStack() as stack:
         shells: dict[str, tuple[Shell, Iterator[str]]] = {}
         for name in names:
-            shell = engine.shell(
-                name, ["sh", "-c", _QUESTION, "sh", f"{options.namespace}/{options.service}"]
-            )
+            shell = engine.shell(name, ["sh", "-c", _QUESTION, "sh", f"{options.namespace}/{service}"])
             stack.callback(shell.close)
             shells[name] = (shell, shell.lines())
         late = threading.Timer(options.timeout + _ANSWER_S, _end, [shells])
@@ -143,7 +143,7 @@ def add_parser(commands: arguments.Commands) -> None:
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--namespace", required=True)
-    parser.add_argument("--service", required=True)
+    parser.add_argument("--service", required=True, type=arguments.names, metavar="A,B")
     arguments.add_cluster(parser)
     parser.add_argument(
         "--timeout", type=arguments.number(0, 86400, " s"), default=60.0, metavar="S", help="default 60"
@@ -161,7 +161,12 @@ def run(options: argparse.Namespace) -> Answer:
     """
     try:
         engine = nodes.driver_of(options.driver, options.profile)
-        wrong = compared(Api(options.context, options.kubeconfig), engine, options.nodes, options)
+        api = Api(options.context, options.kubeconfig)
+        wrong = [
+            sentence
+            for service in options.service
+            for sentence in compared(api, engine, options.nodes, service, options)
+        ]
     except DriverError as error:
         raise UserError(f"a node cannot be asked for its rules: {error}; {error.remedy}") from error
     except RefusedError as error:

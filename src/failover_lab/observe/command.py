@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
+from failover_lab.kube.application import names_of
 from failover_lab.kube.client import Api
+from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.objects import of
 from failover_lab.run import files, instants
 from failover_lab.run.layout import Run
 from failover_lab.run.lifetime import StopCondition
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from failover_lab.kube.objects import Object
     from failover_lab.observe.resources import Resource
     from failover_lab.observe.watch import Watch
 
+_OF = "kubernetes.io/service-name"
 _LOOK_EVERY_S = 0.2
 _STATUS_EVERY_S = 0.5
 
@@ -34,20 +38,33 @@ def add_parser(commands: arguments.Commands) -> None:
     parser = arguments.command(commands, "observe", run)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the run's directory")
     parser.add_argument("--namespace", default="site", help="where the site lives (default site)")
-    parser.add_argument("--service", default="site", help="the site's Service (default site)")
+    parser.add_argument(
+        "--service",
+        type=arguments.names,
+        default=["site"],
+        metavar="A,B",
+        help="the site's Service, or several (default site)",
+    )
     parser.add_argument("--address", metavar="IP", help="the Service's address, on a network of this machine")
     arguments.add_cluster(parser)
     arguments.add_lifetime(parser)
 
 
-def resources(api: Api, namespace: str, service: str, nodes: dict[str, str] | None = None) -> list[Resource]:
+def resources(
+    api: Api,
+    namespace: str,
+    services: Sequence[str] | str,
+    nodes: dict[str, str] | None = None,
+    selectors: Sequence[dict[str, str]] = (),
+) -> list[Resource]:
     """Everything that is watched.
 
     Args:
         api: of the cluster.
         namespace: the site's.
-        service: the site's; another one's endpoints are not the site's.
+        services: the site's; another one's endpoints are not the site's.
         nodes: is kept filled with the nodes' own addresses, by their names.
+        selectors: of the Services; a pod that none of them means is not the site's. None at all: each pod is.
     """
     from functools import partial  # noqa: PLC0415
 
@@ -61,18 +78,34 @@ def resources(api: Api, namespace: str, service: str, nodes: dict[str, str] | No
 
     leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
     slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-    mine = f"kubernetes.io/service-name={service}"
+    names = names_of(services)
+    mine = f"{_OF} in ({','.join(names)})" if len(names) > 1 else f"{_OF}={names[0]}"
     announcements = "/apis/metallb.io/v1beta1/servicel2statuses"
     return [
         r.Resource(r.NODE, partial(api.open, "get", "/api/v1/nodes"), node),
-        r.Resource(r.LEASE, partial(api.open, "get", leases), r.lease),
+        r.Resource(r.LEASE, partial(api.open, "get", leases), r.lease, optional=True),
         r.Resource(r.SLICE, partial(api.open, "get", slices, labelSelector=mine), r.endpoint_slice),
-        r.Resource(r.POD, partial(api.open, "get", f"/api/v1/namespaces/{namespace}/pods"), r.pod),
-        r.Resource(r.EVENT, partial(api.open, "get", "/api/v1/events"), r.event(namespace)),
         r.Resource(
-            r.ANNOUNCEMENT, partial(api.open, "get", announcements), r.announcement(namespace, service)
+            r.POD, partial(api.open, "get", f"/api/v1/namespaces/{namespace}/pods"), r.pod_of(selectors)
+        ),
+        r.Resource(r.EVENT, partial(api.open, "get", "/api/v1/events"), r.event(namespace), optional=True),
+        r.Resource(
+            r.ANNOUNCEMENT,
+            partial(api.open, "get", announcements),
+            r.announcement(namespace, names),
+            optional=True,
         ),
     ]
+
+
+def selectors_of(api: Api, namespace: str, services: Sequence[str]) -> list[dict[str, str]]:
+    """What Services mean by their selectors; nothing where one of them does not say."""
+    try:
+        found = [api.request("get", f"/api/v1/namespaces/{namespace}/services/{name}") for name in services]
+    except RefusedError:
+        return []
+    selectors = [of(service, "spec", "selector", default={}) for service in found]
+    return selectors if all(selectors) else []
 
 
 def observe(
@@ -161,7 +194,8 @@ def run(options: argparse.Namespace) -> Answer:
     try:
         api = Api(options.context, options.kubeconfig)
         nodes: dict[str, str] = {}
-        watched = resources(api, options.namespace, options.service, nodes)
+        selectors = selectors_of(api, options.namespace, options.service)
+        watched = resources(api, options.namespace, options.service, nodes, selectors)
         written = observe(options.out, watched, stop, address=options.address, nodes=nodes)
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.

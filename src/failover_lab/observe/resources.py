@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.kube.objects import condition_of, internal_address
+from failover_lab.kube.application import names_of
+from failover_lab.kube.objects import condition_of, internal_address, of
+from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from failover_lab.kube.objects import Object
 
@@ -30,11 +32,22 @@ class Resource:
         kind: its name in the log.
         listing: asks for the list; with ``watch="true"`` it gives a stream.
         facts: what to keep of an object, or None for an object that is of no interest.
+        optional: whether a report can do without it where its kind may not be listed.
     """
 
     kind: str
     listing: Callable[..., Any]
     facts: Callable[[Object], Object | None]
+    optional: bool = False
+
+    @property
+    def hopeless(self) -> set[int]:
+        """The refusals after which its list is not waited for.
+
+        The kind is not served here (no MetalLB), but it may still come; or one may not list it, and can do
+        without.
+        """
+        return {404, 403} if self.optional else {404}
 
 
 def node(obj: Object) -> Object:
@@ -91,6 +104,18 @@ def pod(obj: Object) -> Object:
     }
 
 
+def pod_of(selectors: Sequence[dict[str, str]]) -> Callable[[Object], Object | None]:
+    """The same of pods that one of these selectors means; of each pod, where there are none."""
+
+    def facts(obj: Object) -> Object | None:
+        labels = of(obj, "metadata", "labels", default={})
+        if selectors and not any(selects({"matchLabels": one}, labels) for one in selectors):
+            return None
+        return pod(obj)
+
+    return facts
+
+
 def event(namespace: str) -> Callable[[Object], Object | None]:
     """What Kubernetes itself remarked, about nodes and about the site's namespace."""
 
@@ -110,12 +135,14 @@ def event(namespace: str) -> Callable[[Object], Object | None]:
     return facts
 
 
-def announcement(namespace: str, service: str) -> Callable[[Object], Object | None]:
-    """Which node announces the Service's address, as MetalLB says."""
+def announcement(namespace: str, services: Sequence[str] | str) -> Callable[[Object], Object | None]:
+    """Which node announces the address of a Service, or of several, as MetalLB says."""
+    names = names_of(services)
 
     def facts(obj: Object) -> Object | None:
         status = obj.get("status") or {}
-        if (status.get("serviceNamespace"), status.get("serviceName")) != (namespace, service):
+        service = status.get("serviceName")
+        if status.get("serviceNamespace") != namespace or service not in names:
             return None
         return {"service": service, "node": status.get("node", "")}
 

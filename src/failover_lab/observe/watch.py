@@ -75,14 +75,7 @@ class Watch(threading.Thread):
             except (RefusedError, HTTPError, OSError, ValueError, KeyError) as error:
                 if self._stop_event.is_set():
                     return
-                status = error.status if isinstance(error, RefusedError) else None
-                if status in {404, 410}:
-                    self._version = None
-                if status == 404:
-                    # The kind is not served here (no MetalLB): nothing to wait for, but it may still come.
-                    self.synced.set()
-                else:
-                    self._interrupted(error)
+                self._failed(error)
                 self._stop_event.wait(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -95,6 +88,15 @@ class Watch(threading.Thread):
             with contextlib.suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
                 stream.shutdown()
         self.join(_CONNECT_S + _SILENCE_S)
+
+    def _failed(self, error: Exception) -> None:
+        status = error.status if isinstance(error, RefusedError) else None
+        if status in {404, 410}:
+            self._version = None
+        if status != 404:
+            self._interrupted(error)
+        if status in self._resource.hopeless:
+            self.synced.set()
 
     def _interrupted(self, error: Exception) -> None:
         self.interruptions += 1

@@ -89,7 +89,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     auth.add_argument("--auth-variable", metavar="NAME", help="of the environment, has the same")
     asked.add_argument(
         "--resolve",
-        type=_resolve,
+        type=resolution,
         action="append",
         default=[],
         metavar="HOST:PORT:ADDRESS",
@@ -163,7 +163,8 @@ def _header(value: str) -> tuple[str, str]:
     return read[1], read[2].strip()
 
 
-def _resolve(value: str) -> tuple[str, int, tuple[str, ...]]:
+def resolution(value: str) -> tuple[str, int, tuple[str, ...]]:
+    """A type for ``HOST:PORT:ADDRESS,ADDRESS``."""
     host, _, rest = value.partition(":")
     if value.startswith("["):
         host, _, rest = value[1:].partition("]:")

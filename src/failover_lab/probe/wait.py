@@ -115,12 +115,14 @@ class SteadyState:
         pods: each of them must answer meanwhile.
         since: the window begins then at the earliest, in UTC seconds; None: with the first request.
         observed: the observer must have listed everything besides.
+        untraced: no node's kernel says who answers; where answers do not either, no pod is waited for.
     """
 
     window_s: float
     pods: list[str]
     since: float | None = None
     observed: bool = False
+    untraced: bool = False
     _answered: dict[str, tuple[Answered, dict[str, float]]] = field(default_factory=dict)
 
     def look(self, out: Path, clock: instants.Clock) -> Look:
@@ -171,7 +173,8 @@ class SteadyState:
             # The application does not say who it is: the nodes' kernels do.
             for name, at in self._traced(probe, out).items():
                 last[name] = max(at, last.get(name, 0.0))
-        silent = [pod for pod in self.pods if last.get(pod, 0.0) < begin]
+        nobody_says = self.untraced and not last
+        silent = [pod for pod in self.pods if last.get(pod, 0.0) < begin and not nobody_says]
         if silent:
             missing.append(f"an answer of {', '.join(silent)} within {self.window_s:g} s")
         if status["last_ok"] is None or instants.parse(status["last_ok"]) < begin:
@@ -182,8 +185,20 @@ class SteadyState:
 class AnswerWatch:
     """Finds each pod's first answer since an instant, in the record itself."""
 
-    def __init__(self, out: Path, clock: instants.Clock, pods: list[str], since: float) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self, out: Path, clock: instants.Clock, pods: list[str], since: float, *, untraced: bool = False
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            out: the run's directory.
+            clock: its clock.
+            pods: that must answer.
+            since: the instant.
+            untraced: no node's kernel says who answers; where answers do not either, any one will do.
+        """
+        self._untraced = untraced
+        self._named = self._nameless = False
         self._clock = clock
         self._pods = pods
         self._since = since
@@ -197,10 +212,13 @@ class AnswerWatch:
         begun = [file for probe, file in self._probes if probe.records.exists()]
         for record in itertools.chain.from_iterable(file.records() for file in begun):
             if record.outcome is Outcome.OK:
+                self._named = self._named or bool(record.pod)
+                self._nameless = self._nameless or record.due >= self._since
                 self._note(record.pod, record)
         self._look_at_the_trace()
         silent = [pod for pod in self._pods if pod not in self.first]
-        if not silent:
+        nobody_says = self._untraced and self._nameless and not self._named
+        if not silent or nobody_says:
             return Look([], "")
         # One that has ended says so; the line of progress is that of the run's own.
         now = self._clock.now()
@@ -235,6 +253,11 @@ def add_parser(commands: arguments.Commands) -> None:
             "--pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
         )
         parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="default 120")
+        parser.add_argument(
+            "--untraced",
+            action="store_true",
+            help="no node's kernel is heard: where no answer says who gave it, wait for no pod",
+        )
     begins = steady.add_mutually_exclusive_group()
     for group, needed in ((begins, False), (answers, True)):
         group.add_argument(
@@ -277,7 +300,7 @@ def run_steady(options: argparse.Namespace) -> Answer:
     since = None if options.since is None else _instant(out, options.since)
     if options.mark_first is not None:
         since = marks.append(out, [options.mark_first])
-    state = SteadyState(options.window, options.pods, since, options.observed)
+    state = SteadyState(options.window, options.pods, since, options.observed, options.untraced)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         why = f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}"
@@ -296,7 +319,13 @@ def run_answers(options: argparse.Namespace) -> Answer:
     JSON: pod to its first answer's instant (lines of progress go before it).
     """
     out = files.existing_directory(options.out)
-    watch = AnswerWatch(out, instants.shared_clock(out), options.pods, _instant(out, options.since))
+    watch = AnswerWatch(
+        out,
+        instants.shared_clock(out),
+        options.pods,
+        _instant(out, options.since),
+        untraced=options.untraced,
+    )
     missing = wait(watch.look, options.timeout)
     first = {pod: instants.text(at) for pod, at in sorted(watch.first.items())}
     why = f"not all answered within {options.timeout:g} s: still missing {'; '.join(missing)}"

@@ -341,6 +341,7 @@ def build(data: RunData) -> Report:
             "aborted": judged.aborted,
             "max_lost": data.settings["max_lost"],
             "reasons": judged.reasons,
+            "unproven": list(judged.unproven),
             "checks": judged.checks,
         },
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
-    from failover_lab.report.cluster import Cluster
+    from failover_lab.report.cluster import Cluster, Endpoint
     from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
     from failover_lab.report.load import RunData
@@ -77,7 +77,12 @@ def _whole(data: RunData, seen: Cluster, clean: float) -> float | None:
     """When as many were ready as there should be, from when the list was clean on."""
     expected = data.settings["expected_replicas"]
     states = seen.endpoint_states(clean, float("inf"))
-    return next((at for at, state in states if expected and sum(e.ready for e in state) >= expected), None)
+
+    def ready(state: list[Endpoint]) -> int:
+        # A pod may be behind two Services, or have an address of each family.
+        return len({endpoint.pod or index for index, endpoint in enumerate(state) if endpoint.ready})
+
+    return next((at for at, state in states if expected and ready(state) >= expected), None)
 
 
 def measured(

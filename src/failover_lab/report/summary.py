@@ -65,6 +65,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             f"tracked on the way for {TRACKED_S:.0f} s; at a lower rate they rest longer"
         )
     result += [f"Mind: {trouble}" for trouble in report["measurement"].get("trouble", [])]
+    result += [f"Not shown: {said}" for said in report["verdict"].get("unproven", [])]
     result += [f"Why not: {reason}" for reason in report["verdict"]["reasons"]]
     result.append(f"Report: {Run(directory).page}")
     return result

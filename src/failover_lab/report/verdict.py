@@ -46,12 +46,14 @@ class Judged:
     Attributes:
         checks: what may be asked, in order, and for each the sentences on why not; none: it is well; and None
             in their place: it was not asked.
+        unproven: what could not be asked, a sentence each.
     """
 
     checks: dict[str, list[str] | None]
     steady_before: bool | None
     steady_after: bool | None
     aborted: bool
+    unproven: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -139,7 +141,7 @@ def _from_to(stretch: tuple[float, float]) -> str:
     return f"from {begin} to {end}"
 
 
-def steady(data: RunData, begin: float, end: float, pods: list[str]) -> str | None:
+def steady(data: RunData, begin: float, end: float, pods: list[str], *, named: bool = True) -> str | None:
     """What was not steady between these instants, or None: it was."""
     inside = list(data.records.between(begin, end))
     hole = _hole(data, begin, end)
@@ -149,11 +151,41 @@ def steady(data: RunData, begin: float, end: float, pods: list[str]) -> str | No
     if failed:
         return f"{failed} of {len(inside)} requests failed"
     answered = {record.pod for record in inside}
-    silent = sorted(set(pods) - answered)
+    silent = sorted(set(pods) - answered) if named else []
     return f"no answer of {', '.join(silent)}" if silent else None
 
 
-def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | None, bool | None]:
+def says_who(data: RunData) -> bool:
+    """Whether anybody, the application or a node's kernel, says of any answer which pod gave it."""
+    answered = False
+    for outcome, pod in data.records.pick("outcome", "pod"):
+        if outcome is Outcome.OK:
+            if pod:
+                return True
+            answered = True
+    return not answered
+
+
+def _unasked(data: RunData) -> set[str]:
+    """The pods to which the address does not lead."""
+    return {*((data.play or {}).get("unasked") or [])}
+
+
+def _unproven(data: RunData, *, named: bool) -> tuple[str, ...]:
+    """What the play knew that it would not see, and what nobody said."""
+    told = tuple((data.play or {}).get("unproven") or ())
+    if data.play is None or named:
+        return told
+    nameless = (
+        "no answer says which pod gave it, and no node's kernel was heard: that the replacements serve is "
+        "known by their readiness alone (witness_identity says how an application names its pods)"
+    )
+    return (*told, nameless)
+
+
+def _steady_states(
+    data: RunData, checks: dict[str, list[str]], *, named: bool
+) -> tuple[bool | None, bool | None]:
     window_s = data.settings["steady_window_s"]
     spread = (data.play or {}).get("spread") or {}
     states: list[bool | None] = []
@@ -169,7 +201,8 @@ def _steady_states(data: RunData, checks: dict[str, list[str]]) -> tuple[bool | 
             states.append(None)
             continue
         end = fault_at if event == marks.STEADY_BEFORE and fault_at is not None else at
-        problem = steady(data, at - window_s, end, list(placement or {}))
+        pods = [pod for pod in placement or {} if pod not in _unasked(data)]
+        problem = steady(data, at - window_s, end, pods, named=named)
         healed_at = data.mark(marks.HEALED)
         if event == marks.STEADY_AFTER and healed_at is not None and at - healed_at < window_s:
             problem = (
@@ -232,14 +265,18 @@ def _sent_again(record: Record) -> str:
     return f"its SYN was sent again, and {connecting_s:.2f} s passed until it was connected"
 
 
-def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]) -> None:
+def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str], *, named: bool) -> None:
     play = data.play or {}
     displaced = play.get("displaced") or []
     if len(found) < len(displaced):
         few = f"{len(displaced)} pods were displaced and only {len(found)} replacements are known"
         reasons.append(Follows(few))
-    silent = [entry["pod"] for entry in found if entry["first_answer_at"] is None]
-    if silent:
+    silent = [
+        entry["pod"]
+        for entry in found
+        if entry["first_answer_at"] is None and entry["pod"] not in _unasked(data)
+    ]
+    if silent and named:
         reasons.append(f"no answer through the address came from {', '.join(silent)}")
     old = {entry["uid"] for entry in displaced}
     same = [entry["pod"] for entry in found if entry["uid"] in old]
@@ -292,6 +329,8 @@ def _spread(data: RunData, reasons: list[str]) -> None:
     if elsewhere:
         reasons.append(f"pods run on {', '.join(elsewhere)}, where they should not")
     most = data.settings["max_skew"]
+    if most is None:
+        return
     uneven_before = _skew(collections.Counter(before.values()), {*eligible, *_broken(play)}) > most
     if _skew(counts, set(eligible)) > most and not uneven_before:
         shares = ", ".join(f"{node} {counts[node]}" for node in eligible)
@@ -371,16 +410,17 @@ def judge(
         finished.append(Follows("no fault was marked"))
     checks["measured"] += [f"not measured: {reason}" for reason in not_measured(data)]
     _losses(data, checks["requests answered"])
-    _replacements(data, replacements, checks["replacements answered"])
+    named = says_who(data)
+    _replacements(data, replacements, checks["replacements answered"], named=named)
     _spread(data, checks["pods spread"])
     _spreading(data, seen, failures, checks["pods spread"])
-    before, after = _steady_states(data, checks)
-    asked = _asked(data)
+    before, after = _steady_states(data, checks, named=named)
+    asked = _asked(data, named=named)
     answered = {name: found if found or asked[name] else None for name, found in checks.items()}
-    return Judged(answered, before, after, bool(aborts))
+    return Judged(answered, before, after, bool(aborts), _unproven(data, named=named))
 
 
-def _asked(data: RunData) -> dict[str, bool]:
+def _asked(data: RunData, *, named: bool) -> dict[str, bool]:
     """Which of the checks this run asks: nobody awaits a replacement where nothing was displaced."""
     play, struck = data.play or {}, data.mark(marks.FAULT_BEGIN) is not None
     limits = (data.settings["max_lost"], data.settings["max_slowest_ms"])
@@ -388,7 +428,7 @@ def _asked(data: RunData) -> dict[str, bool]:
         RUN_FINISHED: data.play is not None or bool(data.marks),
         "measured": True,
         "requests answered": any(limit is not None for limit in limits),
-        "replacements answered": bool(play.get("displaced") or play.get("replacements")),
+        "replacements answered": bool(play.get("displaced") or play.get("replacements")) and named,
         "pods spread": data.play is not None,
         "steady before": struck or data.mark(marks.STEADY_BEFORE) is not None,
         "steady after": struck or data.mark(marks.STEADY_AFTER) is not None,

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from failover_lab.faults import rules
+from failover_lab.kube.application import Application
 from failover_lab.kube.names import CONTROL_PLANE, EXCLUDE, OUT_OF_SERVICE
 from failover_lab.kube.objects import name_of
 from failover_lab.nodes import reported
@@ -79,7 +80,12 @@ def snapshot(
     }
     seen = reported.by_name(containers or [])
     return rules.Snapshot(
-        nodes, pods, deployment, [budget(1)] if budgets is None else budgets, announcer, seen
+        nodes,
+        pods,
+        Application.of_deployment(deployment),
+        [budget(1)] if budgets is None else budgets,
+        announcer,
+        seen,
     )
 
 
@@ -519,10 +525,9 @@ def test_a_pod_that_nothing_would_bring_back_is_said_before_the_cordon(*, force:
 
 
 def test_the_site_s_pods_by_expressions_alone() -> None:
-    given = snapshot()
     rule = {"key": "app.kubernetes.io/name", "operator": "In", "values": ["site"]}
-    deployment = given.deployment | {"spec": {"selector": {"matchExpressions": [rule]}}}
-    seen = rules.Snapshot(NODES, PODS, deployment, [])
+    deployment = {"metadata": {"namespace": "site"}, "spec": {"selector": {"matchExpressions": [rule]}}}
+    seen = rules.Snapshot(NODES, PODS, Application.of_deployment(deployment), [])
     assert [name_of(item) for item in seen.site_pods] == ["a", "b", "c", "d"]
 
 

@@ -88,6 +88,15 @@ def test_every_pod_is_evicted_once_and_waited_for() -> None:
     assert played.pods == []
 
 
+def test_what_nothing_brings_back_goes_where_that_was_allowed() -> None:
+    with pytest.raises(UserError, match="site/alone on m02 has no controller"):
+        drained(Played(pod("alone", None)))
+    played = Played(pod("alone", None))
+    made = evict.Drain(played, "m02", orphans=True)  # type: ignore[arg-type]
+    assert drain.carry_out(made, 5.0) == ""
+    assert [body["metadata"]["name"] for body in played.evicted] == ["alone"]
+
+
 def test_what_belongs_to_the_node_stays() -> None:
     mirror = pod("etcd", None, annotations={"kubernetes.io/config.mirror": "x"})
     played = Played(pod("speaker", "DaemonSet"), mirror, pod("a"))

@@ -19,8 +19,10 @@ from tests.quiet_server import QuietServer
 from failover_lab import cli
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api
+from failover_lab.kube.errors import RefusedError
 from failover_lab.observe import command, log, resources, watch
 from failover_lab.observe.watch import Watch
+from failover_lab.run import instants
 from failover_lab.run.lifetime import StopCondition
 
 
@@ -257,6 +259,41 @@ def test_a_connection_cut_off_loses_nothing(api: ApiServer, tmp_path: Path) -> N
     assert api.watched_from[:3] == ["1", "5", "5"]
     assert [line["change"] for line in lines if line["kind"] == "Observer"] == ["INTERRUPTED"] * 2
     assert api.lists == 1
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_what_one_may_not_list_and_can_do_without_is_not_waited_for(
+    tmp_path: Path, *, optional: bool
+) -> None:
+    def refused(**_: Any) -> Any:
+        raise RefusedError(403, "leases is forbidden")
+
+    stop = threading.Event()
+    written = log.EventLog(tmp_path, instants.shared_clock(tmp_path))
+    leases = Watch(resources.Resource("Lease", refused, resources.lease, optional=optional), written, stop)
+    leases.start()
+    until(lambda: leases.interruptions > 1)
+    assert leases.synced.is_set() is optional
+    assert "leases is forbidden" in leases.trouble
+    stop.set()
+    leases.end()
+    written.close()
+
+
+def test_the_endpoints_of_several_services_are_followed(api: ApiServer) -> None:
+    watched = command.resources(api.client, "site", ["web", "api"])
+    for one in watched:
+        if one.kind == resources.SLICE:
+            one.listing(timeout_s=5.0).release_conn()
+    assert api.selected == {("endpointslices", "kubernetes.io/service-name in (web,api)")}
+    # Others of the namespace are none of its pods.
+    theirs = resources.pod_of([{"app": "web"}, {"app": "api"}])
+    kept = {name for name in ("web", "api", "else") if theirs({"metadata": {"labels": {"app": name}}})}
+    assert kept == {"web", "api"}
+    assert resources.pod_of([])({"metadata": {}}) is not None
+    said = resources.announcement("site", ["web", "api"])
+    status = {"serviceName": "api", "serviceNamespace": "site", "node": "lab"}
+    assert said({"status": status}) == {"service": "api", "node": "lab"}
 
 
 @pytest.mark.parametrize("how", ["gone", "gone_status"])

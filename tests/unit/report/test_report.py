@@ -16,7 +16,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.errors import UserError
-from failover_lab.report import charts, command, html, load, series, stats, words
+from failover_lab.report import charts, command, html, load, series, stats, summary, words
 from failover_lab.report.build import build
 from failover_lab.run import files
 
@@ -339,6 +339,45 @@ def test_losses_are_counted_against_what_is_allowed(made_up: Any, tmp_path: Path
     made_up.play["settings"]["max_lost"] = lost
     assert content(made_up)["verdict"]["passed"]
     made_up.play["settings"]["max_lost"] = None
+    assert content(made_up)["verdict"]["passed"]
+
+
+def test_where_nobody_says_who_answers_that_is_said_and_not_passed(made_up: Any) -> None:
+    made_up.differ = lambda *_: {"pod": "", "node": ""}
+    made_up.play["unproven"] = ["edge-1 belongs to a DaemonSet"]
+    found = content(made_up)
+    assert found["verdict"]["passed"]
+    assert found["steady"] == {"before": True, "after": True}
+    assert found["verdict"]["checks"]["replacements answered"] is None
+    known, unsaid = found["verdict"]["unproven"]
+    assert known == "edge-1 belongs to a DaemonSet"
+    assert unsaid.startswith("no answer says which pod gave it, and no node's kernel was heard")
+    told = summary.lines(found, made_up.directory)
+    assert [line for line in told if line.startswith("Not shown: ")] == [
+        f"Not shown: {s}" for s in (known, unsaid)
+    ]
+    # What is known of the others is held against them all the same.
+    made_up.play["replacements"][1]["uid"] = "uid-a"
+    assert "is no new pod" in reasons(made_up)
+
+
+def test_pods_to_which_the_address_does_not_lead_need_not_answer(made_up: Any) -> None:
+    made_up.play["replacements"].append({"pod": "api-0", "uid": "uid-new", "node": "lab"})
+    made_up.play["displaced"].append({"pod": "api-0", "uid": "uid-old", "node": "lab-m02"})
+    for when in ("before", "after"):
+        made_up.play["spread"][when] = made_up.play["spread"][when] | {"api-0": "lab"}
+    made_up.play["settings"]["expected_replicas"] = 5
+    said = reasons(made_up)
+    assert "no answer through the address came from api-0" in said
+    assert "not steady after it: no answer of api-0" in said
+    made_up.play["unasked"] = ["api-0"]
+    assert content(made_up)["verdict"]["passed"]
+
+
+def test_pods_that_do_not_ask_for_an_even_spread_need_none(made_up: Any) -> None:
+    made_up.play["spread"]["after"] = dict.fromkeys(("site-c", "site-d", "site-x", "site-y"), "lab-m03")
+    assert "spread unevenly afterwards" in reasons(made_up)
+    made_up.play["settings"]["max_skew"] = None
     assert content(made_up)["verdict"]["passed"]
 
 

@@ -29,7 +29,7 @@ FACTS: tuple[str, ...] = (
     "fault_healed_nodes",
     "fault_returned_nodes",
 )
-FACTS += ("fault_pods_after", "fault_replacements", "journal_stays", "journal_found")
+FACTS += ("fault_unasked", "fault_pods_after", "fault_replacements", "journal_stays", "journal_found")
 
 
 @pytest.fixture
@@ -154,6 +154,35 @@ def test_who_took_the_work_over_is_told_by_uid(here: Path) -> None:
     assert called[0][1]["without_node"] == "m2"
     assert [row["pod"] for row in facts["fault_pods_after"]] == ["site-a", "site-b"]
     assert facts["fault_replacements"] == [{"pod": "site-b", "uid": "2", "node": "m1"}]
+
+
+def test_of_an_application_that_is_not_the_lab_s_nothing_is_restarted(here: Path) -> None:
+    pods = [{"name": "web-0", "uid": "3", "node": "m1", "asked": True}]
+    pods += [{"name": "api-0", "uid": "4", "node": "m1", "asked": False}]
+    (here / "answer-rollout").write_text(json.dumps({"pods": pods}))
+    owners = [{"kind": "StatefulSet", "name": "web", "replicas": 1, "stranded": 1}]
+    plan = PLAN | {"namespace": "shop", "services": ["web", "api"], "own": False, "owners": owners}
+    plan |= {"asked_services": ["web"]}
+    theirs = {"fault_namespace": "shop", "fault_service": "web,api", "fault_returned_nodes": ["m2"]}
+    called, facts = told(
+        here,
+        step("failover", "recovered"),
+        step("failover", "spread"),
+        step("journal", "open"),
+        fault_plan=plan,
+        **theirs,
+    )
+    for (name, asked), node in zip(called, ("m2", None), strict=True):
+        assert name == "rollout"
+        wanted = {"namespace": "shop", "service": "web,api", "deployment": "", "owners": owners}
+        wanted |= {"asked_services": ["web"]}
+        assert wanted.items() <= asked.items()
+        assert (asked.get("without_node") or None) == node
+    assert [row["pod"] for row in facts["fault_pods_after"]] == ["web-0", "api-0"]
+    assert facts["fault_unasked"] == ["api-0"]
+    # Whoever puts right what the run leaves goes by this.
+    journal = json.loads((here / "journal.json").read_text())
+    assert (journal["namespace"], journal["services"], journal["own"]) == ("shop", ["web", "api"], False)
 
 
 def test_a_journal_stays_until_it_is_closed(here: Path) -> None:

@@ -130,3 +130,25 @@ def test_the_steady_state_of_an_application_that_says_nothing(going: Going) -> N
     going.answer(now - AT - 1.0, 4000)
     going.sent(now - AT - 1.0, 4000, "10.0.0.1")
     assert steady.look(going.out, clock).missing == []
+
+
+def test_where_nobody_says_who_answers_no_pod_is_waited_for(going: Going) -> None:
+    clock = instants.shared_clock(going.out)
+    now = clock.now()
+    status = {
+        "state": "running", "updated": instants.text(now), "elapsed_s": 60.0, "since_last_failure_s": None,
+        "pods": {}, "last_ok": instants.text(now), "sent": 1, "failed": 0,
+    }  # fmt: skip
+    Run(going.out).probe().status.write_text(json.dumps(status))
+    assert SteadyState(10.0, ["web-0"], untraced=True).look(going.out, clock).missing == []
+    named = {"web-1": {"last": instants.text(now)}}
+    Run(going.out).probe().status.write_text(json.dumps(status | {"pods": named}))
+    said = SteadyState(10.0, ["web-0"], untraced=True).look(going.out, clock).missing
+    assert said == ["an answer of web-0 within 10 s"], "others say who they are"
+    watch = AnswerWatch(going.out, clock, ["web-0"], AT + 5.0, untraced=True)
+    going.answer(1.0, 4000)
+    assert watch.look().missing == ["a first answer of web-0"], "that was before"
+    going.answer(6.0, 4001)
+    assert (watch.look().missing, watch.first) == ([], {})
+    going.answer(7.0, 4002, pod="web-1", node="m03")
+    assert watch.look().missing == ["a first answer of web-0"]

@@ -42,6 +42,24 @@ options:
     required: true
 """
 
+    #: Of those that ask for an application.
+    APPLICATION = r"""
+options:
+  namespace:
+    description: Where it is.
+    type: str
+    required: true
+  deployment:
+    description: The name of a Deployment, beside whose pods no others count. Empty means those of any owner.
+    type: str
+    default: ""
+  service:
+    description: The name of its Service, or of several; the pods behind them are the application.
+    type: list
+    elements: str
+    required: true
+"""
+
     #: Of those that are told what the container engine says.
     ENGINE = r"""
 options:

@@ -14,6 +14,12 @@ REACHING: Arguments = {
 }
 #: Those that ask for the site.
 SITE: Arguments = {name: {"type": "str", "required": True} for name in ("namespace", "deployment", "service")}
+#: Those that ask for an application: a Deployment, and one Service or several.
+APPLICATION: Arguments = {
+    "namespace": {"type": "str", "required": True},
+    "deployment": {"type": "str", "default": ""},
+    "service": {"type": "list", "elements": "str", "required": True},
+}
 #: Those that tell what they wait for; their action plugin does that.
 WAITING: Arguments = {
     "run_dir": {"type": "path"},

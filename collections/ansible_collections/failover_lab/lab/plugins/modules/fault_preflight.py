@@ -13,14 +13,16 @@ description:
   - Looks at nodes, pods and disruption budgets, and refuses a fault that could not be got over, with one
     sentence that names the remedy. Changes nothing.
   - Never broken is the only control plane, a node that is faulted already, one without pods of the site, and
-    whatever carries the last ready replica. Never drained is a node with a pod that nothing would bring back,
-    or that two disruption budgets select. Too few nodes, a disruption budget of any pod on the node, a quota
+    whatever carries the last ready replica of the lab's own site. Never drained is a node with a pod that two
+    disruption budgets select; nor, unless O(may_lose), one with a pod that nothing would bring back, or with
+    somebody else's data in an emptyDir. Too few nodes, a disruption budget of any pod on the node, a quota
     that lets no replacement in, a volume that only this node reaches, no room elsewhere, and so many lost
     nodes that Kubernetes would stop replacing their pods, are refused unless O(force).
+  - The application is the pods behind the Services, whoever owns them. What cannot be shown of it is told.
   - An address at which nobody takes a connection is refused as well.
 extends_documentation_fragment:
   - failover_lab.lab.shared.reaching
-  - failover_lab.lab.shared.site
+  - failover_lab.lab.shared.application
   - failover_lab.lab.shared.engine
   - failover_lab.lab.shared.reading
 options:
@@ -30,14 +32,14 @@ options:
     default: drain
   node:
     description:
-      - The node to break; V(auto) for the worker that carries most of the Deployment's pods, V(announcer) for
-        the node that announces the Service's address, V(other) for a worker as in V(auto) that does not
+      - The node to break; V(auto) for the worker that carries most of the application's pods, V(announcer)
+        for the node that announces the Service's address, V(other) for a worker as in V(auto) that does not
         announce it.
     type: str
     default: auto
   pods:
     description:
-      - Of a kind that spares the node, whether V(one) or V(all) of the Deployment's pods on it are meant.
+      - Of a kind that spares the node, whether V(one) or V(all) of the application's pods on it are meant.
     type: str
     choices: [one, all]
     default: one
@@ -45,6 +47,28 @@ options:
     description: Break the node although something that is a matter of taste speaks against it.
     type: bool
     default: false
+  may_lose:
+    description:
+      - What may be lost for good. V(orphans) are pods that nothing would bring back, V(emptydir) is data that
+        somebody else's pods on the drained node keep in an emptyDir.
+    type: list
+    elements: str
+    choices: [orphans, emptydir]
+    default: []
+  recovery:
+    description: Who gives a lost node's work away.
+    type: str
+    choices: [automatic, watchdog, manual]
+    default: automatic
+  url:
+    description: Where users ask. Empty means the address that a load balancer gave the Service.
+    type: str
+    default: ""
+  resolve:
+    description: Which addresses that URL's host has, as HOST:PORT:ADDRESS.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -98,7 +122,7 @@ path:
   type: str
   returned: success
 url:
-  description: The same as a URL, on the Service's first port.
+  description: The same as a URL, on the Service's first port; or the one that was given.
   type: str
   returned: success
 kubernetes:
@@ -120,8 +144,41 @@ eligible_nodes:
   elements: str
   returned: success
 replicas:
-  description: How many pods the Deployment wants.
+  description: How many pods are wanted in all, those left aside that nothing would bring back.
   type: int
+  returned: success
+namespace:
+  description: The application's.
+  type: str
+  returned: success
+services:
+  description: Its Services, by name.
+  type: list
+  elements: str
+  returned: success
+own:
+  description: Whether it is the lab's own site.
+  type: bool
+  returned: success
+owners:
+  description:
+    - Who keeps its pods, each with C(kind), C(name), C(replicas) (how many) and C(stranded) (those that
+      the fault takes, and whose place nobody takes before the node is back).
+  type: list
+  elements: dict
+  returned: success
+max_skew:
+  description: How unevenly the pods may be spread afterwards; none if they do not ask for an even spread.
+  type: int
+  returned: success
+outage:
+  description: Why a loss of service is expected, in a sentence; empty if it is not.
+  type: str
+  returned: success
+unproven:
+  description: What this run cannot show, a sentence each.
+  type: list
+  elements: str
   returned: success
 autoscalers:
   description: Who changes C(replicas) as they see fit, by name.
@@ -129,7 +186,7 @@ autoscalers:
   elements: str
   returned: success
 pods:
-  description: The Deployment's pods, each with C(pod), C(uid) and C(node).
+  description: The application's pods, each with C(pod), C(uid) and C(node).
   type: list
   elements: dict
   returned: success
@@ -137,6 +194,21 @@ displaced:
   description: Those of C(pods) that the fault takes, so that others take their place.
   type: list
   elements: dict
+  returned: success
+asked_services:
+  description: To which of C(services) the address leads; none where that is not known.
+  type: list
+  elements: str
+  returned: success
+unasked:
+  description: The application's pods of which no answer is to be expected there.
+  type: list
+  elements: str
+  returned: success
+others:
+  description: Pods that are not the application's, and that a drain evicts as well; namespace and name.
+  type: list
+  elements: str
   returned: success
 timings:
   description:
@@ -153,7 +225,7 @@ overridden:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import ENGINE, SITE
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import APPLICATION, ENGINE
 
 from failover_lab.faults import preflight
 
@@ -162,12 +234,25 @@ def main() -> None:
     """Run the module."""
     cluster_module.run(
         {
-            **SITE,
+            **APPLICATION,
             **ENGINE,
             "kind": {"type": "str", "default": "drain"},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},
+            "may_lose": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["orphans", "emptydir"],
+                "default": [],
+            },
+            "recovery": {
+                "type": "str",
+                "choices": ["automatic", "watchdog", "manual"],
+                "default": "automatic",
+            },
+            "url": {"type": "str", "default": ""},
+            "resolve": {"type": "list", "elements": "str", "default": []},
         },
         lambda cluster, module: preflight.look(cluster, module.params),
     )

@@ -1,10 +1,10 @@
-"""Waits until a Deployment is rolled out and its Service has an address; names what is missing if not."""
+"""Waits until a Deployment is rolled out, or an application is whole; names what is missing if not."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout
-short_description: Wait until a Deployment is rolled out and its Service has an address
+short_description: Wait until a Deployment is rolled out, or an application is whole
 version_added: 0.1.0
 author:
   - The failover-lab authors
@@ -13,14 +13,26 @@ description:
     one is left, and the Service of type LoadBalancer has an address.
   - If that takes too long, or cannot happen any more, it fails with one message that names what is missing,
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
+  - With O(owners), waits instead until the pods behind the Services are ready, and as many as their owners
+    want, whoever these are. Of an owner that does not say, there have to be as many as were counted.
   - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
     what was true before; and one that was told to stop there never ends.
 extends_documentation_fragment:
   - failover_lab.lab.shared.reaching
-  - failover_lab.lab.shared.site
+  - failover_lab.lab.shared.application
   - failover_lab.lab.shared.waiting
   - failover_lab.lab.shared.watching
 options:
+  owners:
+    description:
+      - Of an application, as M(failover_lab.lab.fault_preflight) tells of them. Empty means those of the pods
+        that are there. Without it, O(deployment) is waited for.
+    type: list
+    elements: dict
+  asked_services:
+    description: With O(owners), to which of the Services the address leads that users ask. By default to all.
+    type: list
+    elements: str
   without_node:
     description: A node that is lost, on which no pod counts.
     type: str
@@ -62,7 +74,9 @@ hindrances:
   elements: str
   returned: success
 pods:
-  description: The ready pods of the newest template, by name. Each has C(name), C(uid) and C(node).
+  description:
+    - The ready pods of the newest template, by name. Each has C(name), C(uid), C(node), and with
+      O(asked_services) C(asked), whether users get answers from it.
   type: list
   elements: dict
   returned: success
@@ -79,7 +93,7 @@ skew:
 """
 
 from ansible_collections.failover_lab.lab.plugins.module_utils import cluster_module
-from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import SITE
+from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import APPLICATION
 
 from failover_lab.kube import rollout
 
@@ -88,7 +102,9 @@ def main() -> None:
     """Run the module."""
     cluster_module.watch(
         {
-            **SITE,
+            **APPLICATION,
+            "owners": {"type": "list", "elements": "dict"},
+            "asked_services": {"type": "list", "elements": "str"},
             "without_node": {"type": "str", "default": ""},
             "patience_s": {"type": "int", "default": 0},
         },

@@ -54,7 +54,10 @@ def _unfit(name: str, option: Mapping[str, Any], value: Any) -> str:  # noqa: AN
     spec = {"type": kind} | ({"elements": option["elements"]} if "elements" in option else {})
     if ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
         return f"{name} is {shown}, which is no {KINDS.get(kind, kind)}."
-    if choices and value not in choices:
+    # A list may be one text with commas between.
+    given = [one.strip() for one in value.split(",")] if kind == "list" and isinstance(value, str) else value
+    given = given if kind == "list" else [value]
+    if choices and any(one not in choices for one in given):
         named = ", ".join(str(choice) or "nothing at all" for choice in choices)
         return f"{name} {shown} is not known: choose one of {named}."
     return ""

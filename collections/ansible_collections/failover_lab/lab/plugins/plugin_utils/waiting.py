@@ -35,7 +35,7 @@ def _nodes_back(arguments: Mapping[str, Any]) -> str:
 def _rollout(arguments: Mapping[str, Any]) -> str:
     lost = arguments.get("without_node")
     elsewhere = f" on other nodes than {lost}" if lost else ""
-    return f"every pod of {arguments.get('deployment')}{elsewhere}"
+    return f"every pod of {arguments.get('deployment') or 'the application'}{elsewhere}"
 
 
 #: What each module waits for, where the task does not say. Its arguments may be of any shape yet.
