@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.errors import UserError
 from failover_lab.nodes.driver import OFF, RUNNING, DriverError, Inspected, Listed, NodeState
+from failover_lab.run import files, instants
+from failover_lab.run.layout import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -57,6 +60,7 @@ class Custom:
         inventory: Collection[str] = (),
         config: str = "",
         hosts: Mapping[str, Mapping[str, str]] | None = None,
+        state: str = "",
     ) -> None:
         """Nothing is asked yet.
 
@@ -66,12 +70,14 @@ class Custom:
             inventory: where Ansible has its hosts from.
             config: Ansible's own settings; empty: as it finds them.
             hosts: for each node, what its tasks are told of it.
+            state: the lab's folder; empty: the usual one.
         """
         self.profile = profile
         self._tasks = Path(tasks)
         self._inventory = list(inventory)
         self._config = config
         self._hosts = dict(hosts or {})
+        self._lab = Lab(Path(state)) if state else Lab.of(profile)
         self._lock = threading.Lock()
         self._known: tuple[float, dict[str, NodeState]] | None = None
         self._off: dict[str, float] = {}
@@ -172,7 +178,17 @@ class Custom:
         """
         if time.monotonic() - self._off.get(name, -_CERTAIN_S) < _CERTAIN_S:
             return Inspected(NodeState.STOPPED)
-        return Inspected(self._states([name])[name])
+        state = self._states([name])[name]
+        # Nobody says since when it runs; but it was off for certain, and whatever its kubelet has said later was
+        # said after its start.
+        return Inspected(state, self._fences().get(name, "") if state is NodeState.RUNNING else "")
+
+    def _fences(self) -> dict[str, str]:
+        """When each node was last off for certain."""
+        try:
+            return {str(name): str(at) for name, at in files.read_json(self._lab.fences).items()}
+        except UserError:
+            return {}
 
     def kill(self, name: str) -> None:
         """Have a node's machine be off for certain.
@@ -186,6 +202,14 @@ class Custom:
                 f"fence.yml does not say that {name} is off: it has to set the fact node_is_off to true"
             )
         self._off[name] = time.monotonic()
+        at = self._fences() | {name: instants.text(time.time())}
+        try:
+            self._lab.directory.mkdir(parents=True, exist_ok=True)
+            files.write_json(self._lab.fences, at)
+        except OSError as error:
+            raise TasksError(
+                f"{name} is off, and {self._lab.fences} cannot be written: {error.strerror}"
+            ) from error
 
     def start(self, name: str) -> None:
         """Start a node.

@@ -15,6 +15,7 @@ from failover_lab.errors import UserError
 from failover_lab.nodes import custom
 from failover_lab.nodes.custom import Custom, TasksError
 from failover_lab.nodes.driver import NodeState
+from failover_lab.run import instants
 
 HOSTS = {"m02": {"host": "box", "address": "10.0.0.2"}, "m03": {"host": "", "address": "10.0.0.3"}}
 
@@ -63,7 +64,14 @@ def driver(ansible: Ansible, tmp_path: Path) -> Custom:
     for name in ("state", "fence", "start"):
         (tmp_path / f"{name}.yml").write_text("---\n")
     ansible.facts = {("m02", "node_is"): "running", ("m03", "node_is"): "off"}
-    return Custom("k", tasks=str(tmp_path), inventory=["/etc/hosts.yml"], config="/etc/a.cfg", hosts=HOSTS)
+    return Custom(
+        "k",
+        tasks=str(tmp_path),
+        inventory=["/etc/hosts.yml"],
+        config="/etc/a.cfg",
+        hosts=HOSTS,
+        state=str(tmp_path / "state"),
+    )
 
 
 def test_the_state_of_all_of_them(driver: Custom, ansible: Ansible) -> None:
@@ -78,7 +86,7 @@ def test_the_state_of_all_of_them(driver: Custom, ansible: Ansible) -> None:
 
 
 def test_a_node_is_fenced_once_somebody_says_for_certain_that_it_is_off(
-    driver: Custom, ansible: Ansible
+    driver: Custom, ansible: Ansible, tmp_path: Path
 ) -> None:
     assert nodes.fencing(driver) is driver
     for said in ("", False, "true", 1):
@@ -92,7 +100,12 @@ def test_a_node_is_fenced_once_somebody_says_for_certain_that_it_is_off(
     driver.kill("m02")
     assert driver.inspect("m02").state is NodeState.STOPPED
     driver.start("m02")
-    assert driver.inspect("m02").state is NodeState.RUNNING
+    back = driver.inspect("m02")
+    assert back.state is NodeState.RUNNING
+    # Whoever takes its mark off believes what its kubelet has said since then, in another process as well.
+    assert abs(instants.parse(back.started) - time.time()) < 60
+    (tmp_path / "state" / "fences.json").write_text("damaged")
+    assert not driver.inspect("m02").started
 
 
 def test_without_a_fence_nobody_gives_a_node_away(driver: Custom, tmp_path: Path) -> None:

@@ -33,6 +33,20 @@ COMMANDS = {
 }
 
 
+# Where this machine's own things are, and where those of a made-up one.
+PATHS = {
+    remote.PLACE: "place",
+    "/run/systemd/system": "systemd",
+    "/proc/sysrq-trigger": "trigger",
+    "/proc/sys/kernel": "kernel",
+    "/sys/class": "class",
+    "/.dockerenv": "dockerenv",
+    "/etc/init.d": "init.d",
+    "/run/.containerenv": "containerenv",
+    "/etc/machine-id": "machine-id",
+}
+
+
 class Node:
     """A machine of made-up commands, whose every call is written down."""
 
@@ -54,12 +68,7 @@ class Node:
         path.chmod(0o755)
 
     def runs(self, program: str) -> list[dict[str, Any]]:
-        for path, here in {
-            remote.PLACE: "place", "/run/systemd/system": "systemd", "/proc/sysrq-trigger": "trigger",
-            "/proc/sys/kernel": "kernel", "/sys/class": "class", "/.dockerenv": "dockerenv",
-            "/etc/init.d": "init.d",
-            "/run/.containerenv": "containerenv",
-        }.items():  # fmt: skip
+        for path, here in PATHS.items():
             program = program.replace(path, str(self.root / here))
         done = subprocess.run(
             ["sh", "-c", program],
@@ -69,7 +78,6 @@ class Node:
             timeout=20,
             env=self.environment,
         )
-        self.error = done.stderr
         return remote.told(done.stdout)
 
     @property
