@@ -179,7 +179,7 @@ class Custom:
         if time.monotonic() - self._off.get(name, -_CERTAIN_S) < _CERTAIN_S:
             return Inspected(NodeState.STOPPED)
         state = self._states([name])[name]
-        # Nobody says since when it runs; but it was off for certain, and whatever its kubelet has said later was
+        # Nobody says since when it runs; but it was off for certain, and what its kubelet has said later was
         # said after its start.
         return Inspected(state, self._fences().get(name, "") if state is NodeState.RUNNING else "")
 
