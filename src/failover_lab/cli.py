@@ -17,7 +17,7 @@ from failover_lab.application import bases
 from failover_lab.application import command as application_command
 from failover_lab.door import answer, former
 from failover_lab.errors import UserError
-from failover_lab.faults import predict
+from failover_lab.faults import driver_choice, predict
 from failover_lab.host import (
     belongings,
     engine_here,
@@ -30,7 +30,15 @@ from failover_lab.host import (
 )
 from failover_lab.kube import delete_pods
 from failover_lab.kube import drain as drain_command
-from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, start_nodes, state
+from failover_lab.nodes import (
+    actions,
+    forgotten,
+    incomplete,
+    proxy_rules,
+    remote_command,
+    start_nodes,
+    state,
+)
 from failover_lab.nodes.driver import DriverError, unanswered
 from failover_lab.observe import command as observe_command
 from failover_lab.probe import command as probe_command
@@ -76,6 +84,8 @@ def parser() -> arguments.Parser:
         belongings,
         own_context,
         proxy_rules,
+        remote_command,
+        driver_choice,
         spread,
         predict,
     )

@@ -266,6 +266,7 @@ ORDER = [
     "test_operator",
     "test_watchdog_kept_on",
     "test_cut_short",
+    "test_nodes_not_ours",
     "test_alternative",
     "test_slower",
     "test_documented",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, cast
+import json
+from typing import TYPE_CHECKING, Any, cast
 
 from failover_lab.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
 
+    from failover_lab.kube.objects import Object
+    from failover_lab.nodes import proof
     from failover_lab.nodes.driver import Driver, Owner
 
 #: The drivers by name, each with its class, which raises UserError where it cannot be used.
-DRIVERS = {"docker": "failover_lab.nodes.docker:Engine"}
+DRIVERS = {"docker": "failover_lab.nodes.docker:Engine", "custom": "failover_lab.nodes.custom:Custom"}
 DEFAULT = "docker"
 #: What the setting ``fault_driver`` may say for it as well: whoever is the lab's own, and a former name.
 _THE_DEFAULT = ("auto", "minikube")
@@ -22,15 +25,62 @@ _THE_DEFAULT = ("auto", "minikube")
 def driver_of(name: str, profile: str) -> Driver:
     """The driver of this name, for the nodes of a profile.
 
+    Args:
+        name: of it; or, as JSON, what it has to know besides, with its ``name``.
+        profile: of minikube, or the cluster's context.
+
     Raises:
         UserError: there is no such driver, or it cannot be used here.
     """
+    name, knows = _read(name)
+    if name == "ssh":
+        raise UserError(
+            "the driver ssh reaches nodes by Ansible's plays alone, and this works in them by itself: docker "
+            "can, where nodes are containers of this machine's engine"
+        )
     module, _, maker = DRIVERS.get(DEFAULT if name in _THE_DEFAULT else name, "").partition(":")
     if not module:
         raise UserError(f"there is no driver {name!r} of nodes: choose one of {', '.join(sorted(DRIVERS))}")
     # Clients take a moment to import, and other commands do not pay for it.
-    made: Driver = getattr(importlib.import_module(module), maker)(profile)
+    made: Driver = getattr(importlib.import_module(module), maker)(profile, **knows)
     return made
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
+    """A driver's name, and what it has to know besides."""
+    if not name.startswith("{"):
+        return name, {}
+    try:
+        knows = json.loads(name)
+        name = str(knows.pop("name"))
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"--driver is a name, or JSON with one, and {name} is neither") from error
+    if "context" in knows:
+        context, kubeconfig = knows.pop("context"), knows.pop("kubeconfig", None)
+        knows["nodes"] = lambda: _members(context, kubeconfig)
+    return name, knows
+
+
+def objects(context: str | None, kubeconfig: str | None) -> list[Object]:
+    """The nodes as their cluster knows them.
+
+    Raises:
+        UserError: it does not tell.
+    """
+    from failover_lab.kube.client import Api, items  # noqa: PLC0415  as above
+    from failover_lab.kube.errors import RefusedError  # noqa: PLC0415
+
+    try:
+        return items(Api(context, kubeconfig).request("get", "/api/v1/nodes"))
+    except RefusedError as refusal:
+        raise UserError(f"the cluster does not tell its nodes: {refusal}") from refusal
+
+
+def _members(context: str, kubeconfig: str | None) -> list[proof.Member]:
+    """The same, as far as a container can be proven to be one of them."""
+    from failover_lab.nodes.proof import member  # noqa: PLC0415  as above
+
+    return [member(node) for node in objects(context, kubeconfig)]
 
 
 def fencing(driver: Driver) -> Driver:
@@ -42,7 +92,8 @@ def fencing(driver: Driver) -> Driver:
     if not driver.fences:
         raise UserError(
             f"the driver {driver.name} cannot say for certain that a node is dead, so nobody may give its "
-            "work away: docker can; without it, Kubernetes does so by itself (fault_recovery=automatic)"
+            "work away: docker can, and custom with a fence.yml; without it, Kubernetes does so by itself "
+            "(fault_recovery=automatic)"
         )
     return driver
 

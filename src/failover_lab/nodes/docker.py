@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from failover_lab.errors import UserError
+from failover_lab.nodes import proof
 from failover_lab.nodes.driver import DriverError, Inspected, Listed, NodeState, unanswered
 from failover_lab.nodes.minikube import MARK, node_name, of_profile
 from failover_lab.run.lifetime import is_in_group
@@ -102,15 +105,24 @@ def _address() -> dict[str, Any]:
 
 
 class Engine:
-    """The containers of one minikube profile; they are named like the nodes."""
+    """The containers of one minikube profile, which are named like the nodes; or those of any cluster.
+
+    Attributes:
+        forgets_names: whether a node that the engine starts has to be told where the control plane is.
+    """
 
     name = "docker"
     machine = "container"
-    # A container that has ended has no process left, and minikube gives none a policy to start it again.
+    # A container that has ended has no process left. No policy starts one again that somebody has killed.
     fences = True
 
-    def __init__(self, profile: str) -> None:
+    def __init__(self, profile: str, *, nodes: Callable[[], list[proof.Member]] | None = None) -> None:
         """Connect.
+
+        Args:
+            profile: of minikube.
+            nodes: asks the cluster for its nodes; then a container is only taken if it is proven to be one of
+                them, whoever has made it.
 
         Raises:
             UserError: no engine answers.
@@ -124,6 +136,9 @@ class Engine:
         )  # fmt: skip
         self._absent: type[Exception] = errors.NotFound
         self.profile = profile
+        self.forgets_names = nodes is None
+        self._nodes = nodes
+        self._proven: dict[str, str] = {}
         self._name = node_name(profile)
         self._events: Any = None
         try:
@@ -147,16 +162,84 @@ class Engine:
             raise EngineError(_line(error)) from error
 
     def listed(self) -> list[Listed]:
-        """The profile's containers, in whatever state.
+        """The nodes' containers, in whatever state.
 
         Raises:
             EngineError: the engine does not answer.
         """
+        if self._nodes is not None:
+            return self._found(self._nodes())
         return [
             one
             for one in self.marked()
             if self._name.fullmatch(one.name) and of_profile(self.profile, one.networks) is not False
         ]
+
+    def _found(self, nodes: list[proof.Member]) -> list[Listed]:
+        """The containers that are proven to be these nodes, by the nodes' names."""
+        every = self._ask(lambda: self._client.containers(all=True))
+        by_id = {str(item.get("Id", "")): item for item in every}
+        candidates = [self._candidate(id_, item) for id_, item in by_id.items()]
+        boot_id = proof.own_boot_id()
+        found: dict[str, str] = {}
+        for node in nodes:
+            # What was proven once stays so, by its id: started anew, it may have another address.
+            id_ = self._proven.get(node.name, "")
+            if id_ not in by_id:
+                one = proof.proven(
+                    node, candidates, hostname=self._hostname, machine_id=self._machine_id, boot_id=boot_id
+                )
+                id_ = one.id if one else ""
+            if id_:
+                found[node.name] = id_
+        self._proven |= found
+        self.forgets_names = any((by_id[id_].get("Labels") or {}).get(MARK) for id_ in found.values())
+        return [
+            Listed(name, id_, str(by_id[id_].get("State", "")), tuple(networks_of(by_id[id_])))
+            for name, id_ in found.items()
+        ]
+
+    def _candidate(self, id_: str, item: Mapping[str, Any]) -> proof.Candidate:
+        networks = ((item.get("NetworkSettings") or {}).get("Networks") or {}).values()
+        addresses = {
+            str(one.get(key) or "") for one in networks for key in ("IPAddress", "GlobalIPv6Address")
+        }
+        names = [str(name).removeprefix("/") for name in item.get("Names") or [""]]
+        runs = item.get("State") in ("running", "paused")
+        return proof.Candidate(
+            id_, names[0], frozenset(addresses - {""}), here=runs and self.process(id_) is not None
+        )
+
+    def _hostname(self, id_: str) -> str:
+        found = self._of_one(lambda: self._client.inspect_container(id_))
+        return str((found.get("Config") or {}).get("Hostname", ""))
+
+    def _machine_id(self, id_: str) -> str:
+        """What a kubelet in a container would tell as its machine's id; the container need not run."""
+        try:
+            stream, _ = self._ask(lambda: self._client.get_archive(id_, proof.MACHINE_ID))
+            packed = self._ask(lambda: b"".join(stream))
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                file = archive.extractfile(archive.getmembers()[0])
+                return "" if file is None else file.read().decode(errors="replace").strip()
+        except (self._absent, tarfile.TarError, IndexError, KeyError):
+            return ""
+
+    def _of(self, name: str) -> str:
+        """How the engine is asked for a node.
+
+        Raises:
+            EngineError: no container is proven to be it.
+        """
+        if self._nodes is None:
+            return name
+        if name not in self._proven and name not in self._proven.values():
+            self.listed()
+        if name in self._proven.values():
+            return name
+        if name not in self._proven:
+            raise EngineError(f"no container here is proven to be the node {name}")
+        return self._proven[name]
 
     def marked(self) -> list[Listed]:
         """All containers that minikube has made here, of whatever profile.
@@ -192,7 +275,7 @@ class Engine:
         return dict((found.get("Config") or found).get("Labels") or {})
 
     def containers(self) -> dict[str, NodeState]:
-        """The state of each of the profile's containers.
+        """The state of each of the nodes' containers.
 
         Raises:
             EngineError: the engine does not answer.
@@ -205,8 +288,9 @@ class Engine:
         Raises:
             EngineError: the engine does not answer.
         """
+        container_id = self._of(name)
         try:
-            container = self._ask(lambda: self._client.inspect_container(name))
+            container = self._ask(lambda: self._client.inspect_container(container_id))
         except self._absent:
             return Inspected(NodeState.ABSENT)
         state = container["State"]
@@ -226,8 +310,10 @@ class Engine:
         Raises:
             EngineError: the engine does not answer.
         """
+        # Candidates are asked as well, and they are asked for by their ids.
+        container = name if self._nodes is not None and name not in self._proven else self._of(name)
         try:
-            found = self._ask(lambda: self._client.inspect_container(name))
+            found = self._ask(lambda: self._client.inspect_container(container))
         except self._absent:
             return None
         pid = int(found["State"].get("Pid") or 0)
@@ -240,8 +326,9 @@ class Engine:
         Raises:
             EngineError: the engine does not answer.
         """
+        container = self._of(name)
         try:
-            self._ask(lambda: self._client.get_archive(name, path))
+            self._ask(lambda: self._client.get_archive(container, path))
         except self._absent:
             return False
         return True
@@ -252,8 +339,9 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or has refused.
         """
+        container = self._of(name)
         try:
-            self._ask(lambda: self._client.kill(name, "SIGKILL"))
+            self._ask(lambda: self._client.kill(container, "SIGKILL"))
         except self._absent:
             return
         except EngineError:
@@ -267,7 +355,8 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or has refused, or there is no such container.
         """
-        self._of_one(lambda: self._client.start(name))
+        container = self._of(name)
+        self._of_one(lambda: self._client.start(container))
 
     def pause(self, name: str) -> None:
         """Stop every process of a container, while its kernel goes on; one that is paused stays so.
@@ -287,8 +376,9 @@ class Engine:
 
     def _unless(self, name: str, wanted: NodeState, change: Callable[[str], object]) -> None:
         """Change a container's state, unless it is the wanted one already: the engine would refuse."""
+        container = self._of(name)
         if self.inspect(name).state is not wanted:
-            self._of_one(lambda: change(name))
+            self._of_one(lambda: change(container))
 
     def ended_at(self, name: str, since: float) -> float | None:
         """When a container was killed last, by the engine's own account, in seconds since 1970.
@@ -308,17 +398,22 @@ class Engine:
 
     def _last(self, name: str, event: str, since: float) -> float | None:
         # Until now: what has happened is told, and nothing waited for.
+        container = self._of(name)
         told: Any = self._ask(
             lambda: self._client.events(
                 decode=True,
                 since=f"{since:.9f}",
                 until=f"{time.time():.9f}",
-                filters={"type": "container", "container": name, "event": event},
+                filters={"type": "container", "container": container, "event": event},
             )
         )
         events: list[Any] = self._ask(lambda: list(told))
         # The engine finds more: those whose names begin so.
-        found = [int(one["timeNano"]) / 1e9 for one in events if one["Actor"]["Attributes"]["name"] == name]
+        found = [
+            int(one["timeNano"]) / 1e9
+            for one in events
+            if container in (one["Actor"]["Attributes"]["name"], one["Actor"].get("ID"))
+        ]
         return found[-1] if found else None
 
     def events(self) -> Iterator[str]:
@@ -335,8 +430,11 @@ class Engine:
         self._events = events
         try:
             for event in events:
-                name = str(((event.get("Actor") or {}).get("Attributes") or {}).get("name", ""))
-                if self._name.fullmatch(name):
+                actor = event.get("Actor") or {}
+                name = str((actor.get("Attributes") or {}).get("name", ""))
+                if self._nodes is not None:
+                    yield from (node for node, id_ in self._proven.items() if id_ == actor.get("ID"))
+                elif self._name.fullmatch(name):
                     yield name
         except self._errors as error:
             raise EngineError(_line(error)) from error
@@ -353,7 +451,8 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or the node does not run.
         """
-        return self._of_one(lambda: self._shell(name, argv))
+        container = self._of(name)
+        return self._of_one(lambda: self._shell(container, argv))
 
     def _shell(self, name: str, argv: list[str]) -> Shell:
         created = self._client.exec_create(name, argv, stdin=True, stdout=True, stderr=False, user="root")
@@ -369,7 +468,8 @@ class Engine:
         Raises:
             EngineError: the engine does not answer, or the node does not run.
         """
-        return self._of_one(lambda: self._run(name, argv))
+        container = self._of(name)
+        return self._of_one(lambda: self._run(container, argv))
 
     def _run(self, name: str, argv: list[str]) -> str:
         created = self._client.exec_create(name, argv, user="root")

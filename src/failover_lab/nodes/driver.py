@@ -13,9 +13,11 @@ from typing import Protocol, runtime_checkable
 
 from failover_lab.errors import UserError
 
-#: The states, in a driver's words, of a node that runs, and of one that a start brings back.
+#: The states, in a driver's words, of a node that runs, and of one that a start brings back. To a driver that
+#: only asks the node itself, one that ended says nothing.
 RUNNING = "running"
-ENDED = ("exited", "created", "dead")
+OFF, UNREACHABLE = "off", "unreachable"
+ENDED = ("exited", "created", "dead", OFF, UNREACHABLE)
 
 
 class DriverError(Exception):

@@ -10,7 +10,12 @@ from failover_lab.nodes import symptoms
 if TYPE_CHECKING:
     from failover_lab.kube.objects import Object
 
-_STATES = {"paused": "its container is paused", "exited": "its container is stopped"}
+_STATES = {
+    "paused": "its container is paused",
+    "exited": "its container is stopped",
+    "off": "its machine is off",
+    "unreachable": "nobody reaches its machine",
+}
 _CUTS = {
     (True, True): "it is cut off from the network",
     (True, False): "it hears nothing from the network",

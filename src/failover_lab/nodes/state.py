@@ -21,16 +21,19 @@ _ANSWER_S = 10.0
 # The name by which a kubelet finds the control plane. minikube writes it down in a node that it starts, as
 # does `start-nodes`; the engine alone does not.
 CONTROL_PLANE = "control-plane.minikube.internal"
-# It waits for a word first: what is written before anybody listens may be lost.
-_QUESTION = r"""
-read -r _
+#: Has a node tell of itself, given its interface, the preference of the lab's filters, the name of the
+#: control plane, and the kubelet's unit.
+LOOK = r"""
 cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
 nameless() { grep -qF "$1" /etc/hosts && echo false || echo true; }
 printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
-  "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
+  "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active "${4:-kubelet}" 2>/dev/null)" \
   "$(nameless "$3")" \
   "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
 """
+
+# It waits for a word first: what is written before anybody listens may be lost.
+_QUESTION = f"\nread -r _{LOOK}"
 
 Row = dict[str, Any]
 
@@ -76,6 +79,10 @@ def look(engine: Driver, interface: str, preference: int) -> list[Row]:
         said = threads.map(lambda row: answered(engine, row, interface, preference), running)
         for row, answer in zip(running, said, strict=True):
             row.update(answer)
+    if not getattr(engine, "forgets_names", True):
+        # Its nodes find the control plane by themselves.
+        for row in running:
+            row["nameless"] = False
     return rows
 
 

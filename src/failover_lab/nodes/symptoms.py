@@ -20,6 +20,13 @@ SYMPTOMS = {
     "cut_off": NODE,
     "no_kubelet": NODE,
 }
+#: What brings a node into such a state, and out of it again: actions of the role ``node``, with hyphens.
+VERBS = {
+    "paused": ("pause", "resume"),
+    "exited": ("kill", "start"),
+    "cut_off": ("cut-off", "join"),
+    "no_kubelet": ("stop-kubelet", "start-kubelet"),
+}
 _NOT_ACTIVE = ("inactive", "failed")
 
 

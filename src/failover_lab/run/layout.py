@@ -132,6 +132,8 @@ class Lab(Folder):
     watchdog = File("watchdog.json")
     #: Who is the lab's only watchdog.
     watchdog_lock = File("watchdog.lock")
+    #: When nodes were last off for certain, by task files of the user's own.
+    fences = File("fences.json")
     #: An operator has done what a run waits for.
     operator_done = File("operator-done")
     #: With which command the cluster was started; it is there once that has come to its end.

@@ -125,6 +125,10 @@ class Looker:
             if task.done():
                 task.result()
 
+    def peers_ready(self, names: Collection[str]) -> set[str]:
+        """The nodes that can be asked for others; all, where nothing of ours can run in any."""
+        return self.peers.ready() if getattr(self._source, "hears_peers", True) else set(names)
+
     def identify(self, name: str) -> None:
         """Take note which container a node is that has just been found alive."""
         if name not in self._identifying:
@@ -185,16 +189,17 @@ class Looker:
         if closely:
             self.leases.hurry()
             self.engine.hurry()
-            said = await self.engine.since(began, pace.ask_s)
+            # Word of a machine that plays ask for is a few seconds old; before its end it is asked once more.
+            said = await self.engine.since(began, pace.ask_s) or self._old_word()
         else:
-            said = self.engine.not_older(pace.old_s)
+            said = self.engine.not_older(pace.old_s) or self._old_word()
         states = {
             name: NodeState.UNKNOWN if said is None else said.get(name, NodeState.ABSENT)
             for name in addresses
         }
         renamed = [name for name in states if states[name] is NodeState.ABSENT and self.ids.get(name)]
         states |= zip(renamed, await asyncio.gather(*map(self._state_by_id, renamed)), strict=True)
-        if said is not None:
+        if said is not None and getattr(self._source, "hears_peers", True):
             self.peers.keep([name for name, state in states.items() if state is NodeState.RUNNING])
         suspects = [name for name in doubted if states.get(name) is NodeState.RUNNING]
         well = [name for name, state in states.items() if state is NodeState.RUNNING and name not in doubted]
@@ -223,6 +228,11 @@ class Looker:
             },
             control=control,
         )
+
+    def _old_word(self) -> dict[str, NodeState] | None:
+        hears = getattr(self._source, "hears_peers", True)
+        latest = self.engine.latest
+        return None if hears or latest is None else latest.value
 
     async def _control(self, addresses: list[str]) -> Reach | None:
         """How far new connections get to nodes that are not in question."""

@@ -310,7 +310,7 @@ class Watchdog:
                 }
                 for name, verdict in self._verdicts.items()
             },
-            "peers_ready": sorted(looker.peers.ready()),
+            "peers_ready": sorted(looker.peers_ready(self._members)),
             "acting_on": self._acting[0] if self._acting else None,
             "out": {name: self._missing.get(name, "") for name in sorted(self._out)},
             "given_away": self.given_away,
@@ -321,7 +321,7 @@ class Watchdog:
         """Whether every node of the cluster is watched by all paths."""
         names = set(self._members)
         alive = {name for name, verdict in self._verdicts.items() if verdict.state is State.ALIVE}
-        return bool(names) and alive == names and self._looker.peers.ready() >= names
+        return bool(names) and alive == names and self._looker.peers_ready(names) >= names
 
     def _write_status(self, status: dict[str, Any]) -> None:
         try:

@@ -30,10 +30,17 @@ def test_roles_may_hand_over_what_a_user_has_set(name: str, monkeypatch: pytest.
     assert made == ["lab"]
 
 
-@pytest.mark.parametrize("name", ["ssh", "custom", "podman", ""])
+@pytest.mark.parametrize("name", ["podman", ""])
 def test_one_that_there_is_not_is_told_with_those_that_there_are(name: str) -> None:
-    with pytest.raises(UserError, match=f"no driver '{name}' of nodes: choose one of docker"):
+    with pytest.raises(UserError, match=f"no driver '{name}' of nodes: choose one of custom, docker"):
         nodes.driver_of(name, "lab")
+
+
+def test_hosts_are_reached_by_plays_alone() -> None:
+    with pytest.raises(
+        UserError, match=r"the driver ssh reaches nodes by Ansible's plays alone.*: docker can"
+    ):
+        nodes.driver_of("ssh", "lab")
 
 
 @pytest.mark.parametrize(
@@ -44,8 +51,8 @@ def test_one_that_there_is_not_is_told_with_those_that_there_are(name: str) -> N
     ],
 )  # fmt: skip
 def test_every_command_goes_by_the_name(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([*words, "--profile=lab", "--driver=ssh"]) == 2
-    assert "no driver 'ssh' of nodes: choose one of docker" in capsys.readouterr().err
+    assert cli.main([*words, "--profile=lab", "--driver=podman"]) == 2
+    assert "no driver 'podman' of nodes: choose one of custom, docker" in capsys.readouterr().err
 
 
 def test_an_engine_that_is_not_there_is_told_with_its_remedy(
