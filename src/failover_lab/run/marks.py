@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.run import files, instants
+from failover_lab.run import files, instants, tail
 from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
@@ -98,28 +97,16 @@ class MarkFollower:
     def __init__(self, directory: Path) -> None:
         """Begin with the marks that are there already."""
         self._path = Run(directory).marks
-        self._size = 0
-        self._read = 0
+        self._tail = tail.Tail(self._path)
         self.trouble = ""
 
     def newest(self) -> str | None:
         """The newest event, if any was added since the last call."""
         try:
-            size = os.stat(self._path).st_size  # noqa: PTH116  ten times a second in the probe's loop
-        except OSError:
-            return None
-        if size == self._size:
-            return None
-        self._size = size
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read if self._read <= size else 0)
-                added = file.read()
+            lines = self._tail.lines()
         except OSError as error:
             self.trouble = f"cannot read {self._path}: {error.strerror}"
             return None
-        *lines, rest = added.split(b"\n")
-        self._read = size - len(rest) if self._read > size else self._read + len(added) - len(rest)
         newest = None
         for line in lines:
             try:
