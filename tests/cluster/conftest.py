@@ -239,6 +239,7 @@ ORDER = [
     "test_existing",
     "test_drain",
     "test_drain_fails",
+    "test_live",
     "test_controls",
     "test_sabotage",
     "test_whole_lab",

@@ -209,20 +209,24 @@ async def _follow(
 
     stopped: float | None = None
     over: float | None = None
-    # With the play's end its report is there, and whoever watches is still to have it.
-    while (why := stop.reason()) is None or (feed.over and not stop.signals):
+    while True:
         began = time.monotonic()
         frame = feed.look()
         if frame is not None:
             server.push(frame)
             note(feed.told())
+        why = stop.reason()
         if feed.over:
+            # The play ends with its report, and whoever watches is still to have that.
             over = over or began
-            if began - over > _LINGER_S:
+            if stop.signals or began - over > _LINGER_S:
                 return "the run is over"
         elif stop_file is not None and os.path.exists(stop_file):  # noqa: ASYNC240, PTH110  a moment
             stopped = stopped or began
             if began - stopped > _REPORT_S:
-                return "the run was stopped, and no report was made"
+                why = why or "the run was stopped, and no report was made"
+        if why is not None and not feed.over:
+            # Whoever watches is told that nothing more will come.
+            server.push(feed.gone(why))
+            return why
         await asyncio.sleep(max(0.01, EVERY_S - (time.monotonic() - began)))
-    return why

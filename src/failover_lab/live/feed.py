@@ -136,6 +136,10 @@ class Feed:
         ]
         return {"said": said, "count": len(self._said), "ahead": _as_text(waits, self._t(self._clock.now()))}
 
+    def gone(self, why: str) -> Frame:
+        """The last frame where there is no report yet, and nobody is left to wait for it."""
+        return {"t": self._t(self._clock.now()), "gone": why}
+
     def look(self) -> Frame | None:
         """What is new since the last look; None: nothing.
 

@@ -13,6 +13,7 @@ A frame is an object with ``t``, in seconds after the film's zero, and any of th
     ahead   what is waited for: {text, since, about, type}
     news    when the first thing happened that it tells of; how late it is shown goes by that
     end     the verdict, once there is one
+    gone    why nothing more will come, where there is no verdict
 """
 
 from __future__ import annotations

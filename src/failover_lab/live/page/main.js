@@ -12,14 +12,16 @@ const player = new Player(frame => stage.send(frame, player.head.outcomes));
 /** For tests: how long after an event the page had drawn it, in seconds. */
 const drawn = [];
 window.failoverLab = { player, drawn };
-let charted = 0, before = performance.now();
+let charted = 0, shown = 0, before = performance.now();
 
 function paint(at) {
   const elapsed = (at - before) / 1000;
   before = at;
   player.tick(elapsed);
   const { model, t } = player;
-  if (model) {
+  // Texts need not change as often as dots move.
+  if (model && at - shown > 66) {
+    shown = at;
     const rates = model.rates(t);
     stage.show(model, rates);
     heading(model, player);
@@ -99,9 +101,10 @@ function connect() {
     player.add(frame);
     if ("news" in frame) requestAnimationFrame(() => setTimeout(() => drawn.push({ t: frame.news, s: Date.now() / 1000 - player.head.zero - frame.news })));
     if (frame.end) report();
+    if (frame.gone) source.close();
   });
   source.onerror = () => {
-    if (player.ended || (player.head && !player.live)) source.close();
+    if (player.ended || player.model?.gone || (player.head && !player.live)) source.close();
     else put(get("badge"), "Connection lost");
   };
 }

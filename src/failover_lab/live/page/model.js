@@ -15,6 +15,7 @@ export class Model {
     this.fault = null;
     this.ahead = null;
     this.end = null;
+    this.gone = "";
     this.story = [];
     this.marks = [];
     this.seconds = new Map();
@@ -30,7 +31,7 @@ export class Model {
   apply(frame) {
     this.t = Math.max(this.t, frame.t);
     if (frame.head) this.head = frame.head;
-    for (const key of ["scene", "clocks", "fault", "ahead", "end"]) if (key in frame) this[key] = frame[key];
+    for (const key of ["scene", "clocks", "fault", "ahead", "end", "gone"]) if (key in frame) this[key] = frame[key];
     if (frame.scene) for (const pod of frame.scene.pods) this.pods.set(pod.name, pod.node || this.pods.get(pod.name) || "");
     if (frame.say) this.story = [...this.story, ...frame.say].sort((a, b) => a.t - b.t);
     if (frame.marks) this.marks.push(...frame.marks);

@@ -29,6 +29,7 @@ export function next(model, now) {
   const { ahead, end } = model, bar = get("ahead-bar"), type = get("type");
   const since = ahead?.since ?? null, about = ahead?.about ?? null, elapsed = since === null ? null : Math.max(0, now - since);
   if (end) put(get("ahead"), end.reasons.length ? `The verdict is no: ${end.reasons.join("; ")}.` : "The run is over.");
+  else if (model.gone) put(get("ahead"), `Nothing more will come (${model.gone}). What is seen stays; the report will be in the run's folder.`);
   else if (!ahead) put(get("ahead"), "–");
   else {
     const how = elapsed === null ? (about ? `: ${seconds(about, 0)} of it` : "") : `: ${seconds(elapsed)}${about ? ` of about ${seconds(about)}` : ""}`;

@@ -83,7 +83,7 @@ export class Stage {
       const uid = pod.uid || pod.name, home = this.boxes.get(pod.node)?.querySelector(".pods");
       let chip = this.chips.get(uid);
       if (!chip) {
-        chip = make("div", { class: "pod", "data-pod": pod.name, title: pod.name }, make("span", { class: "sign", "aria-hidden": "true" }), make("span", { class: "name" }, shortPod(pod.name)), make("span", { class: "says" }), make("span", { class: "meter", "aria-hidden": "true" }), make("span", { class: "lost-here", hidden: "" }));
+        chip = make("div", { class: "pod", role: "group", "data-pod": pod.name, title: pod.name }, make("span", { class: "sign", "aria-hidden": "true" }), make("span", { class: "name" }, shortPod(pod.name)), make("span", { class: "says" }), make("span", { class: "meter", "aria-hidden": "true" }), make("span", { class: "lost-here", hidden: "" }));
         this.chips.set(uid, chip);
         this.stale = true;
       }
