@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.faults import kinds
 from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
-from failover_lab.report import instrument, ports, rules, stats
+from failover_lab.report import instrument, ports, rules, stats, words
 from failover_lab.report.by_trace import NOT_RECEIVED
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
@@ -224,7 +224,9 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
     play = data.play or {}
     displaced = play.get("displaced") or []
     if len(found) < len(displaced):
-        few = f"{len(displaced)} pods were displaced and only {len(found)} replacements are known"
+        were = f"{words.many(len(displaced), 'pod')} {'was' if len(displaced) == 1 else 'were'}"
+        are = f"{words.many(len(found), 'replacement')} {'is' if len(found) == 1 else 'are'}"
+        few = f"{were} displaced and only {are} known"
         reasons.append(Follows(few))
     silent = [entry["pod"] for entry in found if entry["first_answer_at"] is None]
     if silent:
@@ -272,7 +274,8 @@ def _spread(data: RunData, reasons: list[str]) -> None:
     counts = collections.Counter(after.values())
     expected = data.settings["expected_replicas"]
     if expected is not None and len(after) != expected:
-        reasons.append(f"{len(after)} pods serve afterwards, and {expected} should")
+        serve = f"{words.many(len(after), 'pod')} {'serves' if len(after) == 1 else 'serve'}"
+        reasons.append(f"{serve} afterwards, and {expected} should")
     # Who was there before has stayed: what was so then is none of the fault's doing.
     before: dict[str, str] = spread.get("before") or {}
     moved = {node for pod, node in after.items() if before.get(pod) != node}

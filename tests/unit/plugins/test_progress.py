@@ -239,8 +239,10 @@ def test_of_a_long_line_a_terminal_shows_the_end_and_a_file_all(monkeypatch: pyt
     line = "y" * 500 + "the end"
     assert teller.line(1, line) == line
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
-    assert teller.line(1, line + "!") == "…" + "y" * (76 - 9) + "the end!"
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+        shown = teller.line(1, line + "!")
+    assert shown == "…" + "y" * (75 - 8) + "the end!"
 
 
 def intervals(value: Any) -> list[float]:
