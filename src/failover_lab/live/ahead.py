@@ -107,7 +107,7 @@ class Ahead:
     def _endpoints(self, kind: kinds.Kind, node: str) -> str:
         if kind.spares_node:
             return "the deleted pods to leave the list of endpoints"
-        states = next((one["states"] for one in self.scene["nodes"] if one["name"] == node), [])
+        states: list[str] = next((one["states"] for one in self.scene["nodes"] if one["name"] == node), [])
         return (
             "its pods to leave the list of endpoints" if "NotReady" in states else f"{node} to be found dead"
         )

@@ -152,7 +152,8 @@ class Feed:
         news = self._read_play() | self._read_marks(frame) | self._read_events()
         if news:
             self._follow()
-            at = [one.at for one in (*self._data.marks[known[0] :], *self._data.changes[known[1] :])]
+            at = [mark.at for mark in self._data.marks[known[0] :]]
+            at += [change.at for change in self._data.changes[known[1] :]]
             if at:
                 frame["news"] = self._t(min(at))
         if not self.film.frames and not news and not self._run.probe().records.exists():

@@ -181,13 +181,13 @@ class Server:
         await response.prepare(request)
         watcher: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         # In one step with the film so far: no frame is missed, and none comes twice.
-        text = _event("film", self._shown())
+        text: str | None = _event("film", self._shown())
         self._watchers.add(watcher)
         try:
             with contextlib.suppress(ConnectionError):
                 while text is not None:
                     await response.write(text.encode())
-                    text = await watcher.get()  # type: ignore[assignment]
+                    text = await watcher.get()
                 await response.write_eof()
         finally:
             self._watchers.discard(watcher)
