@@ -70,11 +70,13 @@ def run(options: argparse.Namespace) -> Answer:
 
     Reads what probe, observer, trace and play write to the run's directory, and nothing else. Says where to
     look, and notes it in live.json there. Ends by itself a moment after the report was made; or at SIGTERM,
-    SIGINT, the end of the parent, or --max-duration.
+    SIGINT, the end of the parent, or --max-duration. A run that is over is played again, as by replay.
     """
     directory = files.existing_directory(options.directory).resolve()
     if options.where:
         return _where(directory)
+    if Run(directory).page.exists():
+        return _play(options, directory)
     from failover_lab.live.feed import Feed  # noqa: PLC0415  half a second of imports
 
     stop = StopCondition(most_s=options.max_duration, parent_pid=options.parent_pid)
@@ -129,17 +131,21 @@ def run_replay(options: argparse.Namespace) -> Answer:
     At any speed, forwards and back. With --export FILE.html it becomes one file, which needs no network and
     no program but a browser.
     """
-    directory = files.existing_directory(options.directory).resolve()
+    return _play(options, files.existing_directory(options.directory).resolve(), options.export)
+
+
+def _play(options: argparse.Namespace, directory: Path, export: Path | None = None) -> Answer:
+    """Play a run that is over, or write it to a file."""
     from failover_lab.live import replay  # noqa: PLC0415  as above
 
     shown = replay.film(directory)
-    if options.export is not None:
+    if export is not None:
         try:
-            files.write_atomic(options.export, replay.export(shown))
+            files.write_atomic(export, replay.export(shown))
         except OSError as error:
-            raise UserError(f"cannot write {options.export}: {error.strerror}; give another file") from error
-        say(f"{options.export} plays it: open it in a browser")
-        return Answer({"file": str(options.export)}, changed=True)
+            raise UserError(f"cannot write {export}: {error.strerror}; give another file") from error
+        say(f"{export} plays it: open it in a browser")
+        return Answer({"file": str(export)}, changed=True)
     stop = StopCondition()
     stop.catch_signals()
 
