@@ -49,7 +49,7 @@ BY_DAY = -m "not nightly"
 STORY = tests/cluster tests/molecule tests/instrument
 
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
-PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube nodes observe probe report run watchdog test_arguments.py test_waiting.py)
+PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube live nodes observe probe report run watchdog test_arguments.py test_waiting.py)
 
 .PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock versions version clean
 

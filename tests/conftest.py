@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 UNIT = HERE / "unit"
 # Of these the terminal tells where the time went: they take minutes, and one at a time.
 SLOW = ("cluster", "molecule", "instrument")
+# Tests look at each task: how a play looks to a person has a test of its own.
+os.environ.setdefault("ANSIBLE_STDOUT_CALLBACK", "ansible.builtin.default")
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 _took_s: defaultdict[str, float] = defaultdict(float)

@@ -30,6 +30,7 @@ from failover_lab.host import (
 )
 from failover_lab.kube import delete_pods
 from failover_lab.kube import drain as drain_command
+from failover_lab.live import command as live_command
 from failover_lab.nodes import (
     actions,
     forgotten,
@@ -101,6 +102,7 @@ def parser() -> arguments.Parser:
         watchdog_command,
         stop,
         report_command,
+        live_command,
     )
     for module in (*lab, *operator, *witness):
         module.add_parser(commands)

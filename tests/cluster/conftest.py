@@ -255,6 +255,7 @@ ORDER = [
     "test_drain_fails",
     # It ends with a setup, which the next one begins with.
     "test_existing",
+    "test_live",
     "test_controls",
     "test_sabotage",
     "test_false_report",

@@ -25,6 +25,7 @@ class Kind:
     name: str
     about: str
     says: str
+    does: str
     needs: str
     takes: str
     evicts: bool
@@ -92,6 +93,7 @@ NOTHING = Kind(
     name="",
     about="",
     says="The run",
+    does="do nothing",
     needs="api",
     takes="nothing",
     evicts=False,
@@ -124,6 +126,7 @@ def _is_flag(value: object) -> bool:
 _COLUMNS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "about": ("a text", _is_text),
     "says": ("a text", _is_text),
+    "does": ("a text", _is_text),
     "needs": ("api or driver", lambda value: value in ("api", "driver")),
     "takes": ("pods, kubelet or machine", lambda value: value in ("pods", "kubelet", "machine")),
     "evicts": ("true or false", _is_flag),

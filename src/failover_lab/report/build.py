@@ -26,15 +26,16 @@ from failover_lab.report import (
     traced,
     verdict,
 )
+from failover_lab.report import fault as what
 from failover_lab.report.by_trace import ByTrace
-from failover_lab.report.fault import Fault
 from failover_lab.report.rows import Rows, only
 from failover_lab.run import instants, marks
-from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
+from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome, counted_as
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from failover_lab.report.fault import Fault
     from failover_lab.report.load import RunData
     from failover_lab.run.records import Record
 
@@ -51,6 +52,7 @@ class Report:
     data: RunData
     cluster: cluster.Cluster
     fault: Fault
+    trace: traced.Trace
 
 
 def _text(at: float | None) -> str | None:
@@ -62,7 +64,7 @@ def _rounded(value: float | None, digits: int = 3) -> float | None:
 
 
 def _counts(records: Rows, kinds: Collection[str] = (NEW, REUSED)) -> dict[str, Any]:
-    total = records.count(lambda r: groups.connection(r) in kinds and r.outcome not in NOT_SEEN_BY_USERS)
+    total = records.count(lambda r: groups.connection(r) in kinds and counted_as(r.outcome) is not None)
     failed = records.count(lambda r: groups.connection(r) in kinds and r.failed)
     return {"total": total, "failed": failed, "lost_upper_bound_95": stats.upper_bound_95(failed, total)}
 
@@ -252,9 +254,7 @@ def build(data: RunData) -> Report:
     lab = play.get("lab") or {}
     told = play.get("fault") or {}
     nodes: list[str] = lab.get("nodes") or []
-    # The instant at which it struck; where nobody could tell that, when it was begun.
-    struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
-    fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
+    fault = what.of(data)
     seen = cluster.read(data.changes)
     trace, records = traced.follow(
         data.directory,
@@ -345,4 +345,4 @@ def build(data: RunData) -> Report:
             "checks": judged.checks,
         },
     }
-    return Report(content, data, seen, fault)
+    return Report(content, data, seen, fault, trace)

@@ -6,12 +6,13 @@ Colours are placeholders that the page's style sheet gives a meaning to, one for
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
-from failover_lab.report import series
+from failover_lab.report import series, words
 
 if TYPE_CHECKING:
     from failover_lab.report.build import Report
@@ -36,6 +37,8 @@ OK, BAD, WARN, COOL, MARK = (_BY_NAME[name] for name in ("ok", "bad", "warn", "c
 
 _STATES = {"ready": OK, "starting": COOL, "stopping": WARN, "cordoned": WARN, "not ready": BAD, "gone": BAD,
            "announces": COOL}  # fmt: skip
+# How far apart the labels of a time axis may be, and how many it has at most.
+_STEPS_S, _LABELS = (1, 2, 5, 10, 20, 30, 60, 120, 300), 12
 _LATENCY = {"median": OK, "99%": COOL, "slowest": WARN}
 
 
@@ -57,10 +60,27 @@ def _x(axis: series.Span, field: str = "t", *, labels: bool = False) -> Spec:
     return {
         "field": field,
         "type": "quantitative",
-        "scale": {"domain": [axis.begin, axis.end], "nice": False, "padding": 0},
-        "axis": {"labels": labels, "ticks": labels, "title": axis.title if labels else None}
-        if labels
-        else {"labels": False, "ticks": False, "title": None},
+        "scale": {"domain": [axis.place(axis.begin), axis.place(axis.end)], "nice": False, "padding": 0},
+        "axis": _axis(axis) if labels else {"labels": False, "ticks": False, "title": None},
+    }
+
+
+def _axis(axis: series.Span) -> Spec:
+    """The labels of the time axis; where it leaves something out, of what is shown alone."""
+    shown: Spec = {"labels": True, "ticks": True, "title": axis.title}
+    if not axis.quiet:
+        return shown
+    # What is drawn at a place is so many seconds later: by as much as was left out before it.
+    later = [(axis.place(end), end - axis.place(end)) for _, end in axis.quiet]
+    expression = f"datum.value + {0.0:g}"
+    for place, seconds in later:
+        expression = f"datum.value < {place:g} ? ({expression}) : datum.value + {round(seconds, 3):g}"
+    step = next((s for s in _STEPS_S if (axis.place(axis.end) - axis.place(axis.begin)) / s <= _LABELS), 600)
+    ticks = range(math.ceil(axis.begin / step), math.floor(axis.end / step) + 1)
+    seconds_shown = [tick * step for tick in ticks if not any(b < tick * step < e for b, e in axis.quiet)]
+    return shown | {
+        "values": [axis.place(second) for second in seconds_shown],
+        "labelExpr": f"format(round({expression}), ',')",
     }
 
 
@@ -68,6 +88,9 @@ def _names(names: list[str], size: Size) -> Spec:
     # Names of pods differ at their end; on a phone that is all there is room for.
     most = size.label // 8
     short = f"length(datum.label) > {most} ? '\u2026' + slice(datum.label, {1 - most}) : datum.label"
+    called = {name: words.short(name) for name in names}
+    if len({*called.values()}) == len(names) and called != {name: name for name in names}:
+        short = f"{json.dumps(called)}[datum.label]"
     return {
         "field": "name",
         "type": "nominal",
@@ -81,6 +104,27 @@ def _names(names: list[str], size: Size) -> Spec:
             "labelExpr": short,
         },
     }
+
+
+def _left_out(axis: series.Span, size: Size | None = None) -> list[Spec]:
+    """What the axis leaves out: a pale block, and in one of the charts how long it is."""
+    if not axis.quiet:
+        return []
+    rows = [
+        {"t": axis.place(begin), "u": axis.place(end), "middle": (axis.place(begin) + axis.place(end)) / 2,
+         "what": f"{end - begin:.0f} s without change"}
+        for begin, end in axis.quiet
+    ]  # fmt: skip
+    block: Spec = {
+        "data": {"values": rows},
+        "mark": {"type": "rect", "color": PALE, "opacity": 1},
+        "encoding": {"x": _x(axis), "x2": {"field": "u"}},
+    }
+    if size is None:
+        return [block]
+    text = {"type": "text", "angle": 270, "color": SOFT, "fontSize": 10}
+    return [block, {"data": {"values": rows}, "mark": text,
+                    "encoding": {"x": _x(axis, "middle"), "text": {"field": "what"}}}]  # fmt: skip
 
 
 def _rules(axis: series.Span, marks: list[series.Row]) -> Spec:
@@ -105,7 +149,7 @@ def _colours(mapping: dict[str, str]) -> Spec:
 
 
 def _marks_lane(axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
-    middle = (axis.begin + axis.end) / 2
+    middle = (axis.place(axis.begin) + axis.place(axis.end)) / 2
     right = {"type": "text", "align": "left", "dx": 7, "color": INK}
     left = {"type": "text", "align": "right", "dx": -7, "color": INK}
     y = {"field": "order", "type": "ordinal", "axis": None}
@@ -126,13 +170,14 @@ def _marks_lane(axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
 
 
 def _throughput(requests: series.Requests, axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
-    return {
+    spec: Spec = {
         "title": _title("Requests a second"),
         "width": size.width,
         "height": 110,
         "layer": [
+            *_left_out(axis, size),
             {
-                "data": {"values": requests.throughput()},
+                "data": {"values": axis.placed(requests.throughput())},
                 "mark": {"type": "bar", "binSpacing": 0, "orient": "vertical"},
                 "encoding": {
                     "x": _x(axis),
@@ -150,6 +195,12 @@ def _throughput(requests: series.Requests, axis: series.Span, marks: list[series
             _rules(axis, marks),
         ],
     }
+    # As near to what is looked at as at the bottom of all.
+    for layer in spec["layer"]:
+        field = layer["encoding"]["x"]["field"]
+        layer["encoding"]["x"] = _x(axis, field, labels=True)
+        layer["encoding"]["x"]["axis"]["title"] = None
+    return spec
 
 
 def _failures(rows: list[series.Row], axis: series.Span, marks: list[series.Row], size: Size) -> Spec:
@@ -160,6 +211,7 @@ def _failures(rows: list[series.Row], axis: series.Span, marks: list[series.Row]
         "width": size.width,
         "height": {"step": 26},
         "layer": [
+            *_left_out(axis),
             {
                 "data": {"values": rows},
                 "mark": {"type": "circle", "color": BAD, "opacity": 0.8},
@@ -192,9 +244,10 @@ def _latency(requests: series.Requests, axis: series.Span, marks: list[series.Ro
         "width": size.width,
         "height": 130,
         "layer": [
+            *_left_out(axis),
             _rules(axis, marks),
             {
-                "data": {"values": requests.latencies},
+                "data": {"values": axis.placed(requests.latencies)},
                 "layer": [
                     {"transform": [{"filter": "datum.what != 'slowest'"}],
                      "mark": {"type": "line", "strokeWidth": 1.6}, "encoding": line},
@@ -257,7 +310,8 @@ def _lanes(
     size: Size,
     last: bool = False,
 ) -> Spec:
-    layers = [_strips(strips, names, axis, size)] if strips else []
+    layers = _left_out(axis) if strips or states else []
+    layers += [_strips(strips, names, axis, size)] if strips else []
     if states:
         layers.append(_states(states, names, axis, size, offset=8 if strips else 0))
     layers.append(_rules(axis, marks))
@@ -271,7 +325,7 @@ def _lanes(
     }
     if last:
         for layer in layers:
-            layer["encoding"]["x"] = _x(axis, labels=True)
+            layer["encoding"]["x"] = _x(axis, layer["encoding"]["x"]["field"], labels=True)
     return spec
 
 
@@ -309,24 +363,25 @@ def timeline_spec(report: Report, size: Size) -> Spec:
     records = report.data.records
     axis = series.span(report, size.bars)
     requests = series.Requests(records, axis)
-    marks = series.marks(report, axis)
+    marks = axis.placed(series.marks(report, axis))
     pods = series.pods_in_order(report)
     left_out = len(series.pods(report)) - len(pods)
     of_pods = f" ({left_out} more pods are not shown)" if left_out else ""
     nodes = sorted({r.node for r in records.said if r.node} | set(report.content["lab"]["nodes"]))
-    announced = series.announcements(report, axis)
+    announced = axis.placed(series.announcements(report, axis))
     charts = [_marks_lane(axis, marks, size)] if marks else []
     charts.append(_throughput(requests, axis, marks, size))
-    if failed := requests.failures():
+    if failed := axis.placed(requests.failures()):
         charts.append(_failures(failed, axis, marks, size))
     charts.append(_latency(requests, axis, marks, size))
     charts.append(
-        _lanes(f"Answers by pod, over its state{of_pods}", pods, requests.answers("pod", pods),
-               series.pod_states(report, axis, pods), axis, marks=marks, size=size)
+        _lanes(f"Answers by pod, over its state{of_pods}", pods, axis.placed(requests.answers("pod", pods)),
+               axis.placed(series.pod_states(report, axis, pods)), axis, marks=marks, size=size)
     )  # fmt: skip
     charts.append(
-        _lanes("Answers by node, over its state", nodes, requests.answers("node", nodes),
-               series.node_states(report, axis), axis, marks=marks, size=size, last=not announced)
+        _lanes("Answers by node, over its state", nodes, axis.placed(requests.answers("node", nodes)),
+               axis.placed(series.node_states(report, axis)), axis, marks=marks, size=size,
+               last=not announced)
     )  # fmt: skip
     if announced:
         names = sorted({row["name"] for row in announced})

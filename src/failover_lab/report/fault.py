@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from failover_lab.faults import kinds
+from failover_lab.run import marks
+
+if TYPE_CHECKING:
+    from failover_lab.report.load import RunData
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,11 @@ class Fault:
     def takes_connections(self) -> bool:
         """Whether the node's kernel lives on, and may take a connection that no process ever answers."""
         return self.what.takes != "machine" or self.what.symptom == "paused"
+
+
+def of(data: RunData) -> Fault:
+    """What was done in a run, as far as it is known."""
+    told = (data.play or {}).get("fault") or {}
+    # The instant at which it struck; where nobody could tell that, when it was begun.
+    struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
+    return Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from failover_lab.report import charts, words
+from failover_lab.report import charts, repeat, words
 from failover_lab.run import instants
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def render(report: Report) -> str:
         "bound": words.bound,
     }
     content = report.content
+    environment.filters["share"] = functools.partial(repeat.share, content=content)
     environment.filters["time"] = functools.partial(_time, (content["requests"]["began"] or "")[:10])
     replacements = content["replacements"]
     return environment.get_template("page.html.j2").render(
@@ -94,6 +95,10 @@ def render(report: Report) -> str:
         node_rows=_node_rows(content),
         answered=sum(entry["first_answer_at"] is not None for entry in replacements),
         drawings=_drawings(report),
+        again=repeat.command(report),
+        next=repeat.suggestions(report),
+        composed=repeat.composed(report),
+        folder=report.data.directory.name if report.data.directory else "RUN",
         about=report.data.about,
         date=_date(content),
     )

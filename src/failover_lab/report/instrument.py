@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from failover_lab.probe.dropped import BACKLOG, CONNTRACK, MEMORY, NEIGHBOURS, Spell
 from failover_lab.report import words
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from failover_lab.run.records import Record
 
 DROPPED = "dropped_here"
-# How a request ends whose packets vanish on the way.
-_SILENT = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.UNREACHABLE})
+#: How a request ends whose packets vanish on the way.
+SILENT = frozenset({Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.UNREACHABLE})
 _WHY = {
     CONNTRACK: (
         "its table of tracked connections was full{most}",
@@ -62,11 +62,7 @@ def apart(records: Rows, found: list[Spell], again: Callable[[Iterable[Record]],
         found: the spells in which its machine dropped packets.
         again: keeps other records than these.
     """
-    if not found:
-        return records
-    silent = list(records.where(lambda record: record.outcome in _SILENT))
-    may = [spell for spell in found if 2 * spell.packets >= sum(_met(record, spell) for record in silent)]
-    own = {record.number for record in silent if any(_met(record, spell) for spell in may)}
+    own = dropped(records.where(lambda record: record.outcome in SILENT), found) if found else set()
     if not own:
         return records
     return again(
@@ -77,7 +73,35 @@ def apart(records: Rows, found: list[Spell], again: Callable[[Iterable[Record]],
     )
 
 
-def _met(record: Record, spell: Spell) -> bool:
+class Ended(Protocol):
+    """Of a request, when it was due and when it ended."""
+
+    @property
+    def number(self) -> int:
+        """Which one it was."""
+
+    @property
+    def due(self) -> float:
+        """When it was due."""
+
+    @property
+    def done(self) -> float:
+        """When it ended."""
+
+
+def dropped(silent: Iterable[Ended], found: list[Spell]) -> set[int]:
+    """The numbers of those requests that a drop may have cost.
+
+    Args:
+        silent: all that ended as if their packets had vanished on the way.
+        found: the spells in which the probe's machine dropped packets.
+    """
+    silent = list(silent)
+    may = [spell for spell in found if 2 * spell.packets >= sum(_met(record, spell) for record in silent)]
+    return {record.number for record in silent if any(_met(record, spell) for spell in may)}
+
+
+def _met(record: Ended, spell: Spell) -> bool:
     return record.due <= spell.end and spell.begin <= record.done
 
 

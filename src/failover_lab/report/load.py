@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib.resources
 import json
@@ -199,12 +198,15 @@ def _about(path: Path) -> dict[str, Any]:
     return content
 
 
-def _marks(path: Path) -> list[Mark]:
-    result = []
-    for entry in files.read_lines(path):
-        at = _instant(path, "mark", entry)
-        result.append(Mark(at, entry["event"], {k: v for k, v in entry.items() if k not in {"at", "event"}}))
-    return result
+def mark(path: Path, entry: dict[str, Any]) -> Mark:
+    """A line of marks.jsonl, fit to be shown.
+
+    Raises:
+        UserError: it is none.
+    """
+    at = _instant(path, "mark", entry)
+    details = {name: value for name, value in entry.items() if name not in {"at", "event"}}
+    return Mark(at, texts.plain(entry["event"]), texts.plain(details))
 
 
 def _instant(path: Path, what: str, entry: dict[str, Any]) -> float:
@@ -224,15 +226,17 @@ def _instant(path: Path, what: str, entry: dict[str, Any]) -> float:
     raise UserError(f"{path} is damaged: {short(entry)} is no {what} ({why})")
 
 
-def _changes(path: Path) -> list[Change]:
-    result = []
-    for entry in files.read_lines(path):
-        at = _instant(path, "change", entry)
-        # What the cluster left out is as if it were not there.
-        facts = {name: value for name, value in entry.items() if value is not None}
-        del facts["at"]
-        result.append(Change(at, facts.pop("kind"), facts.pop("change"), facts.pop("name"), facts))
-    return result
+def change(path: Path, entry: dict[str, Any]) -> Change:
+    """A line of events.jsonl, fit to be shown.
+
+    Raises:
+        UserError: it is none.
+    """
+    at = _instant(path, "change", entry)
+    # What the cluster left out is as if it were not there.
+    facts = {name: texts.plain(value) for name, value in entry.items() if value is not None}
+    del facts["at"]
+    return Change(at, facts.pop("kind"), facts.pop("change"), facts.pop("name"), facts)
 
 
 def _probe(probe: layout.Probe) -> ProbeData:
@@ -261,17 +265,10 @@ def load(directory: Path) -> RunData:
     run = layout.Run(files.existing_directory(directory))
     # Here, once, for all who show it: messages of other programs are among it.
     play = texts.plain(_play(run.facts))
-    changes = [
-        dataclasses.replace(change, name=texts.plain(change.name), facts=texts.plain(change.facts))
-        for change in _changes(run.events)
-    ]
     return RunData(
         play=play,
         probes=[_probe(probe) for probe in run.probes()],
-        marks=[
-            dataclasses.replace(mark, event=texts.plain(mark.event), details=texts.plain(mark.details))
-            for mark in _marks(run.marks)
-        ],
-        changes=changes,
+        marks=[mark(run.marks, entry) for entry in files.read_lines(run.marks)],
+        changes=[change(run.events, entry) for entry in files.read_lines(run.events)],
         directory=directory,
     )

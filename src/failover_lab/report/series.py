@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import collections
+import itertools
 import math
 import operator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import stats, words
 from failover_lab.report.rows import only
-from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
+from failover_lab.run import instants
+from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome, counted_as
 
 if TYPE_CHECKING:
     from array import array
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _NICE_S = (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+# A stretch in which nothing happens is left out where it is so long, and so large a part of all; a few
+# seconds at its ends stay. What is left out is drawn as wide as so large a part of the rest.
+_LONG_S, _LONG, _AROUND_S, _GAP = 40.0, 0.15, 5.0, 0.06
+# So many lanes of failures are looked at as easily as one.
+_LANES = 5
+# Answers that took longer are worth a look.
+_SLOW_MS = 100.0
 # More rows than this would make a chart longer than any screen: those that the run is about come first.
 _MOST_PODS = 40
 
@@ -37,6 +46,7 @@ class Span:
         end: last second shown.
         bin_s: width of one bar.
         since: what the instant called 0 is.
+        quiet: from which second to which nothing happened, for long: of these the axis leaves most out.
     """
 
     zero: float
@@ -44,6 +54,7 @@ class Span:
     end: float
     bin_s: float
     since: str
+    quiet: tuple[tuple[float, float], ...] = ()
 
     @property
     def title(self) -> str:
@@ -54,17 +65,74 @@ class Span:
         """The instant on the axis, within what is shown."""
         return round(min(max(at - self.zero, self.begin), self.end), 3)
 
+    @property
+    def gap(self) -> float:
+        """How wide what is left out is drawn, in seconds of the rest."""
+        shown = self.end - self.begin - sum(end - begin for begin, end in self.quiet)
+        return shown * _GAP
+
+    def place(self, second: float) -> float:
+        """Where a second is drawn: in seconds, as if what is left out took as long as the gap for it."""
+        left_out = 0.0
+        for begin, end in self.quiet:
+            if second <= begin:
+                break
+            left_out += (end - begin - self.gap) * min(1.0, (second - begin) / (end - begin))
+        return round(second - left_out, 3)
+
+    def placed(self, rows: list[Row]) -> list[Row]:
+        """Rows with ``t``, and ``u`` where they end, where they are drawn; none of what is left out."""
+        if not self.quiet:
+            return rows
+        return [
+            row | {key: self.place(row[key]) for key in ("t", "u") if key in row}
+            for row in rows
+            if not any(begin <= row["t"] and row.get("u", row["t"]) <= end for begin, end in self.quiet)
+        ]
+
+
+def _moments(report: Report) -> list[float]:
+    """When something happened that somebody may want to see."""
+    seen, content = report.cluster, report.content
+    lives = [
+        at
+        for life in seen.lives
+        for at in (life.seen, life.ready, life.told_to_stop, life.unready, life.gone)
+        if at is not None
+    ]
+    nodes = [at for states in seen.node_states.values() for at, _ in states]
+    lost = [at for group in content["failures"] for at in (group["began"], group["ended"])]
+    slow = [one["due"] for one in content["slowest"] if one["latency_ms"] >= _SLOW_MS]
+    told = [instants.parse(text) for text in (*lost, *slow)]
+    return [*lives, *nodes, *(at for at, _ in seen.announcers), *(m.at for m in report.data.marks), *told]
+
+
+def _quiet(report: Report, first: float, last: float, zero: float) -> tuple[tuple[float, float], ...]:
+    """The long stretches in which nothing happened, but for their first and last seconds."""
+    moments = sorted({first, last, *(at for at in _moments(report) if first < at < last)})
+    # Requests may be lost all the time between the first and the last of a group.
+    spells = [(instants.parse(g["began"]), instants.parse(g["ended"])) for g in report.content["failures"]]
+    found = [
+        (begin + _AROUND_S - zero, end - _AROUND_S - zero)
+        for begin, end in itertools.pairwise(moments)
+        if end - begin >= max(_LONG_S, _LONG * (last - first))
+        and not any(b < end and begin < e for b, e in spells)
+    ]
+    return tuple((round(begin, 3), round(end, 3)) for begin, end in found)
+
 
 def span(report: Report, bars: int) -> Span:
     """An axis over all requests with at most so many bars."""
     records = report.data.records
     first, last = records[0].due, records.ended or records[0].due
     zero = first if report.fault.at is None else report.fault.at
-    wanted = max(last - first, 0.1) / bars
+    quiet = _quiet(report, first, last, zero)
+    left_out = sum(end - begin for begin, end in quiet)
+    wanted = max(last - first - left_out, 0.1) / bars
     bin_s = next((nice for nice in _NICE_S if nice >= wanted), math.ceil(wanted))
     begin = math.floor((first - zero) / bin_s) * bin_s
     since = words.zero(report.content)
-    return Span(zero, begin, math.ceil((last - zero) / bin_s) * bin_s, bin_s, since)
+    return Span(zero, begin, math.ceil((last - zero) / bin_s) * bin_s, bin_s, since, quiet)
 
 
 def _bars(axis: Span, counts: Mapping[tuple[Any, ...], int], *names: str) -> list[Row]:
@@ -148,13 +216,7 @@ class Requests:
 
     def throughput(self) -> list[Row]:
         """By due time: answered and failed."""
-
-        def word(record: Record) -> str | None:
-            if record.outcome in NOT_SEEN_BY_USERS:
-                return None
-            return "failed" if record.failed else "answered"
-
-        return self._bars(self._due, "what", word)
+        return self._bars(self._due, "what", lambda record: counted_as(record.outcome))
 
     def failures(self) -> list[Row]:
         """Failed requests by due time, kind of failure and kind of connection."""
@@ -162,7 +224,16 @@ class Requests:
         def word(record: Record) -> str | None:
             return f"{record.outcome.replace('_', ' ')}, {record.kind}" if record.failed else None
 
-        return self._bars(self._due, "what", word)
+        rows = self._bars(self._due, "what", word)
+        totals: collections.Counter[str] = collections.Counter()
+        for row in rows:
+            totals[row["what"]] += row["n"]
+        if len(totals) <= _LANES:
+            return rows
+        # A lane each for what happened often; what happened now and then shares one.
+        often = {what for what, _ in totals.most_common(_LANES - 1)}
+        rest = f"{len(totals) - len(often)} other kinds"
+        return [row if row["what"] in often else row | {"what": rest} for row in rows]
 
     def answers(self, of: str, names: list[str]) -> list[Row]:
         """Good answers by pod or by node.
@@ -188,9 +259,18 @@ def pods(report: Report) -> list[str]:
 
 
 def pods_in_order(report: Report) -> list[str]:
-    """Those of them that are shown, the new ones last; at most forty."""
+    """Those of them that are shown, as they came, and node by node; at most forty."""
     new = {entry["pod"] for entry in report.content["replacements"]}
-    return sorted(pods(report)[:_MOST_PODS], key=lambda pod: (pod in new, pod))
+    lost = {entry["pod"] for entry in report.content["displaced"]}
+    # What was there when the observer began came before all that it saw come.
+    listed = {change.name for change in report.data.changes if change.change == "LISTED"}
+    lives = {life.name: (life.seen, life.node) for life in reversed(report.cluster.lives)}
+
+    def place(pod: str) -> tuple[bool, bool, float, str, str]:
+        seen, node = lives.get(pod, (math.inf if pod in new else 0.0, ""))
+        return pod in new, pod not in lost, 0.0 if pod in listed else seen, node, pod
+
+    return sorted(pods(report)[:_MOST_PODS], key=place)
 
 
 def _stretch(axis: Span, name: str, state: str, begin: float, end: float | None) -> Row | None:
@@ -238,6 +318,6 @@ def announcements(report: Report, axis: Span) -> list[Row]:
 def marks(report: Report, axis: Span) -> list[Row]:
     """What the play did."""
     return [
-        {"t": axis.second(mark.at), "what": mark.event.replace("_", " "), "order": order}
+        {"t": axis.second(mark.at), "what": words.mark(mark.event), "order": order}
         for order, mark in enumerate(report.data.marks)
     ]

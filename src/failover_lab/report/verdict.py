@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.faults import kinds
 from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
-from failover_lab.report import instrument, ports, rules, stats
+from failover_lab.report import instrument, ports, rules, stats, words
 from failover_lab.report.by_trace import NOT_RECEIVED
 from failover_lab.report.rows import only
 from failover_lab.run import instants, marks
@@ -269,7 +269,9 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
     play = data.play or {}
     displaced = play.get("displaced") or []
     if len(found) < len(displaced):
-        few = f"{len(displaced)} pods were displaced and only {len(found)} replacements are known"
+        were = f"{words.many(len(displaced), 'pod')} {'was' if len(displaced) == 1 else 'were'}"
+        are = f"{words.many(len(found), 'replacement')} {'is' if len(found) == 1 else 'are'}"
+        few = f"{were} displaced and only {are} known"
         reasons.append(Follows(few))
     silent = [
         entry["pod"]
@@ -321,7 +323,8 @@ def _spread(data: RunData, reasons: list[str]) -> None:
     counts = collections.Counter(after.values())
     expected = data.settings["expected_replicas"]
     if expected is not None and len(after) != expected:
-        reasons.append(f"{len(after)} pods serve afterwards, and {expected} should")
+        serve = f"{words.many(len(after), 'pod')} {'serves' if len(after) == 1 else 'serve'}"
+        reasons.append(f"{serve} afterwards, and {expected} should")
     # Who was there before has stayed: what was so then is none of the fault's doing.
     before: dict[str, str] = spread.get("before") or {}
     moved = {node for pod, node in after.items() if before.get(pod) != node}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.faults import kinds
@@ -38,6 +39,16 @@ CAUSES = {
     "ungraceful_stop": "a stop that was not graceful",
     "unexplained": "unexplained",
 }
+MARKS = {
+    "steady_before": "steady",
+    "fault_begin": "the fault begins",
+    "injected": "it strikes",
+    "returned": "the node is back",
+    "healed": "put right",
+    "steady_after": "steady again",
+    "operator_called": "the operator is called",
+    "operator_done": "the operator is done",
+}
 CLOCKS = {
     "address": "address moved",
     "endpoints": "endpoints clean",
@@ -55,6 +66,26 @@ def listed(names: Iterable[str]) -> str:
     """Names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
     *some, last = [*names] or [""]
     return f"{', '.join(some)} and {last}" if some else last
+
+
+# As a Deployment calls its pods: its own name, that of a version of it, and of each one.
+_OF_DEPLOYMENT = re.compile(r".+-[a-z0-9]{8,10}-([a-z0-9]{5})")
+
+
+def short(pod: str) -> str:
+    """A pod's name as people tell it from others of its Deployment; any other name as it is."""
+    found = _OF_DEPLOYMENT.fullmatch(pod)
+    return found[1] if found else pod
+
+
+def many(count: int, what: str) -> str:
+    """How many: ``1 pod``, ``2 pods``."""
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
+
+
+def mark(event: str) -> str:
+    """What the play did, in plain words."""
+    return MARKS.get(event, event.replace("_", " "))
 
 
 def untraced(report: dict[str, Any]) -> str:

@@ -94,6 +94,8 @@ class Run(Folder):
     trace = File("trace.json")
     #: How the watchdog of this run fares.
     watchdog = File("watchdog.json")
+    #: Where the run can be watched, and by which process.
+    live = File("live.json")
     #: Once it is there, the processes of the run end.
     stop = File("stop")
     report = File("report.json")

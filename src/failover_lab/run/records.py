@@ -51,6 +51,14 @@ _Read: TypeAlias = "Callable[[list[str]], list[Any]]"
 # These two say something about the probe, not about the site: they are no failure that a user saw.
 NOT_SEEN_BY_USERS = frozenset({Outcome.UNFINISHED, Outcome.PROBE_ERROR})
 NEW, REUSED = "new", "reused"
+ANSWERED, FAILED = "answered", "failed"
+
+
+def counted_as(outcome: Outcome) -> str | None:
+    """What a request counts as, wherever requests are counted: answered or failed; None: as nothing."""
+    if outcome is Outcome.OK:
+        return ANSWERED
+    return None if outcome in NOT_SEEN_BY_USERS else FAILED
 
 
 # Not frozen, though nobody is to change one: that would make it ten times as dear, and a day has millions.
@@ -84,7 +92,7 @@ class Record:
     @property
     def failed(self) -> bool:
         """Whether a user would have seen a failure."""
-        return self.outcome is not Outcome.OK and self.outcome not in NOT_SEEN_BY_USERS
+        return counted_as(self.outcome) == FAILED
 
 
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}

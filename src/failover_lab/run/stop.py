@@ -31,7 +31,8 @@ def processes_of(run: Path) -> list[int]:
     """
     found = []
     known = Run(run)
-    for path in (*(probe.about for probe in known.probes()), known.observer, known.trace, known.watchdog):
+    about = [probe.about for probe in known.probes()]
+    for path in (*about, known.observer, known.trace, known.watchdog, known.live):
         pid = files.read_json(path).get("pid") if path.exists() else None
         if isinstance(pid, int) and 1 < pid < _MOST_PID and _works_on(pid, run):
             found.append(pid)

@@ -11,6 +11,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,9 +234,15 @@ def test_the_line_tells_how_long_is_left_where_that_is_known() -> None:
     assert progress.Teller({**arguments, "expected_s": None}, "x").line(20, "") == "x, 20s"
 
 
-def test_a_long_line_is_cut_to_the_width_of_a_terminal() -> None:
+def test_of_a_long_line_a_terminal_shows_the_end_and_a_file_all(monkeypatch: pytest.MonkeyPatch) -> None:
     teller = progress.Teller({"relay": "lines", "expected_s": None}, "x")
-    assert len(teller.line(1, "y" * 500)) == progress.WIDTH
+    line = "y" * 500 + "the end"
+    assert teller.line(1, line) == line
+    monkeypatch.setenv("COLUMNS", "80")
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+        shown = teller.line(1, line + "!")
+    assert shown == "…" + "y" * (75 - 8) + "the end!"
 
 
 def intervals(value: Any) -> list[float]:

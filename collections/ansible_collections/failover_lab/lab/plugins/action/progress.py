@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, timing, witness
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, telling, timing, witness
 from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction
 
 display = Display()
@@ -31,9 +32,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **TELLING,
 }
 
-#: A relayed line longer than this would wrap on most terminals.
-WIDTH = 150
-
 
 class Teller:
     """Puts one line on the terminal each time it is called, through Ansible's own display.
@@ -48,10 +46,19 @@ class Teller:
         self._arguments = arguments
         self._label = label
         self._told = ""
+        self._story = telling.Story(arguments.get("run_dir"))
+        most_s = telling.MOST_IN_A_RUN_S if self._story.ahead() else telling.MOST_S
+        self._pace = telling.Pace(arguments.get("interval_s", 0.0), most_s)
 
     def __call__(self, elapsed_s: float, stdout: running.Lines) -> None:
-        """Tell how far the command is."""
-        display.display(f"  … {self.line(elapsed_s, stdout.last)}")
+        """Tell how far the command is, if it is time for that."""
+        news = self._story.news()
+        for sentence in news:
+            display.display(f"  {sentence}")
+        relays = self._arguments["relay"] == "lines"
+        fresh = bool(news) or (relays and bool(stdout.last) and stdout.last != self._told)
+        if self._pace.is_due(elapsed_s, fresh=fresh):
+            display.display(f"  … {self.line(elapsed_s, stdout.last)}")
 
     def line(self, elapsed_s: float, last: str) -> str:
         """What there is to say now.
@@ -62,10 +69,12 @@ class Teller:
         """
         so_far = witness.figures(self._arguments.get("run_dir"))
         waiting = f"{so_far}; waiting for " if so_far else ""
+        if so_far and (ahead := self._story.ahead()):
+            return f"{waiting}{ahead}"
         if self._arguments["relay"] == "lines" and last:
             fresh, self._told = last != self._told, last
             shown = f"{waiting}{self._label}: {last}" if so_far else last
-            shown = shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 1]}…"
+            shown = telling.fitted(shown, sys.stdout)
             return shown if fresh else f"{shown} ({timing.duration(elapsed_s)})"
         told = f"{waiting}{self._label}, {timing.duration(elapsed_s)}"
         expected_s = self._arguments.get("expected_s")

@@ -12,9 +12,12 @@ from typing import Any
 
 from ansible.plugins.action.normal import ActionModule as Normal
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import timing, witness
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import telling, timing, witness
 
 display = Display()
+
+# What happens in a run is told as soon as it is known.
+_LOOK_S = 0.5
 
 
 def _cluster_ready(arguments: Mapping[str, Any]) -> str:
@@ -90,6 +93,13 @@ def _tell(over: threading.Event, interval_s: float, waits_for: str, run_dir: str
     # Signals are the main thread's, which has to wake up from its wait for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     began, parent = time.monotonic(), os.getppid()
-    while not over.wait(interval_s) and os.getppid() == parent:
-        so_far = witness.figures(run_dir) or timing.duration(time.monotonic() - began)
-        display.display(f"  … {so_far}; waiting for {waits_for}")
+    story = telling.Story(run_dir)
+    pace = telling.Pace(interval_s, telling.MOST_IN_A_RUN_S if story.ahead() else telling.MOST_S)
+    while not over.wait(min(interval_s, _LOOK_S)) and os.getppid() == parent:
+        news = story.news()
+        for sentence in news:
+            display.display(f"  {sentence}")
+        elapsed_s = time.monotonic() - began
+        if pace.is_due(elapsed_s, fresh=bool(news)):
+            so_far = witness.figures(run_dir) or timing.duration(elapsed_s)
+            display.display(f"  … {so_far}; waiting for {story.ahead() or waits_for}")

@@ -1,0 +1,120 @@
+// The page: a film from its own text or from the server, a player, and what draws where it is.
+
+import { charts } from "./charts.js";
+import { clocks, figures, heading, next, story } from "./panels.js";
+import { Player } from "./player.js";
+import { Stage } from "./stage.js";
+import { make, put, seconds, signed } from "./words.js";
+
+const get = id => document.getElementById(id);
+const stage = new Stage(get("stage"));
+const player = new Player(frame => stage.send(frame, player.head.outcomes));
+/** For tests: how long after an event the page had drawn it, in seconds. */
+const drawn = [];
+window.failoverLab = { player, drawn };
+let charted = 0, shown = 0, before = performance.now();
+
+function paint(at) {
+  const elapsed = (at - before) / 1000;
+  before = at;
+  player.tick(elapsed);
+  const { model, t } = player;
+  // Texts need not change as often as dots move.
+  if (model && at - shown > 66) {
+    shown = at;
+    const rates = model.rates(t);
+    stage.show(model, rates);
+    heading(model, player);
+    next(model, t);
+    figures(model, rates, t);
+    story(model);
+    clocks(model, t);
+    controls();
+    if (at - charted > 240) {
+      charted = at;
+      charts(get("charts"), model, t, player.last, !player.live || player.ended);
+    }
+  }
+  stage.animate(at, elapsed);
+  requestAnimationFrame(paint);
+}
+
+function controls() {
+  const { first, last, t, model } = player, slider = get("slider");
+  slider.min = first;
+  slider.max = Math.max(last, first + 1);
+  if (document.activeElement !== slider || !slider.matches(":active")) slider.value = t;
+  slider.setAttribute("aria-valuetext", model.fault === null ? seconds(t) : `${signed(t - model.fault)} from the fault`);
+  put(get("play"), player.following || player.playing ? "Pause" : "Play");
+  get("live").hidden = !player.live || player.following || player.ended;
+  const spots = [...model.marks.map(({ t: at, event }) => ["mark", at, event.replaceAll("_", " ")])];
+  for (const [name, took] of Object.entries(model.end?.clocks ?? model.clocks)) if (took !== null && model.fault !== null) spots.push(["clock", model.fault + took, model.head.clocks[name]]);
+  const key = JSON.stringify([spots, Math.round(slider.max)]), ticks = get("ticks");
+  if (ticks.dataset.key === key) return;
+  ticks.dataset.key = key;
+  ticks.replaceChildren(...spots.map(([kind, at, title]) => make("i", { class: kind, title, style: `left:${100 * (at - first) / (slider.max - first)}%` })));
+}
+
+get("play").onclick = () => player.toggle();
+get("back").onclick = () => player.seek(player.t - 5);
+get("forth").onclick = () => player.seek(player.t + 5);
+get("live").onclick = () => player.follow();
+get("slider").oninput = event => player.seek(Number(event.target.value));
+get("speed").onchange = event => {
+  player.speed = Number(event.target.value);
+  if (player.speed !== 1) player.following = false;
+  player.playing = true;
+};
+addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, button")) return;
+  const keys = { " ": () => player.toggle(), ArrowLeft: () => player.seek(player.t - (event.shiftKey ? 30 : 5)), ArrowRight: () => player.seek(player.t + (event.shiftKey ? 30 : 5)), Home: () => player.seek(player.first), End: () => player.live ? player.follow() : player.seek(player.last) };
+  if (!keys[event.key]) return;
+  event.preventDefault();
+  keys[event.key]();
+});
+
+/** The report beneath the drawing, once there is one. */
+async function report() {
+  const section = get("report");
+  if (!section.hidden) return;
+  const answer = await fetch("report.html").catch(() => null);
+  if (!answer?.ok) return;
+  const frame = make("iframe", { title: "Report", sandbox: "allow-same-origin" });
+  frame.srcdoc = await answer.text();
+  frame.onload = () => {
+    const fit = () => { frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 4}px`; };
+    fit();
+    addEventListener("resize", fit);
+  };
+  section.hidden = false;
+  section.append(frame);
+}
+
+function connect() {
+  const source = new EventSource("events");
+  source.addEventListener("film", event => {
+    player.load(JSON.parse(event.data));
+    if (player.ended || !player.live) report();
+  });
+  source.addEventListener("frame", event => {
+    const frame = JSON.parse(event.data);
+    player.add(frame);
+    if ("news" in frame) requestAnimationFrame(() => setTimeout(() => drawn.push({ t: frame.news, s: Date.now() / 1000 - player.head.zero - frame.news })));
+    if (frame.end) report();
+    if (frame.gone) source.close();
+  });
+  source.onerror = () => {
+    if (player.ended || player.model?.gone || (player.head && !player.live)) source.close();
+    else put(get("badge"), "Connection lost");
+  };
+}
+
+async function unpack(text) {
+  const packed = Uint8Array.from(atob(text), one => one.charCodeAt(0));
+  return JSON.parse(await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text());
+}
+
+const own = get("film");
+if (own) player.load({ ...await unpack(own.textContent), replay: true });
+else connect();
+requestAnimationFrame(paint);

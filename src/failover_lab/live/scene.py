@@ -1,0 +1,106 @@
+"""What the cluster looks like at an instant."""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, Any
+
+from failover_lab.faults import kinds
+from failover_lab.kube.names import OUT_OF_SERVICE
+from failover_lab.observe import resources as r
+from failover_lab.run import marks
+
+if TYPE_CHECKING:
+    from failover_lab.report.cluster import Cluster, PodLife
+    from failover_lab.report.load import Change, RunData
+
+# What a fault makes of its node, in a word or two, while it lasts.
+_BROKEN = {
+    "exited": "killed",
+    "paused": "frozen",
+    "cut_off": "cut off",
+    "no_kubelet": "kubelet stopped",
+    "cordoned": "being drained",
+}
+
+
+class Scenes:
+    """Tells what there is at an instant; made anew once more is known.
+
+    Args:
+        data: what the play knew and did, and what the cluster said.
+        seen: the same, followed by the report's own reader.
+    """
+
+    def __init__(self, data: RunData, seen: Cluster) -> None:
+        """Sort what was said of nodes."""
+        self._data = data
+        self._seen = seen
+        self._nodes: dict[str, list[Change]] = {}
+        for change in data.changes:
+            if change.kind == r.NODE:
+                self._nodes.setdefault(change.name, []).append(change)
+        lab = (data.play or {}).get("lab") or {}
+        self._names = list(dict.fromkeys([*(lab.get("nodes") or []), *sorted(self._nodes)]))
+
+    def at(self, at: float) -> dict[str, Any]:
+        """The scene at this instant, as the page has it."""
+        listed = {endpoint.pod: endpoint for endpoint in self._seen.endpoints(at)}
+        pods = [pod for life in self._seen.lives if (pod := _pod(life, at)) is not None]
+        for pod in pods:
+            endpoint = listed.get(pod["name"])
+            pod["listed"] = endpoint is not None and endpoint.ready
+        announcing = [node for moved, node in self._seen.announcers if moved <= at]
+        return {
+            "nodes": [self._node(name, at) for name in self._names],
+            "pods": pods,
+            "announcer": announcing[-1] if announcing else "",
+            "ready": sum(endpoint.ready for endpoint in listed.values()) if self._seen.slices_known else None,
+        }
+
+    def _node(self, name: str, at: float) -> dict[str, Any]:
+        said = self._nodes.get(name, [])
+        index = bisect.bisect_right(said, at, key=lambda change: change.at) - 1
+        states = []
+        broken = self._broken(name, at)
+        if broken:
+            states.append(broken)
+        if index >= 0:
+            change = said[index]
+            if change.change == "DELETED":
+                states.append("gone")
+            else:
+                if change.facts.get("ready", "True") != "True":
+                    states.append("NotReady")
+                if change.facts.get("unschedulable"):
+                    states.append("cordoned")
+                if any(str(taint).startswith(OUT_OF_SERVICE) for taint in change.facts.get("taints") or []):
+                    states.append("out of service")
+        return {"name": name, "states": states, "lost": broken in set(_BROKEN.values()) - {"being drained"}}
+
+    def _broken(self, name: str, at: float) -> str:
+        """What the fault has made of a node, while it lasts."""
+        told = (self._data.play or {}).get("fault") or {}
+        if told.get("node") != name or not told.get("kind"):
+            return ""
+        kind = kinds.of(told["kind"])
+        began = self._data.mark(marks.INJECTED if kind.symptom != "cordoned" else marks.FAULT_BEGIN)
+        began = self._data.mark(marks.FAULT_BEGIN) if began is None else began
+        ended = self._data.mark(marks.RETURNED) or self._data.mark(marks.HEALED)
+        if began is None or at < began or (ended is not None and at >= ended):
+            return ""
+        return _BROKEN.get(kind.symptom or "", "")
+
+
+def _pod(life: PodLife, at: float) -> dict[str, Any] | None:
+    if not life.seen <= at or (life.gone is not None and life.gone <= at):
+        return None
+    if life.told_to_stop is not None and life.told_to_stop <= at:
+        state = "stopping"
+    elif life.unready is not None and life.unready <= at:
+        state = "not ready"
+    elif life.ready is not None and life.ready <= at:
+        state = "ready"
+    else:
+        state = "starting"
+    return {"name": life.name, "uid": life.uid, "node": life.node, "state": state}
