@@ -33,7 +33,7 @@ COLOURS = {
 }
 _BY_NAME = {variable.removeprefix("--"): colour for colour, variable in COLOURS.items()}
 INK, SOFT, LINE = _BY_NAME["ink"], _BY_NAME["soft"], _BY_NAME["line"]
-OK, BAD, WARN, COOL, MARK = (_BY_NAME[name] for name in ("ok", "bad", "warn", "cool", "mark"))
+OK, BAD, WARN, COOL, MARK, PALE = (_BY_NAME[name] for name in ("ok", "bad", "warn", "cool", "mark", "pale"))
 
 _STATES = {"ready": OK, "starting": COOL, "stopping": WARN, "cordoned": WARN, "not ready": BAD, "gone": BAD,
            "announces": COOL}  # fmt: skip

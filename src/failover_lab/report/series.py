@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.report import stats, words
 from failover_lab.report.rows import only
 from failover_lab.run import instants
-from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome, counted_as
+from failover_lab.run.records import Outcome, counted_as
 
 if TYPE_CHECKING:
     from array import array
