@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import dataclasses
 import functools
 import heapq
+import itertools
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +28,12 @@ from failover_lab.report import (
 )
 from failover_lab.report.by_trace import ByTrace
 from failover_lab.report.fault import Fault
-from failover_lab.report.rows import Rows
+from failover_lab.report.rows import Rows, only
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
     from failover_lab.report.load import RunData
     from failover_lab.run.records import Record
@@ -79,29 +82,34 @@ def _requests(records: Rows) -> dict[str, Any]:
     }
 
 
-def _latency(records: Rows) -> dict[str, float | None]:
-    times = records.pick("outcome", "due", "done")
-    ordered = stats.Ordered((done - due) * 1000.0 for outcome, due, done in times if outcome is Outcome.OK)
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
+def _took_ms(records: Rows, wanted: list[bool]) -> Iterator[Iterable[float]]:
+    for sorts, dues, dones in records.columns("said", "due", "done"):
+        yield map((1000.0).__mul__, only(map(operator.sub, dones, dues), sorts, wanted))
 
 
-def _latency_with_lost(records: Rows) -> dict[str, float | None]:
-    """The same of all that users saw the end of: whoever got no answer waited at least until he was given up.
+def _latencies(records: Rows) -> dict[str, dict[str, float | None]]:
+    """Of the answered; and of all that users saw the end of: who got no answer waited until he was given up.
 
     No lost request counts as quicker than an answer, such as one that was refused at once.
     """
-    of_all = records.pick("outcome", "failed", "due", "done")
-    seen = [name for name in Outcome if name not in NOT_SEEN_BY_USERS]
-    good = ((done - due) * 1000.0 for outcome, failed, due, done in of_all if outcome in seen and not failed)
-    slowest = max(good, default=0.0)
-    ordered = stats.Ordered(
-        max((done - due) * 1000.0, slowest) if failed else (done - due) * 1000.0
-        for outcome, failed, due, done in records.pick("outcome", "failed", "due", "done")
-        if outcome in seen
-    )
+    good = [record.outcome is Outcome.OK for record in records.said]
+    failed = [record.failed for record in records.said]
+    answered = stats.Ranked(lambda: _took_ms(records, good))
+    lost = stats.Ranked(lambda: _took_ms(records, failed))
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return {name: _rounded(stats.percentile(ordered, share)) for name, share in shares.items()}
+    count = len(answered)
+    of_answered = {name: stats.place(share, count) for name, share in shares.items()}
+    of_all = {name: stats.place(share, count + len(lost)) for name, share in shares.items()}
+    values = answered.at({*of_answered.values(), *of_all.values(), count - 1})
+    slowest = values.get(count - 1, 0.0)
+    beyond = lost.at({place - count for place in of_all.values()})
+    values |= {count + place: max(value, slowest) for place, value in beyond.items()}
+    return {
+        "latency_ms": {
+            name: _rounded(values[place]) if count else None for name, place in of_answered.items()
+        },
+        "latency_with_lost_ms": {name: _rounded(values.get(place)) for name, place in of_all.items()},
+    }
 
 
 def _spans(spans: list[tuple[float, float]], *, measured: bool) -> dict[str, float | None]:
@@ -111,15 +119,25 @@ def _spans(spans: list[tuple[float, float]], *, measured: bool) -> dict[str, flo
     return {"longest": round(max(lengths, default=0.0), 3), "total": round(sum(lengths), 3)}
 
 
+def _turning(records: Rows, kind: str) -> Iterator[tuple[float, bool]]:
+    """When requests of a kind were due, and whether they failed: those that did, and the first after them.
+
+    Of the others some: in a row of good ones those between the first and the last change nothing.
+    """
+    mine = [record.kind == kind and record.outcome not in NOT_SEEN_BY_USERS for record in records.said]
+    lost = [record.failed for record in records.said]
+    for sorts, dues in records.columns("said", "due"):
+        failed = list(only(map(lost.__getitem__, sorts), sorts, mine))
+        asked = list(zip(only(dues, sorts, mine), failed, strict=True))
+        yield from itertools.compress(asked, map(operator.or_, failed, [True, *failed]))
+        yield from asked[-1:]
+
+
 def _troubles(data: RunData) -> dict[str, Any]:
     """Outage and degradation: of the new connections where there are any, they come at the finer interval."""
     kind = NEW if data.about.get("new_rate") else REUSED
     rate = data.about.get("new_rate") or data.about.get("reused_rate") or 1.0
-    asked = data.records.pick("due", "failed", "kind", "outcome")
-    of_kind = (
-        (due, failed) for due, failed, k, outcome in asked if k == kind and outcome not in NOT_SEEN_BY_USERS
-    )
-    outages = stats.outages(of_kind, 1.0 / rate)
+    outages = stats.outages(_turning(data.records, kind), 1.0 / rate)
     lost = data.records.where(lambda r: r.failed)
     degraded = stats.merge((r.due, r.due + 1.0 / rate) for r in lost)
     measured = data.records.count(lambda r: r.outcome not in NOT_SEEN_BY_USERS) > 0
@@ -144,17 +162,33 @@ def _since(entry: dict[str, Any], data: RunData, seen: cluster.Cluster) -> float
     return fault_at
 
 
+def _answers(records: Rows, since: dict[str, float]) -> tuple[dict[str, float], collections.Counter[str]]:
+    """Of the requests that were due since an instant of each pod: its first answer, and how many it gave."""
+    firsts: dict[str, float] = {}
+    answered: collections.Counter[str] = collections.Counter()
+    good = [record.outcome is Outcome.OK for record in records.said]
+    mine = {
+        pod: [ok and record.pod == pod for ok, record in zip(good, records.said, strict=True)]
+        for pod in since
+    }
+    for sorts, dues, dones in records.columns("said", "due", "done") if since else ():
+        earliest, counts = min(dones), collections.Counter(sorts)
+        for pod, begin in since.items():
+            at = bisect.bisect_left(dues, begin)
+            there = collections.Counter(sorts[at:]) if at else counts
+            if count := sum(n for sort, n in there.items() if mine[pod][sort]):
+                answered[pod] += count
+                first = firsts.get(pod, math.inf)
+                if earliest < first:
+                    firsts[pod] = min(first, *only(dones[at:], sorts[at:], mine[pod]))
+    return firsts, answered
+
+
 def _replacements(data: RunData, fault: Fault, seen: cluster.Cluster) -> list[dict[str, Any]]:
     result = []
     replacements = (data.play or {}).get("replacements") or []
     since = {entry["pod"]: _since(entry, data, seen) for entry in replacements}
-    firsts: dict[str, float] = {}
-    answered: collections.Counter[str] = collections.Counter()
-    for pod, outcome, due, done in data.records.pick("pod", "outcome", "due", "done") if since else ():
-        if pod in since and outcome is Outcome.OK and due >= since[pod]:
-            answered[pod] += 1
-            if done < firsts.get(pod, math.inf):
-                firsts[pod] = done
+    firsts, answered = _answers(data.records, since)
     for entry in replacements:
         first = firsts.get(entry["pod"])
         result.append(
@@ -180,12 +214,16 @@ def _placement(pods: dict[str, str] | None, nodes: list[str]) -> dict[str, Any]:
 
 def _slowest(records: Rows) -> list[Record]:
     """The slowest good answers, the slowest first."""
-    took = (
-        (done - due, index)
-        for index, (outcome, due, done) in enumerate(records.pick("outcome", "due", "done"))
-        if outcome is Outcome.OK
-    )
-    return [records[index] for _, index in heapq.nlargest(_SLOWEST, took, key=lambda entry: entry[0])]
+    good = [record.outcome is Outcome.OK for record in records.said]
+    found: list[tuple[float, int]] = []
+    before = 0
+    for sorts, dues, dones in records.columns("said", "due", "done"):
+        took = list(map(operator.sub, dones, dues))
+        if len(found) < _SLOWEST or max(only(took, sorts, good), default=-math.inf) > found[-1][0]:
+            these = only(zip(took, itertools.count(before), strict=False), sorts, good)
+            found = heapq.nlargest(_SLOWEST, [*found, *these], key=operator.itemgetter(0))
+        before += len(took)
+    return [records[index] for _, index in found]
 
 
 def _told(slowest: list[Record], port_rests: dict[int, float]) -> list[dict[str, Any]]:
@@ -261,8 +299,7 @@ def build(data: RunData) -> Report:
             "healed_at": _text(data.mark(marks.HEALED)),
         },
         "requests": _requests(data.records),
-        "latency_ms": _latency(data.records),
-        "latency_with_lost_ms": _latency_with_lost(data.records),
+        **_latencies(data.records),
         "kept_connections": kept.connections(data.records),
         **_troubles(data),
         "clocks_s": measured_s,

@@ -14,9 +14,11 @@ from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import stats
 from failover_lab.report.address import ESTABLISHED, Address
 from failover_lab.report.groups import connection, was_at_work
+from failover_lab.report.rows import only
 from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from failover_lab.report.cluster import Cluster, Endpoint, PodLife
@@ -100,19 +102,42 @@ class Evidence:
         for life in self.cluster.lives:
             lives[life.name].append(life)
         good = [record.outcome is Outcome.OK for record in records.said]
-        for sort, due, done, connected in records.pick("said", "due", "done", "connected"):
-            self._times[sort].add(due)
-            if not good[sort]:
-                continue
-            if connected is not None and at - _AROUND_S <= connected <= at + _AROUND_S:
-                yield connected
-            record = records.said[sort]
-            for life in lives.get(record.pod, ()):
-                first = self._first_answers.get(id(life), math.inf)
-                if life.seen <= done < first:
-                    self._first_answers[id(life)] = done
-            if record.node == fault.node and record.pod and due <= at:
-                self._were_on_node.add(record.pod)
+        for sorts, dues, dones, connected in records.columns("said", "due", "done", "connected"):
+            self._count_by_second(sorts, dues)
+            if fault.at is not None:
+                begin, end = at - _AROUND_S, at + _AROUND_S
+                yield from [when for when in only(connected, sorts, good) if begin <= when <= end]
+            there = [sort for sort in set(sorts) if good[sort]]
+            for pod in {records.said[sort].pod for sort in there} & lives.keys():
+                answered = [ok and record.pod == pod for ok, record in zip(good, records.said, strict=True)]
+                self._find_first_answers(lives[pod], dones, sorts, answered)
+            before = set(sorts[: bisect.bisect_right(dues, at)])
+            self._were_on_node.update(
+                records.said[sort].pod
+                for sort in before.intersection(there)
+                if records.said[sort].pod and records.said[sort].node == fault.node
+            )
+
+    def _count_by_second(self, sorts: array[int], dues: array[float]) -> None:
+        begin = 0
+        while begin < len(dues):
+            second = math.floor(dues[begin])
+            end = bisect.bisect_left(dues, second + 1, begin)
+            for sort, count in collections.Counter(sorts[begin:end]).items():
+                self._times[sort].add(second, count)
+            begin = end
+
+    def _find_first_answers(
+        self, lives: list[PodLife], dones: array[float], sorts: array[int], answered: list[bool]
+    ) -> None:
+        earliest, latest = min(dones), max(dones)
+        for life in lives:
+            first = self._first_answers.get(id(life), math.inf)
+            # Whatever came later than one that is known is not looked at.
+            if life.seen <= latest and earliest < first:
+                ended = [done for done in only(dones, sorts, answered) if life.seen <= done < first]
+                if ended:
+                    self._first_answers[id(life)] = min(ended)
 
     def requests(self, kind: str, begin: float, end: float) -> int:
         """How many requests of this kind of connection were due between these instants, both included."""

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.report.rows import only
 from failover_lab.run.records import REUSED, Outcome
 
 if TYPE_CHECKING:
@@ -28,16 +29,20 @@ def connections(records: Rows) -> dict[str, Any] | None:
     """
     found: list[_Connection] = []
     current: dict[int, _Connection] = {}
-    for record in records.where(lambda record: record.kind == REUSED):
-        if record.local_port is None:
-            continue
-        if not record.prior or record.local_port not in current:
-            current[record.local_port] = _Connection(record.due, record.done, record.prior)
-            found.append(current[record.local_port])
-        connection = current[record.local_port]
-        connection.ended = record.done
-        connection.requests += 1
-        connection.answered |= record.outcome is Outcome.OK
+    good = [record.outcome is Outcome.OK for record in records.said]
+    reused = [record.kind == REUSED for record in records.said]
+    for sorts, *figures in records.columns("said", "local_port", "prior", "due", "done"):
+        for sort, port, prior, due, done in only(zip(sorts, *figures, strict=True), sorts, reused):
+            # None.
+            if port < 0:
+                continue
+            if not prior or port not in current:
+                current[port] = _Connection(due, done, prior)
+                found.append(current[port])
+            connection = current[port]
+            connection.ended = done
+            connection.requests += 1
+            connection.answered |= good[sort]
     # What never carried an answer says nothing of how long the server keeps one open.
     found = [connection for connection in found if connection.answered]
     if not found:

@@ -239,7 +239,7 @@ def _probe(probe: layout.Probe) -> ProbeData:
     about = texts.plain(_about(probe.about))
     record_file = RecordFile(probe.records)
     # Beside the record itself, of which it takes about the room once more.
-    records = Rows(record_file.values(), probe.directory)
+    records = Rows(record_file.parts(), probe.directory)
     again = functools.partial(Rows.of, directory=probe.directory)
     records = instrument.apart(records, instrument.spells(about), again)
     whole = not record_file.cut_off and about.get("recorded") == len(records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +26,12 @@ def rests(records: Rows, wanted: Collection[int] = ()) -> tuple[float | None, di
     ended: dict[int, float] = {}
     least: float | None = None
     result: dict[int, float] = {}
-    for number, port, prior, due, done in records.pick("number", "local_port", "prior", "due", "done"):
-        if port is None:
+    columns = records.columns("number", "local_port", "prior", "due", "done")
+    for number, port, prior, due, done in itertools.chain.from_iterable(
+        itertools.starmap(functools.partial(zip, strict=True), columns)
+    ):
+        # None.
+        if port < 0:
             continue
         if not prior and port in ended:
             rest = max(0.0, due - ended[port])

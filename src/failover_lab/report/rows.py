@@ -7,6 +7,7 @@ a figure (who answered, how it ended) is the number of a row that was like it.
 from __future__ import annotations
 
 import bisect
+import collections
 import dataclasses
 import functools
 import heapq
@@ -16,7 +17,7 @@ import operator
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from failover_lab.errors import UserError
 from failover_lab.report import stats
@@ -25,6 +26,7 @@ from failover_lab.run.records import Record
 if TYPE_CHECKING:
     from pathlib import Path
 
+_Field = TypeVar("_Field")
 _BLOCK = 8192
 # So many are sorted at a time: requests end nearly in the order in which they were due.
 _WINDOW = 3 * _BLOCK
@@ -68,11 +70,11 @@ class Rows(Sequence[Record]):
         ended: when the last one ended; None where there is none.
     """
 
-    def __init__(self, values: Iterable[Sequence[Any]], directory: Path | None = None) -> None:
+    def __init__(self, parts: Iterable[Sequence[Sequence[Any]]], directory: Path | None = None) -> None:
         """Read them to their end.
 
         Args:
-            values: the fields of each, as ``Record`` has them.
+            parts: of the requests, by columns: the fields that ``Record`` has.
             directory: where there is room for them; None: where the system has its temporary files.
 
         Raises:
@@ -88,7 +90,7 @@ class Rows(Sequence[Record]):
         where_to = None if directory is None else str(directory)
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=where_to)  # noqa: SIM115
         try:
-            strays = self._fill(values)
+            strays = self._fill(parts)
         except OSError as error:
             where = directory or tempfile.gettempdir()
             raise UserError(
@@ -98,61 +100,75 @@ class Rows(Sequence[Record]):
         if strays:
             mine = map(_VALUES, self)
             strays.sort(key=operator.itemgetter(_DUE))
-            whole = Rows(heapq.merge(mine, strays, key=operator.itemgetter(_DUE)), directory)
+            whole = Rows(_parts(heapq.merge(mine, strays, key=operator.itemgetter(_DUE))), directory)
             vars(self).update(vars(whole))
 
     @classmethod
     def of(cls, records: Iterable[Record], directory: Path | None = None) -> Rows:
         """These requests."""
-        return cls(map(_VALUES, records), directory)
+        return cls(_parts(map(_VALUES, records)), directory)
 
-    def _fill(self, values: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+    def _fill(self, parts: Iterable[Sequence[Sequence[Any]]]) -> list[Sequence[Any]]:
         """Write blocks in the order of due times; gives back what came when its place was taken already."""
         strays: list[Sequence[Any]] = []
-        waiting: list[tuple[float, int, Sequence[Any]]] = []
+        waiting: list[array[Any]] = [array(code) for code in _COLUMNS.values()]
+        dues = waiting[list(_COLUMNS).index("due")]
         written_to = -math.inf
-        most = _WINDOW + _BLOCK
-        for number, row in enumerate(values):
-            due = row[_DUE]
-            if due < written_to:
-                strays.append(row)
-                continue
-            waiting.append((due, number, row))
-            if len(waiting) == most:
-                waiting.sort()
-                self._write([entry[2] for entry in waiting[:_BLOCK]])
-                written_to = waiting[_BLOCK - 1][0]
-                del waiting[:_BLOCK]
-        waiting.sort()
-        for begin in range(0, len(waiting), _BLOCK):
-            self._write([entry[2] for entry in waiting[begin : begin + _BLOCK]])
+        for part in parts:
+            columns = part
+            if min(columns[_DUE]) < written_to:
+                in_time = [due >= written_to for due in columns[_DUE]]
+                strays += itertools.compress(zip(*columns, strict=True), map(operator.not_, in_time))
+                columns = [list(itertools.compress(column, in_time)) for column in columns]
+            for column, more in zip(waiting, self._kept(columns), strict=True):
+                column.extend(more)
+            # Many more than are held back, for those are put in order once more.
+            if len(dues) > 4 * _WINDOW:
+                whole = (len(dues) - _WINDOW) // _BLOCK * _BLOCK
+                _put_in_order(waiting, dues)
+                written_to = dues[whole - 1]
+                self._write([column[:whole] for column in waiting])
+                for column in waiting:
+                    del column[:whole]
+        _put_in_order(waiting, dues)
+        self._write(waiting)
         return strays
 
-    def _write(self, rows: list[Sequence[Any]]) -> None:
-        columns = list(zip(*rows, strict=True))
-        pieces = []
+    def _kept(self, columns: Sequence[Sequence[Any]]) -> Iterator[array[Any]]:
+        """Fields of requests as they are kept."""
         for name, code in _FIGURES.items():
-            column: Iterable[Any] = columns[_FIELDS.index(name)]
-            if name in _NONE:
+            column = columns[_FIELDS.index(name)]
+            if name in _NONE and None in column:
                 none = _NONE[name]
                 column = [none if value is None else value for value in column]
-            pieces.append(array(code, column).tobytes())
-        sorts, counts, said = self._sorts, self._counts, array(_COLUMNS["said"])
-        used = [prior > 0 for prior in columns[_FIELDS.index("prior")]]
-        for row, key in zip(rows, zip(used, *(columns[index] for index in _SAID), strict=True), strict=True):
-            sort = sorts.get(key)
-            if sort is None:
-                sort = sorts[key] = len(counts)
-                counts.append(0)
-                self.said.append(Record(*row))
-            counts[sort] += 1
-            said.append(sort)
-        self._file.seek(self._length * _ROW_BYTES)
-        self._file.write(b"".join([*pieces, said.tobytes()]))
-        self._first_dues.append(rows[0][_DUE])
-        self._length += len(rows)
-        last = max(columns[_FIELDS.index("done")])
-        self.ended = last if self.ended is None else max(self.ended, last)
+            yield array(code, column)
+        used = map((0).__lt__, columns[_FIELDS.index("prior")])
+        keys = list(zip(used, *(columns[index] for index in _SAID), strict=True))
+        sorts = self._sorts
+        try:
+            said = array(_COLUMNS["said"], map(sorts.__getitem__, keys))
+        except KeyError:
+            for key in set(keys).difference(sorts):
+                sorts[key] = len(self.said)
+                at = keys.index(key)
+                self.said.append(Record(*(column[at] for column in columns)))
+                self._counts.append(0)
+            said = array(_COLUMNS["said"], map(sorts.__getitem__, keys))
+        yield said
+
+    def _write(self, columns: list[array[Any]]) -> None:
+        """Add requests in the order of their due times: whole blocks, unless they are the last."""
+        named = dict(zip(_COLUMNS, columns, strict=True))
+        for begin in range(0, len(named["due"]), _BLOCK):
+            self._first_dues.append(named["due"][begin])
+            self._file.seek((self._length + begin) * _ROW_BYTES)
+            self._file.write(b"".join(column[begin : begin + _BLOCK].tobytes() for column in columns))
+        self._length += len(named["due"])
+        for sort, count in collections.Counter(named["said"]).items():
+            self._counts[sort] += count
+        last = max(named["done"], default=None)
+        if last is not None:
+            self.ended = last if self.ended is None else max(self.ended, last)
 
     def _column(self, block: int, name: str) -> array[Any]:
         begin = block * _BLOCK
@@ -162,20 +178,28 @@ class Rows(Sequence[Record]):
         result.frombytes(self._file.read(length * result.itemsize))
         return result
 
-    def _field(self, block: int, name: str, begin: int = 0, end: int | None = None) -> Iterable[Any]:
+    def _field(
+        self,
+        block: int,
+        name: str,
+        chosen: Callable[[array[Any]], Iterable[Any]] = lambda column: column,
+    ) -> Iterable[Any]:
         """A field of the requests in a block as ``Record`` has it, or one of its properties."""
         if name in _COLUMNS:
-            column = self._column(block, name)[begin:end]
+            column = chosen(self._column(block, name))
             if name not in _NONE:
                 return column
             if name == "local_port":
                 return [None if port < 0 else port for port in column]
             return [None if at != at else at for at in column]  # noqa: PLR0124  no number is not itself
         of = [getattr(record, name) for record in self.said]
-        return map(of.__getitem__, self._column(block, "said")[begin:end])
+        return map(of.__getitem__, chosen(self._column(block, "said")))
 
     def _records(self, block: int, begin: int = 0, end: int | None = None) -> Iterator[Record]:
-        return map(Record, *(self._field(block, name, begin, end) for name in _FIELDS))
+        return self._chosen(block, lambda column: column[begin:end])
+
+    def _chosen(self, block: int, chosen: Callable[[array[Any]], Iterable[Any]]) -> Iterator[Record]:
+        return map(Record, *(self._field(block, name, chosen) for name in _FIELDS))
 
     def _blocks(self) -> range:
         return range(len(self._first_dues))
@@ -202,6 +226,36 @@ class Rows(Sequence[Record]):
         block, within = divmod(at, _BLOCK)
         return next(self._records(block, within, within + 1))
 
+    def columns(
+        self, *names: str, begin: float = -math.inf, end: float = math.inf
+    ) -> Iterator[tuple[array[Any], ...]]:
+        """These figures of the requests that were due between two instants, both included, in parts.
+
+        What looks at each of millions is many times as fast with the functions that take a whole column.
+
+        Args:
+            names: fields of ``Record`` that are figures, as they are kept (``sent``, ``connected`` and
+                ``opened`` are no number where they are None, a port is -1), or ``said``: which of ``said``
+                the request is like.
+            begin: the first instant.
+            end: the last.
+        """
+        for block, first, last in self._within(begin, end):
+            yield tuple(self._column(block, name)[first:last] for name in names)
+
+    def _within(self, begin: float, end: float) -> Iterator[tuple[int, int, int | None]]:
+        """The blocks that have requests due between two instants, and which of each block these are."""
+        first = max(0, bisect.bisect_left(self._first_dues, begin) - 1)
+        last = bisect.bisect_right(self._first_dues, end)
+        for block in range(first, last):
+            if first < block < last - 1:
+                yield block, 0, None
+                continue
+            dues = self._column(block, "due")
+            low, high = bisect.bisect_left(dues, begin), bisect.bisect_right(dues, end)
+            if low < high:
+                yield block, low, high
+
     def pick(self, *names: str) -> Iterator[tuple[Any, ...]]:
         """These fields of each request, and nothing else of it.
 
@@ -218,16 +272,14 @@ class Rows(Sequence[Record]):
             test: it may look at what is no figure alone, kind, outcome, pod and the like, and at whether
                 there were any before it on its connection.
         """
-        wanted = {sort for sort, record in enumerate(self.said) if test(record)}
-        if len(wanted) == len(self.said):
+        wanted = [test(record) for record in self.said]
+        if all(wanted):
             yield from self
             return
-        for block in self._blocks() if wanted else ():
-            sorts = self._column(block, "said")
-            if not wanted.isdisjoint(sorts):
-                for sort, record in zip(sorts, self._records(block), strict=True):
-                    if sort in wanted:
-                        yield record
+        for block in self._blocks() if any(wanted) else ():
+            these = list(map(wanted.__getitem__, self._column(block, "said")))
+            if any(these):
+                yield from self._chosen(block, functools.partial(_compressed, these))
 
     def count(self, test: Callable[[Record], bool]) -> int:
         """Of how many this is true; as for ``where``."""
@@ -235,13 +287,41 @@ class Rows(Sequence[Record]):
 
     def between(self, begin: float, end: float) -> Iterator[Record]:
         """The requests that were due between these instants, both included."""
-        first = max(0, bisect.bisect_left(self._first_dues, begin) - 1)
-        last = bisect.bisect_right(self._first_dues, end)
-        for block in range(first, last):
-            dues = self._column(block, "due")
-            yield from self._records(block, bisect.bisect_left(dues, begin), bisect.bisect_right(dues, end))
+        for block, first, last in self._within(begin, end):
+            yield from self._records(block, first, last)
 
     @functools.cached_property
     def late_ms(self) -> Sequence[float]:
         """By how much the probe missed each due time, ascending."""
-        return stats.Ordered(late for (late,) in self.pick("late_ms"))
+        return stats.Ordered(itertools.chain.from_iterable(late for (late,) in self.columns("late_ms")))
+
+
+def only(column: Iterable[_Field], sorts: Iterable[int], wanted: Sequence[bool]) -> Iterable[_Field]:
+    """What belongs to the requests that are wanted.
+
+    Args:
+        column: a figure of each, or several.
+        sorts: which of ``said`` each is like.
+        wanted: of each of ``said``, whether it is.
+    """
+    return itertools.compress(column, map(wanted.__getitem__, sorts))
+
+
+def _parts(values: Iterable[Sequence[Any]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Requests by columns, of their fields one by one."""
+    rows = iter(values)
+    while part := list(itertools.islice(rows, _BLOCK)):
+        yield list(zip(*part, strict=True))
+
+
+def _compressed(chosen: list[bool], column: array[Any]) -> Iterable[Any]:
+    return itertools.compress(column, chosen)
+
+
+def _put_in_order(columns: list[array[Any]], dues: array[float]) -> None:
+    """By due time; those that are due at once stay in the order in which they are."""
+    if all(map(operator.le, dues, itertools.islice(dues, 1, None))):
+        return
+    order = sorted(range(len(dues)), key=dues.__getitem__)
+    for column in columns:
+        column[:] = array(column.typecode, map(column.__getitem__, order))

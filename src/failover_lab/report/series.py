@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
 import collections
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import stats, words
+from failover_lab.report.rows import only
 from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Mapping
 
     from failover_lab.report.build import Report
@@ -89,19 +93,38 @@ class Requests:
         #: The median, 99% and slowest of good answers by due time.
         self.latencies: list[Row] = []
         good = [record.outcome is Outcome.OK for record in records.said]
-        zero, bin_s, floor = axis.zero, axis.bin_s, math.floor
         values: list[float] = []
         present: int | None = None
-        for sort, due, done in records.pick("said", "due", "done"):
-            index = floor((due - zero) / bin_s)
-            if index != present:
-                self._add_latencies(present, values)
-                present, values = index, []
-            self._due[index, sort] += 1
-            if good[sort]:
-                self._done[floor((done - zero) / bin_s), sort] += 1
-                values.append((done - due) * 1000.0)
+        for sorts, dues, dones in records.columns("said", "due", "done"):
+            begin = 0
+            while begin < len(dues):
+                index = self._bar(dues[begin])
+                end = bisect.bisect_left(dues, index + 1, begin, key=self._bar)
+                these, ended = sorts[begin:end], dones[begin:end]
+                if index != present:
+                    self._add_latencies(present, values)
+                    present, values = index, []
+                for sort, count in collections.Counter(these).items():
+                    self._due[index, sort] += count
+                took = map(operator.sub, ended, dues[begin:end])
+                values += map((1000.0).__mul__, only(took, these, good))
+                self._count_ended(these, ended, good)
+                begin = end
         self._add_latencies(present, values)
+
+    def _bar(self, at: float) -> int:
+        return math.floor((at - self._axis.zero) / self._axis.bin_s)
+
+    def _count_ended(self, sorts: array[int], dones: array[float], good: list[bool]) -> None:
+        first, last = self._bar(min(dones)), self._bar(max(dones))
+        if first == last:
+            counts = {
+                (first, sort): count for sort, count in collections.Counter(sorts).items() if good[sort]
+            }
+        else:
+            counts = collections.Counter(only(zip(map(self._bar, dones), sorts, strict=True), sorts, good))
+        for key, count in counts.items():
+            self._done[key] += count
 
     def _add_latencies(self, index: int | None, values: list[float]) -> None:
         if index is None or not values:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # Failures closer together than this are one stretch of trouble.
 TOGETHER_S = 1.0
@@ -44,6 +44,48 @@ class Ordered(Sequence[float]):
         return self._values[bisect.bisect_right(self._until, at)]
 
 
+class Ranked:
+    """Many values, which are looked at twice instead of being kept: for those at a few places of their order.
+
+    Args:
+        parts: gives them anew each time it is called.
+    """
+
+    def __init__(self, parts: Callable[[], Iterable[Iterable[float]]]) -> None:
+        """Count them, together those that are nearly equal."""
+        self._parts = parts
+        self._counts: collections.Counter[int] = collections.Counter()
+        for part in parts():
+            self._counts.update(_nearly(part))
+        self._length = self._counts.total()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return self._length
+
+    def at(self, places: Iterable[int]) -> dict[int, float]:
+        """The values at these places of their ascending order, as far as there are so many."""
+        order = sorted(self._counts)
+        until = list(itertools.accumulate(map(self._counts.__getitem__, order)))
+        wanted = {place: bisect.bisect_right(until, place) for place in places if 0 <= place < self._length}
+        near = {order[index] for index in wanted.values()}
+        exact: dict[int, collections.Counter[float]] = {one: collections.Counter() for one in near}
+        for part in self._parts() if near else ():
+            values = list(part)
+            for one, value in zip(_nearly(values), values, strict=True):
+                if one in near:
+                    exact[one][value] += 1
+        found = {one: Ordered(counts.elements()) for one, counts in exact.items()}
+        return {
+            place: found[order[index]][place - until[index] + self._counts[order[index]]]
+            for place, index in wanted.items()
+        }
+
+
+def _nearly(values: Iterable[float]) -> Iterable[int]:
+    return map(int, map((128.0).__mul__, values))
+
+
 class Times:
     """How many of ascending instants lie in a stretch of time; it keeps each second that has any, once."""
 
@@ -52,13 +94,12 @@ class Times:
         self._seconds = array("q")
         self._before = array("Q", [0])
 
-    def add(self, at: float) -> None:
-        """Another one, no earlier than the last."""
-        second = math.floor(at)
+    def add(self, second: int, count: int) -> None:
+        """So many more in a second that is no earlier than the last."""
         if not self._seconds or self._seconds[-1] != second:
             self._seconds.append(second)
             self._before.append(self._before[-1])
-        self._before[-1] += 1
+        self._before[-1] += count
 
     def whole_seconds(self, begin: int, end: int) -> int:
         """How many from the begin of one second until right before that of another."""
@@ -75,7 +116,12 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     """
     if not ordered:
         return None
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    return ordered[place(share, len(ordered))]
+
+
+def place(share: float, total: int) -> int:
+    """Where the nearest-rank percentile is among so many ascending values."""
+    return max(0, math.ceil(share * total) - 1)
 
 
 def _at_most(failed: int, total: int, chance: float) -> float:

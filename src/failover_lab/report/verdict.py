@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import instrument, ports, rules, stats
 from failover_lab.report.by_trace import NOT_RECEIVED
+from failover_lab.report.rows import only
 from failover_lab.run import instants, marks
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome
 
@@ -113,13 +115,23 @@ def _hole(data: RunData, begin: float, end: float) -> tuple[float, float] | None
     for kind, rate in rates.items():
         if not rate:
             continue
-        asked = data.records.pick("kind", "due")
-        dues = (due for of, due in asked if of == kind and begin <= due <= end)
-        for before, after in itertools.pairwise((begin, *dues, end)):
-            # Between two requests there may be more than a second.
-            if after - before > max(1.0, 1.5 / rate):
-                return before, after
+        # Between two requests there may be more than a second.
+        most = max(1.0, 1.5 / rate)
+        mine = [record.kind == kind for record in data.records.said]
+        asked = [begin]
+        for sorts, dues in data.records.columns("said", "due", begin=begin, end=end):
+            asked = [asked[-1], *only(dues, sorts, mine)]
+            if hole := _first_hole(asked, most):
+                return hole
+        if hole := _first_hole([asked[-1], end], most):
+            return hole
     return None
+
+
+def _first_hole(asked: list[float], most: float) -> tuple[float, float] | None:
+    if max(map(operator.sub, asked[1:], asked), default=0.0) <= most:
+        return None
+    return next((before, after) for before, after in itertools.pairwise(asked) if after - before > most)
 
 
 def _from_to(stretch: tuple[float, float]) -> str:

@@ -27,6 +27,9 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 _WHOLE_S = 2.0
 # No clock of a computer is farther from 1970.
 _MOST_S = 1e11
+# An instant as it is written, before another one; and what makes that of it.
+_SHAPE = b"0000-00-00T00:00:00.000000Z,"
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,6 +54,28 @@ def parse(value: str) -> float:
     if len(value) == 27 and value[26] == "Z" and value[19] == "." and micros.isascii() and micros.isdigit():
         return (_whole_second(value[:19]) * 1_000_000 + int(micros)) / 1e6
     return _parse(value)
+
+
+class _Seconds(dict[str, int]):
+    """The whole seconds that texts without a fraction name, as they are asked for."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = found = _whole_second(text)
+        return found
+
+
+def parse_all(values: list[str]) -> list[float]:
+    """The same for many at once, some times as fast where all are as ``text`` writes them.
+
+    Raises:
+        ValueError: as for ``parse``.
+    """
+    shape = ",".join([*values, ""]).encode().translate(_DIGITS)
+    if shape != _SHAPE * len(values):
+        return list(map(parse, values))
+    seconds = _Seconds()
+    # A whole second and a fraction of six digits: their sum is as near as a figure comes.
+    return [seconds[value[:19]] + float(value[19:26]) for value in values]
 
 
 @functools.lru_cache(maxsize=64)

@@ -70,13 +70,24 @@ def test_they_are_the_same_as_a_list(found: tuple[Rows, list[Record]]) -> None:
     picked = [(r.due, r.sent, r.local_port, r.failed) for r in listed]
     assert list(kept.pick("due", "sent", "local_port", "failed")) == picked
     assert list(kept.late_ms) == sorted(r.late_ms for r in listed)
+    figures = [
+        (r.number, -1 if r.local_port is None else r.local_port, kept.said[sort].outcome, r.outcome)
+        for r, (sort,) in zip(listed, kept.pick("said"), strict=True)
+    ]
+    assert all(said is outcome for _, _, said, outcome in figures)
+    assert [row for part in kept.columns("number", "local_port") for row in zip(*part, strict=True)] == [
+        (number, port) for number, port, _, _ in figures
+    ]
     for begin, end in (
         (-math.inf, math.inf),
         (ZERO + 3, ZERO + 9.5),
         (listed[64].due, listed[64].due),
         (0, 1),
     ):
-        assert list(kept.between(begin, end)) == [r for r in listed if begin <= r.due <= end]
+        inside = [r for r in listed if begin <= r.due <= end]
+        assert list(kept.between(begin, end)) == inside
+        dues = [due for (dues,) in kept.columns("due", begin=begin, end=end) for due in dues]
+        assert dues == [r.due for r in inside]
 
 
 def test_none_at_all() -> None:
@@ -111,6 +122,22 @@ def test_values_in_their_order() -> None:
     with pytest.raises(IndexError):
         kept[4]
     assert stats.percentile(stats.Ordered([]), 0.5) is None
+
+
+def test_values_at_places_of_their_order_without_keeping_them() -> None:
+    chance = random.Random(3)  # noqa: S311
+    values = [
+        *(chance.lognormvariate(0, 2) for _ in range(2000)),
+        *(0.001 * n for n in range(50)),
+        *[7.5] * 40,
+    ]
+    parts = [values[begin : begin + 300] for begin in range(0, len(values), 300)]
+    ranked = stats.Ranked(lambda: map(iter, parts))
+    assert len(ranked) == len(values)
+    places = [*range(-2, len(values) + 2)]
+    assert ranked.at(places) == dict(enumerate(sorted(values)))
+    assert ranked.at([]) == {}
+    assert stats.Ranked(lambda: iter([])).at([0, -1]) == {}
 
 
 def test_no_room_for_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

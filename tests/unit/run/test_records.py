@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import random
 from pathlib import Path
 
 import pytest
 
 from failover_lab.errors import UserError
-from failover_lab.run import records
+from failover_lab.run import instants, records
 from failover_lab.run.records import Outcome, Record, RecordFile, RecordWriter
 
 ANSWERED = Record(
@@ -76,3 +77,58 @@ def test_a_row_with_a_field_too_many_is_damage(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(f"{records.HEADER}\n{row}".encode()))
     with pytest.raises(UserError, match="row 2 cannot be read"):
         list(RecordFile(path).records())
+
+
+def rows_of(count: int) -> list[str]:
+    return [
+        records.row(dataclasses.replace(LOST if number % 3 else ANSWERED, number=number)).rstrip("\n")
+        for number in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({6: "1,new"}, 8),
+        ({6: ""}, 8),
+        # Neither has as many fields as it should, and both together have.
+        ({6: rows_of(1)[0] + ",x", 7: rows_of(1)[0].rpartition(",")[0]}, 8),
+        ({9: records.row(ANSWERED).replace("41:40.25", "41:60.25")[:-1]}, 11),
+        ({9: records.row(ANSWERED).replace("40.250000Z", "40,250000Z")[:-1]}, 11),
+    ],
+    ids=["short", "empty", "both", "no instant", "no fraction"],
+)
+def test_of_rows_that_are_read_at_once_the_wrong_one_is_named(
+    tmp_path: Path, wrong: dict[int, str], named: int
+) -> None:
+    path = tmp_path / "r"
+    lines = [wrong.get(at, row) for at, row in enumerate(rows_of(12))]
+    path.write_bytes(gzip.compress("\n".join([records.HEADER, *lines, ""]).encode()))
+    found = []
+    with pytest.raises(UserError, match=f"row {named} cannot be read"):
+        found.extend(record.number for record in RecordFile(path).records())
+    # What comes before it is read all the same.
+    reader = RecordFile(path).records()
+    assert [next(reader).number for _ in range(named - 2)] == list(range(1, named - 1))
+
+
+def test_rows_of_both_widths_in_one_record_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    lines = [row.rsplit(",", 2)[0] if at % 2 else row for at, row in enumerate(rows_of(6))]
+    path.write_bytes(gzip.compress("\n".join([records.HEADER, *lines, ""]).encode()))
+    found = list(RecordFile(path).records())
+    assert [record.number for record in found] == [1, 2, 3, 4, 5, 6]
+    assert {record.opened for record in found if record.number in {2, 4, 6}} == {None}
+
+
+def test_instants_at_once_are_the_same_as_one_by_one() -> None:
+    chance = random.Random(1)  # noqa: S311
+    texts = [instants.text(chance.uniform(1e9, 2e9)) for _ in range(1000)]
+    assert instants.parse_all(texts) == list(map(instants.parse, texts))
+    others = [*texts[:3], "2026-11-23T19:00:00Z", "2026-11-23T20:00:00.5+01:00"]
+    assert instants.parse_all(others) == list(map(instants.parse, others))
+    assert instants.parse_all([]) == []
+    # As long together as two good ones.
+    for odd in ([texts[0][:-1], texts[1] + "0"], ["1969-01-01T00:00:00.000000Z"], [texts[0][:-1] + "X"]):
+        with pytest.raises(ValueError, match=r"Invalid|no instant|no time zone"):
+            instants.parse_all(odd)
