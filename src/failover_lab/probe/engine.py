@@ -118,6 +118,7 @@ class Engine:
         # The last request of each connection on which nothing is under way.
         self._idle: collections.deque[Exchange] = collections.deque()
         self._open_reused = 0
+        self._schedules: list[Schedule] = []
         # In the order in which they were begun.
         self._in_flight: dict[Exchange, None] = {}
         self._rows: list[str] = []
@@ -132,6 +133,7 @@ class Engine:
         s = self._settings
         plans = [(NEW, s.new_rate, first), (REUSED, s.reused_rate, first)]
         schedules = [Schedule(kind, rate, start, s.duration_s) for kind, rate, start in plans if rate > 0]
+        self._schedules = schedules
         next_tick = monotonic()
         reason: str | None = None
         try:
@@ -142,6 +144,8 @@ class Engine:
                     reason = self._hand_over()
                     next_tick = max(next_tick + _TICK_S, now)
                 reason = reason or self._all_sent(schedules)
+                if reason is not None:
+                    self._schedules = []
                 self._wait(min(next_tick, *(schedule.due for schedule in schedules)))
             self.stopping(len(self._in_flight))
             while self._in_flight and not self.hurry():
@@ -206,6 +210,17 @@ class Engine:
         for key, _ in self._selector.select(timeout_s):
             handler, argument = key.data
             handler(argument)
+            self._start_between()
+
+    def _start_between(self) -> None:
+        """Begin a request that has become due while others were handled: one handshake takes a millisecond.
+
+        One that is to have a connection of its own: of a kept one, something may be still to be handled.
+        """
+        for schedule in self._schedules:
+            more = self._tally.sent != self._settings.most
+            if schedule.kind == NEW and more and schedule.due <= monotonic():
+                self._start(NEW, schedule.advance())
 
     def _on_writable(self, exchange: Exchange) -> None:
         exchange.on_connected()

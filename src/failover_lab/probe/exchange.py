@@ -166,19 +166,25 @@ class Exchange:
 
     def _shake(self, channel: tls.Channel) -> None:
         try:
-            self._put(channel.shake())
+            said = channel.shake()
         except tls.BrokenError as error:
             self.fail(Outcome.TLS, str(error))
             return
-        if channel.ready and self.outcome is None:
-            self.send()
+        if channel.ready:
+            self.send(said)
+        else:
+            self._put(said)
 
-    def send(self) -> None:
-        """Send the request, or as much of it as the system takes at once."""
+    def send(self, before: bytes = b"") -> None:
+        """Send the request, or as much of it as the system takes at once.
+
+        Args:
+            before: the last word of a handshake: what goes with it needs no packet and no call of its own.
+        """
         self.sent = monotonic()
         self.reader = self.question.reader()
         request = self.question.requests[self.kind]
-        self._put(request if self.channel is None else self.channel.seal(request))
+        self._put(before + (request if self.channel is None else self.channel.seal(request)))
 
     def _put(self, data: bytes) -> None:
         if data:

@@ -148,9 +148,12 @@ class Channel:
         """
         parts = []
         try:
-            while piece := self._object.read(_MOST_READ):
+            # Where nothing is left, asking for it would cost an exception.
+            while self._in.pending or self._object.pending():
+                if not (piece := self._object.read(_MOST_READ)):
+                    self.ended = True
+                    break
                 parts.append(piece)
-            self.ended = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,7 @@ from failover_lab.host import priority
 from failover_lab.probe import engine as engine_module
 from failover_lab.probe import exchange, ports, wait
 from failover_lab.probe.engine import Engine, Peer, Settings
+from failover_lab.probe.schedule import Schedule
 from failover_lab.probe.service import Service
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
@@ -102,6 +104,27 @@ def run(
     found = list(RecordFile(out / "requests.csv.gz").records())
     assert len(found) == tally.sent == tally.ended
     return found
+
+
+def test_what_takes_long_does_not_hold_up_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake takes a millisecond, and many may be to be handled at once."""
+    now = [0.0]
+    monkeypatch.setattr(engine_module, "monotonic", lambda: now[0])
+    order: list[str] = []
+
+    def handle(what: str) -> None:
+        now[0] += 0.25
+        order.append(what)
+
+    probe = Engine(settings(1), peers=[], clock=instants.Clock(0.0), tally=Tally(), tick=lambda _rows: None)
+    keys = [(SimpleNamespace(data=(handle, "answer")), 0) for _ in range(6)]
+    probe._selector.close()
+    monkeypatch.setattr(probe, "_selector", SimpleNamespace(select=lambda _timeout: keys))
+    monkeypatch.setattr(probe, "_start", lambda kind, _due: order.append(kind))
+    # A kept connection is none to begin with meanwhile: what has come on it may be still to be handled.
+    probe._schedules = [Schedule("new", 2.0, 0.5), Schedule("reused", 100.0, 0.0)]
+    probe._look(0.0)
+    assert order == [*["answer"] * 2, "new", *["answer"] * 2, "new", *["answer"] * 2, "new"]
 
 
 def outcomes(found: list[Record]) -> Counter[tuple[str, str]]:

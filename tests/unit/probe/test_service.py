@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.api_server import certificate
 from tests.unit.probe.server import Server
 
 from failover_lab import arguments, cli
-from failover_lab.probe import identity, service
+from failover_lab.probe import exchange, identity, service
 from failover_lab.run.records import Outcome, Record, RecordFile
 
 BODY = b'{"a": {"host": "Web:8"}, "b": 1}'
@@ -235,6 +236,22 @@ def test_the_length_of_an_outage_is_known_to_20_ms(
 
 
 # https
+
+
+def test_the_last_word_of_a_handshake_goes_with_the_request() -> None:
+    """One packet less, and one call: of a new user's connection, nothing else can be saved."""
+    question = service.Service().question(arguments.target("https://shop.example/"))
+    one = exchange.Exchange("new", 0.0, 0.0, question)
+    sent: list[bytes] = []
+
+    def send(data: memoryview) -> int:
+        sent.append(bytes(data))
+        return len(data)
+
+    one.sock = SimpleNamespace(send=send)  # type: ignore[assignment]
+    one.channel = SimpleNamespace(ready=True, shake=lambda: b"finished ", seal=bytes)  # type: ignore[assignment]
+    one._shake(one.channel)  # type: ignore[arg-type]
+    assert sent == [b"finished " + question.requests["new"]]
 
 
 def test_a_certificate_of_nobody_known_is_refused_unless_it_is_trusted(
