@@ -93,11 +93,16 @@ class ByTrace:
     def _doubt(self, record: Record) -> str:
         """Why a request may have been received though no line says so; empty: no node received it."""
         opened = begun(record)
-        if (node := self.trace.last_lines(opened)) is not None:
-            return f"{node} took along what its kernel said last as it died"
+        mute = self.trace.last_lines(opened)
+        to_the_mute = mute is not None and self._led_to_the_dead(record) == mute
+        if mute is not None and not to_the_mute:
+            return f"{mute} took along what its kernel said last as it died"
         dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None
         if doubt := self.trace.doubt(opened, record.done, dead):
             return doubt
+        if to_the_mute:
+            # To whom it led is known by others, and that it died by who killed it.
+            return ""
         if _was_connected(record):
             return "the connection was there, and no node's kernel had said so"
         # A refusal is an answer too.
@@ -176,6 +181,11 @@ class ByTrace:
             return None
         return None if self.trace.is_heard_anew(node, fault.at, at) else fault.at
 
+    def _led_to_the_dead(self, record: Record) -> str | None:
+        """The node to which the address led as a request was due, if that was dead before it ended."""
+        led = self.trace.leads(self.cluster, record.due)
+        return None if self._dead_since(led, record.done) is None else led
+
     def _sent(self, record: Record, way: Way) -> Told:
         last = way.entries[-1]
         nodes = words.listed(dict.fromkeys(entry.node for entry in way.entries))
@@ -226,6 +236,10 @@ class ByTrace:
             until = "" if then is None else f"; {then[1]} received others from {_clock(then[0])} on"
             struck = f"{self._struck} from {_clock(since)} on"
             because = f"no node received them: the address led to {led}, {struck}{until}"
+            if self.trace.last_lines(begun(record)) == led:
+                because = (
+                    f"the address led to {led}, {struck}, which took its kernel's last words along{until}"
+                )
             return Told(NOT_RECEIVED if then is None else "address_moved", because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:

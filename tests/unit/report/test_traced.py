@@ -272,6 +272,26 @@ def test_a_node_that_died_took_its_last_lines_along(traced: Traced) -> None:
     }
 
 
+@pytest.mark.parametrize(("outcome", "took"), [("connect_timeout", 3.0), ("refused", 0.001), ("reset", 0.2)])
+def test_to_whom_the_address_led_is_known_though_the_dying_node_s_last_lines_are_not(
+    traced: Traced, outcome: str, took: float
+) -> None:
+    """Its program dies before its kernel, which goes on taking connections, and refuses them."""
+    killed(traced, "lab-m02")
+    traced.about["by"] = dict.fromkeys(NODES, "conntrack")
+    traced.run.change(2.0, "ServiceL2Status", "l2-1", service="site", node="lab")
+    traced.run.lose(0.0, 0.15, outcome, took=took)
+    traced.way = lambda due, pod: ("lab-m02" if due < 1.0 else "lab", pod) if pod else None
+    content = traced.content()
+    assert content["trace"]["lost"] == {"evidence": 4, "guess": 0}
+    group = only(content)
+    assert group["cause"] == "address_moved"
+    says = (
+        "the address led to lab-m02, dead from 19:00:00.000 on, which took its kernel's last words along; lab"
+    )
+    assert group["evidence"].startswith(says)
+
+
 def test_other_peoples_connections_prove_nothing(traced: Traced) -> None:
     """Ports are translated on the way: nothing that was answered is in the trace."""
     traced.run.lose(1.0, 2.0, "connect_timeout", took=3.0)
