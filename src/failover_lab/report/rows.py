@@ -148,11 +148,11 @@ class Rows(Sequence[Record]):
         try:
             said = array(_COLUMNS["said"], map(sorts.__getitem__, keys))
         except KeyError:
-            for key in set(keys).difference(sorts):
-                sorts[key] = len(self.said)
-                at = keys.index(key)
-                self.said.append(Record(*(column[at] for column in columns)))
-                self._counts.append(0)
+            for at, key in enumerate(keys):
+                if key not in sorts:
+                    sorts[key] = len(self.said)
+                    self.said.append(Record(*(column[at] for column in columns)))
+                    self._counts.append(0)
             said = array(_COLUMNS["said"], map(sorts.__getitem__, keys))
         yield said
 
