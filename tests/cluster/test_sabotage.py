@@ -1,15 +1,12 @@
 """One thing is broken on purpose, and whoever judges the lab goes red and names it.
 
-The judges are molecule's: molecule/default/verify.yml for the lab, molecule/drain/verify.yml for a run.
+The judge is molecule's: molecule/default/verify.yml.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -18,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import BUSY, PROFILE, ROOT, SHORT, docker, paused
-from .planted import agrees, planted
+from .conftest import PROFILE, docker, paused
+from .judge import judged
 from .web_server import CONTAINER, WHO, configured
 
 if TYPE_CHECKING:
@@ -37,32 +34,6 @@ def scenarios_beside(request: pytest.FixtureRequest) -> None:
     """Molecule's small scenarios run beside what the story of `make test` has not."""
     if request.node.get_closest_marker("nightly"):
         request.getfixturevalue("small_scenarios_ahead")
-
-
-def judged(lab: Lab, scenario: str, folder: Path) -> str:
-    """What the scenario's judge says: the name of the task that failed; empty if all is well."""
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            f"molecule/{scenario}/verify.yml",
-            "-e",
-            json.dumps({"lab_profile": lab.profile, "reports": str(lab.reports), "evidence": str(folder)}),
-        ],
-        cwd=ROOT,
-        env=lab.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode == 0:
-        return ""
-    assert "pods" in {path.stem for path in folder.iterdir()}, f"no evidence was kept: {done.stdout[-3000:]}"
-    name, _, why = (folder / "failed.txt").read_text().partition("\n")
-    print(f"{name}: {why}")
-    return name
 
 
 def patched(lab: Lab, what: str, change: str, back: str, namespace: str = SITE) -> Iterator[None]:
@@ -240,63 +211,3 @@ def test_what_is_broken_is_named(lab: Lab, tmp_path: Path, what: str) -> None:
 @pytest.mark.nightly
 def test_what_was_broken_is_mended(lab: Lab, tmp_path: Path) -> None:
     assert judged(lab, "default", tmp_path) == ""
-
-
-@pytest.fixture(scope="session")
-def run(lab: Lab) -> Path:
-    """The folder of a drain that passed."""
-    # Not of the announcer: the next test freezes that one, and a node that was drained carries nothing.
-    played = lab.play("failover", *SHORT, *BUSY, "-e", "fault_node=other")
-    assert played.returncode == 0, played.output[-4000:]
-    return (lab.reports / "latest").resolve()
-
-
-@contextlib.contextmanager
-def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
-    before = path.read_text()
-    path.write_text(change(before))
-    assert path.read_text() != before
-    try:
-        yield
-    finally:
-        path.write_text(before)
-
-
-@pytest.mark.nightly
-def test_a_true_report_is_called_true(lab: Lab, run: Path, tmp_path: Path) -> None:
-    assert run.exists()
-    assert judged(lab, "drain", tmp_path) == ""
-
-
-def test_a_report_with_a_false_count_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
-    report = json.loads((run / "report.json").read_text())
-    total = report["requests"]["total"]
-    with changed(
-        run / "report.json", lambda text: text.replace(f'"total": {total}', f'"total": {total + 1}', 1)
-    ):
-        assert judged(lab, "drain", tmp_path) == "After | The report counts them so"
-
-
-@pytest.mark.nightly
-def test_a_report_that_calls_an_old_pod_a_replacement_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
-    report = json.loads((run / "report.json").read_text())
-    old, new = report["displaced"][0]["uid"], report["replacements"][0]["uid"]
-    with changed(run / "report.json", lambda text: text.replace(new, old)):
-        assert judged(lab, "drain", tmp_path) == (
-            "After | The replacements are pods that were not there before, and answered"
-        )
-
-
-@pytest.mark.nightly
-def test_a_witness_that_always_says_ok_is_named(lab: Lab, tmp_path: Path) -> None:
-    """The kernel that refused its requests counted them too."""
-    blind = tmp_path / "src"
-    shutil.copytree(ROOT / "src", blind)
-    engine = blind / "failover_lab" / "probe" / "engine.py"
-    here = "        assert e.outcome is not None  # noqa: S101\n        pod, node"
-    assert here in engine.read_text()
-    engine.write_text(engine.read_text().replace(here, f"        e.outcome = type(e.outcome)('ok')\n{here}"))
-    (tmp_path / "run").mkdir()
-    refused, report = planted(lab, tmp_path / "run", blind)
-    with pytest.raises(AssertionError, match=f"the node refused {refused} connections, the witness saw 0"):
-        agrees(refused, report)

@@ -69,6 +69,7 @@ def test_only_what_the_lab_made_goes(lab: Lab, repository: str, users_own: None)
     again = lab.play("teardown")
     assert again.returncode == 0, again.output[-4000:]
     assert again.changed == 0
+    lab.gone = True
 
 
 def is_ours(name: str) -> bool:
