@@ -41,6 +41,8 @@ $(foreach name,ARGS BASE NAME TO,$(if $(filter environment,$(origin $(name))),$(
 # Half of their time is waiting, so two at a time. ARGS=-n0 for one.
 FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
 TWO = -n 2 --dist worksteal
+# Long tails of one kind have their turn in make test-all, as the part `night` of tests/beside.py.
+BY_DAY = -m "not nightly"
 
 # The story on a real cluster; what neither needs it nor measures runs beside it: tests/beside.py.
 STORY = tests/cluster tests/molecule tests/instrument
@@ -73,16 +75,16 @@ touched: env ## run the parts of `make test-all` that a change touches, by git d
 	@python -m tests.suite touched $(if $(BASE),--base $(BASE)) -- $(ARGS)
 
 fast: env ## run lint and unit together
-	@pytest -q $(TWO) $(FAST_TESTS) $(ARGS)
+	@pytest -q $(TWO) $(BY_DAY) $(FAST_TESTS) $(ARGS)
 
 lint: env ## run the linters alone
-	@pytest -q $(TWO) tests/lint $(ARGS)
+	@pytest -q $(TWO) $(BY_DAY) tests/lint $(ARGS)
 
 unit: env ## run the tests that need neither network nor cluster
-	@pytest -q $(TWO) $(wildcard tests/unit tests/bad_input) $(ARGS)
+	@pytest -q $(TWO) $(BY_DAY) $(wildcard tests/unit tests/bad_input) $(ARGS)
 
 cover: env ## run the tests of the package, and say how much of it they cover, branch by branch
-	@pytest -q $(TWO) --cov --cov-report=term $(PACKAGE_TESTS) $(ARGS)
+	@pytest -q $(TWO) $(BY_DAY) --cov --cov-report=term $(PACKAGE_TESTS) $(ARGS)
 
 docs: env ## make the role pages in docs/ again from the argument specs
 	@python scripts/role_docs.py

@@ -45,10 +45,14 @@ class Part:
 
 
 PYTEST = (sys.executable, "-m", "pytest", "-q")
+TWO = ("-n", "2", "--dist", "worksteal")
+QUICK = ("tests/lint", "tests/unit", "tests/bad_input")
 PARTS = {
     # How much the unit tests cover is judged by [tool.coverage.report] in pyproject.toml.
     "quick": Part(("make", "--no-print-directory", "fast", "ARGS=--cov --cov-report=")),
     "browser": Part((*PYTEST, "tests/browser")),
+    # What `make fast` leaves out of the same folders.
+    "night": Part((*PYTEST, *TWO, "-m", "nightly", *QUICK), nightly=True),
     "pythons": Part((*PYTEST, "tests/pythons"), nightly=True),
     "toolchain": Part((*PYTEST, "tests/toolchain"), nightly=True),
 }

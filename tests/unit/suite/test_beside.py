@@ -140,3 +140,14 @@ def test_more_options_reach_pytest_through_make_as_well() -> None:
     """Not by PYTEST_ADDOPTS: with another's there, `make test` would end well with nothing tested."""
     assert beside.PARTS["browser"].given("-x", "--y=a b")[-3:] == ("-x", "--y=a b", "tests/browser")
     assert beside.PARTS["quick"].given("-x", "--y=a b")[-1] == "ARGS=--cov --cov-report= -x '--y=a b'"
+
+
+def test_what_the_day_leaves_out_has_its_turn_at_night() -> None:
+    """No quick test is in neither: `make fast` and the part `night` differ in one word."""
+    makefile = (beside.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"\nFAST_TESTS = $(wildcard {' '.join(beside.QUICK)})\n" in makefile
+    assert 'BY_DAY = -m "not nightly"\n' in makefile
+    assert "@pytest -q $(TWO) $(BY_DAY) $(FAST_TESTS) $(ARGS)\n" in makefile
+    night = beside.PARTS["night"]
+    assert night.nightly
+    assert night.command[-5:] == ("-m", "nightly", *beside.QUICK)
