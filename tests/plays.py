@@ -8,12 +8,15 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
 
 
 @dataclass
@@ -106,6 +109,22 @@ def run_side_by_side(
         output = said[host] + counted[0] + "\n" + done.stderr
         ended[host] = Played(done.returncode if any(failures) else 0, message(said[host]), changed, output)
     return ended
+
+
+def by_night(cases: Iterable[T], night: Collection[T]) -> list[Any]:
+    """These cases as parameters; those for which others stand by day belong to ``make test-all`` alone."""
+    return [pytest.param(case, marks=pytest.mark.nightly) if case in night else case for case in cases]
+
+
+def wanted(request: pytest.FixtureRequest, parameter: str, cases: Iterable[T]) -> list[T]:
+    """Those of the cases that tests of this session ask of this fixture: no other is played."""
+    asked = [
+        item.callspec.params[parameter]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and item.path == request.path
+        if request.fixturename in item.fixturenames and parameter in item.callspec.params
+    ]
+    return [case for case in cases if case in asked]
 
 
 def including(role: str, **more: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from tests.documents import load
-from tests.plays import REPO, Played, run_side_by_side
+from tests.plays import REPO, Played, by_night, run_side_by_side, wanted
 from tests.proxy import proxy
 
 from failover_lab.watchdog.only_one import only_one
@@ -211,13 +211,16 @@ CASES: dict[str, dict[str, Case]] = {
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Played]]:
+def ended(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], dict[str, Played]]:
     """How the tasks of a playbook end in each case; nothing is changed by that."""
 
     @functools.cache
     def play(playbook: str) -> dict[str, Played]:
         root = tmp_path_factory.mktemp(playbook)
-        cases = CASES[playbook]
+        asked = wanted(request, "what", [(playbook, case) for case in CASES[playbook]])
+        cases = {case: CASES[playbook][case] for _, case in asked}
         hosts = {
             f"case-{number}": dict(setting.split("=") for setting in case.settings.split())
             | {
@@ -245,9 +248,15 @@ def contents(root: Path) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize(
-    ("playbook", "case"), [(playbook, case) for playbook, cases in CASES.items() for case in cases]
+    "what",
+    by_night(
+        [(playbook, case) for playbook, cases in CASES.items() for case in cases],
+        [("failover", "a watchdog is kept on, and not wanted"), ("failover", "a watchdog has ended")],
+    ),
+    ids="-".join,
 )
-def test_refused(ended: Callable[[str], dict[str, Played]], playbook: str, case: str) -> None:
+def test_refused(ended: Callable[[str], dict[str, Played]], what: tuple[str, str]) -> None:
+    playbook, case = what
     ended(playbook)[case].refused(*CASES[playbook][case].words)
 
 
@@ -263,7 +272,7 @@ def run(play: Runner, tmp_path: Path) -> Runner:
     return start
 
 
-@pytest.mark.parametrize("playbook", ["setup", "failover", "teardown"])
+@pytest.mark.parametrize("playbook", by_night(("setup", "failover", "teardown"), ("failover", "teardown")))
 def test_while_a_run_is_going_on(run: Runner, tmp_path: Path, playbook: str) -> None:
     with a_run(tmp_path / "state"):
         run(playbook, DOCKER_HOST=NOBODY).refused(*GOING_ON)
@@ -297,7 +306,7 @@ def test_recovering_where_a_proxy_is_asked_for_the_cluster(run: Runner, tmp_path
     assert "setup.yml" not in played.message
 
 
-@pytest.mark.parametrize("kind", ["drain", "pod"])
+@pytest.mark.parametrize("kind", by_night(("drain", "pod"), ("pod",)))
 def test_a_node_that_is_paused_and_still_counts_as_ready(run: Runner, cluster: str, kind: str) -> None:
     with serving(ENGINE) as engine:
         played = run(

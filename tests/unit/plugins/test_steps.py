@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.failover_lab.lab.plugins.action import steps as action
 from ansible_collections.failover_lab.lab.plugins.plugin_utils import steps
+from tests.plays import by_night
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -232,7 +233,10 @@ def test_steps_in_a_wrong_order_are_refused(tmp_path: Path) -> None:
     assert (result["failed"], result["msg"]) == (True, "one needs two, which does not stand before it")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+# The others it hears as the action `progress` does, which is tested with each by day.
+@pytest.mark.parametrize(
+    "signum", by_night((signal.SIGINT, signal.SIGTERM, signal.SIGKILL), (signal.SIGTERM, signal.SIGKILL))
+)
 def test_an_interrupted_play_leaves_nothing_running(tmp_path: Path, signum: signal.Signals) -> None:
     script = f"sleep 300 & echo $! > {tmp_path}/$NAME; wait"
     rows = [row(name, script, environment={"NAME": name}) for name in ("one", "other")]
