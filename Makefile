@@ -38,8 +38,9 @@ TO ?=
 # Of the same name, a variable of the environment is somebody else's.
 $(foreach name,ARGS BASE NAME TO,$(if $(filter environment,$(origin $(name))),$(eval $(name) :=)))
 
-# Half of their time is waiting, so two at a time. ARGS=-n0 for one.
-FAST_TESTS = $(wildcard tests/lint tests/unit tests/bad_input)
+# Half of their time is waiting, so two at a time. ARGS=-n0 for one. Who has nothing left takes from the end of what
+# another has: there stands what is small, and shares no play that both would have to begin.
+FAST_TESTS = $(wildcard tests/bad_input tests/lint tests/unit)
 TWO = -n 2 --dist worksteal
 # Long tails of one kind have their turn in make test-all, as the part `night` of tests/beside.py.
 BY_DAY = -m "not nightly"
@@ -81,7 +82,7 @@ lint: env ## run the linters alone
 	@pytest -q $(TWO) $(BY_DAY) tests/lint $(ARGS)
 
 unit: env ## run the tests that need neither network nor cluster
-	@pytest -q $(TWO) $(BY_DAY) $(wildcard tests/unit tests/bad_input) $(ARGS)
+	@pytest -q $(TWO) $(BY_DAY) $(wildcard tests/bad_input tests/unit) $(ARGS)
 
 cover: env ## run the tests of the package, and say how much of it they cover, branch by branch
 	@pytest -q $(TWO) $(BY_DAY) --cov --cov-report=term $(PACKAGE_TESTS) $(ARGS)

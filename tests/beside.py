@@ -46,7 +46,7 @@ class Part:
 
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 TWO = ("-n", "2", "--dist", "worksteal")
-QUICK = ("tests/lint", "tests/unit", "tests/bad_input")
+QUICK = ("tests/bad_input", "tests/lint", "tests/unit")
 PARTS = {
     # How much the unit tests cover is judged by [tool.coverage.report] in pyproject.toml.
     "quick": Part(("make", "--no-print-directory", "fast", "ARGS=--cov --cov-report=")),
