@@ -127,6 +127,8 @@ def test_check_mode_on_the_living_lab_changes_and_promises_nothing(lab: Lab) -> 
     assert checked.changed == 0
 
 
+# By night, as the check mode of the other plays is.
+@pytest.mark.nightly
 def test_check_mode_on_a_bare_profile_makes_nothing(lab: Lab) -> None:
     checked = lab.play("setup", "--check", "--diff", "-e", "lab_profile=never-made")
     assert checked.returncode == 0, checked.output[-4000:]
