@@ -6,13 +6,15 @@ import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { make, put, seconds, signed } from "./words.js";
 
-const get = id => document.getElementById(id);
+const get = (id) => document.getElementById(id);
 const stage = new Stage(get("stage"));
-const player = new Player(frame => stage.send(frame, player.head.outcomes));
+const player = new Player((frame) => stage.send(frame, player.head.outcomes));
 /** For tests: how long after an event the page had drawn it, in seconds. */
 const drawn = [];
 window.failoverLab = { player, drawn };
-let charted = 0, shown = 0, before = performance.now();
+let charted = 0,
+  shown = 0,
+  before = performance.now();
 
 function paint(at) {
   const elapsed = (at - before) / 1000;
@@ -40,34 +42,51 @@ function paint(at) {
 }
 
 function controls() {
-  const { first, last, t, model } = player, slider = get("slider");
+  const { first, last, t, model } = player,
+    slider = get("slider");
   slider.min = first;
   slider.max = Math.max(last, first + 1);
   if (document.activeElement !== slider || !slider.matches(":active")) slider.value = t;
-  slider.setAttribute("aria-valuetext", model.fault === null ? seconds(t) : `${signed(t - model.fault)} from the fault`);
+  slider.setAttribute(
+    "aria-valuetext",
+    model.fault === null ? seconds(t) : `${signed(t - model.fault)} from the fault`,
+  );
   put(get("play"), player.following || player.playing ? "Pause" : "Play");
   get("live").hidden = !player.live || player.following || player.ended;
   const spots = [...model.marks.map(({ t: at, event }) => ["mark", at, event.replaceAll("_", " ")])];
-  for (const [name, took] of Object.entries(model.end?.clocks ?? model.clocks)) if (took !== null && model.fault !== null) spots.push(["clock", model.fault + took, model.head.clocks[name]]);
-  const key = JSON.stringify([spots, Math.round(slider.max)]), ticks = get("ticks");
+  for (const [name, took] of Object.entries(model.end?.clocks ?? model.clocks))
+    if (took !== null && model.fault !== null)
+      spots.push(["clock", model.fault + took, model.head.clocks[name]]);
+  const key = JSON.stringify([spots, Math.round(slider.max)]),
+    ticks = get("ticks");
   if (ticks.dataset.key === key) return;
   ticks.dataset.key = key;
-  ticks.replaceChildren(...spots.map(([kind, at, title]) => make("i", { class: kind, title, style: `left:${100 * (at - first) / (slider.max - first)}%` })));
+  ticks.replaceChildren(
+    ...spots.map(([kind, at, title]) =>
+      make("i", { class: kind, title, style: `left:${(100 * (at - first)) / (slider.max - first)}%` }),
+    ),
+  );
 }
 
 get("play").onclick = () => player.toggle();
 get("back").onclick = () => player.seek(player.t - 5);
 get("forth").onclick = () => player.seek(player.t + 5);
 get("live").onclick = () => player.follow();
-get("slider").oninput = event => player.seek(Number(event.target.value));
-get("speed").onchange = event => {
+get("slider").oninput = (event) => player.seek(Number(event.target.value));
+get("speed").onchange = (event) => {
   player.speed = Number(event.target.value);
   if (player.speed !== 1) player.following = false;
   player.playing = true;
 };
-addEventListener("keydown", event => {
+addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, button")) return;
-  const keys = { " ": () => player.toggle(), ArrowLeft: () => player.seek(player.t - (event.shiftKey ? 30 : 5)), ArrowRight: () => player.seek(player.t + (event.shiftKey ? 30 : 5)), Home: () => player.seek(player.first), End: () => player.live ? player.follow() : player.seek(player.last) };
+  const keys = {
+    " ": () => player.toggle(),
+    ArrowLeft: () => player.seek(player.t - (event.shiftKey ? 30 : 5)),
+    ArrowRight: () => player.seek(player.t + (event.shiftKey ? 30 : 5)),
+    Home: () => player.seek(player.first),
+    End: () => (player.live ? player.follow() : player.seek(player.last)),
+  };
   if (!keys[event.key]) return;
   event.preventDefault();
   keys[event.key]();
@@ -82,7 +101,9 @@ async function report() {
   const frame = make("iframe", { title: "Report", sandbox: "allow-same-origin" });
   frame.srcdoc = await answer.text();
   frame.onload = () => {
-    const fit = () => { frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 4}px`; };
+    const fit = () => {
+      frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 4}px`;
+    };
     fit();
     addEventListener("resize", fit);
   };
@@ -92,14 +113,17 @@ async function report() {
 
 function connect() {
   const source = new EventSource("events");
-  source.addEventListener("film", event => {
+  source.addEventListener("film", (event) => {
     player.load(JSON.parse(event.data));
     if (player.ended || !player.live) report();
   });
-  source.addEventListener("frame", event => {
+  source.addEventListener("frame", (event) => {
     const frame = JSON.parse(event.data);
     player.add(frame);
-    if ("news" in frame) requestAnimationFrame(() => setTimeout(() => drawn.push({ t: frame.news, s: Date.now() / 1000 - player.head.zero - frame.news })));
+    if ("news" in frame)
+      requestAnimationFrame(() =>
+        setTimeout(() => drawn.push({ t: frame.news, s: Date.now() / 1000 - player.head.zero - frame.news })),
+      );
     if (frame.end) report();
     if (frame.gone) source.close();
   });
@@ -110,11 +134,13 @@ function connect() {
 }
 
 async function unpack(text) {
-  const packed = Uint8Array.from(atob(text), one => one.charCodeAt(0));
-  return JSON.parse(await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text());
+  const packed = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  return JSON.parse(
+    await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text(),
+  );
 }
 
 const own = get("film");
-if (own) player.load({ ...await unpack(own.textContent), replay: true });
+if (own) player.load({ ...(await unpack(own.textContent)), replay: true });
 else connect();
 requestAnimationFrame(paint);

@@ -31,8 +31,10 @@ export class Model {
   apply(frame) {
     this.t = Math.max(this.t, frame.t);
     if (frame.head) this.head = frame.head;
-    for (const key of ["scene", "clocks", "fault", "ahead", "end", "gone"]) if (key in frame) this[key] = frame[key];
-    if (frame.scene) for (const pod of frame.scene.pods) this.pods.set(pod.name, pod.node || this.pods.get(pod.name) || "");
+    for (const key of ["scene", "clocks", "fault", "ahead", "end", "gone"])
+      if (key in frame) this[key] = frame[key];
+    if (frame.scene)
+      for (const pod of frame.scene.pods) this.pods.set(pod.name, pod.node || this.pods.get(pod.name) || "");
     if (frame.say) this.story = [...this.story, ...frame.say].sort((a, b) => a.t - b.t);
     if (frame.marks) this.marks.push(...frame.marks);
     for (const row of frame.rows ?? []) this.#count(row);
@@ -69,7 +71,7 @@ export class Model {
 
   /** Requests that ended within the last second: those of a pod, of a node that received them, and all. */
   rates(now) {
-    this.recent = this.recent.filter(one => one.t > now - RECENT_S && one.t <= now + RECENT_S);
+    this.recent = this.recent.filter((one) => one.t > now - RECENT_S && one.t <= now + RECENT_S);
     const result = { all: 0, failed: 0, pods: new Map(), via: new Map(), ways: new Map() };
     for (const { rows } of this.recent) {
       for (const [, via, pod, outcome, n] of rows) {

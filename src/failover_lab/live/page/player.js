@@ -98,10 +98,11 @@ export class Player {
 
   /** Start or stop; at the end, begin again. */
   toggle() {
-    if (this.following) this.following = false, this.playing = false;
+    if (this.following) ((this.following = false), (this.playing = false));
     else {
       this.playing = !this.playing;
-      if (this.playing && this.speed > 0 && this.t >= this.last && !(this.live && !this.ended)) this.seek(this.first);
+      if (this.playing && this.speed > 0 && this.t >= this.last && !(this.live && !this.ended))
+        this.seek(this.first);
     }
   }
 

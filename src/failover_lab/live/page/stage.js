@@ -5,10 +5,23 @@ import { draw, make, number, put, shortNode, shortPod } from "./words.js";
 
 const SIGNS = { ready: "●", starting: "◔", stopping: "◌", "not ready": "▲" };
 const SAYS = { ready: "serves", starting: "starts", stopping: "stops", "not ready": "not ready" };
-const MARKS = { cordoned: "⦸", NotReady: "✕", "out of service": "⛔", gone: "✕", killed: "✕", frozen: "❄", "cut off": "✂", "kubelet stopped": "✕", "being drained": "⇣" };
+const MARKS = {
+  cordoned: "⦸",
+  NotReady: "✕",
+  "out of service": "⛔",
+  gone: "✕",
+  killed: "✕",
+  frozen: "❄",
+  "cut off": "✂",
+  "kubelet stopped": "✕",
+  "being drained": "⇣",
+};
 // So many dots a second at most, whatever the rate; each lost request has one up to a limit of its own.
-const DOTS_A_SECOND = 46, LOST_A_FRAME = 10, MOST_DOTS = 260;
-const TRAVEL_MS = 900, FADE_MS = 1500;
+const DOTS_A_SECOND = 46,
+  LOST_A_FRAME = 10,
+  MOST_DOTS = 260;
+const TRAVEL_MS = 900,
+  FADE_MS = 1500;
 
 export class Stage {
   constructor(root) {
@@ -22,13 +35,18 @@ export class Stage {
     this.budget = 0;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.stale = true;
-    new ResizeObserver(() => { this.stale = true; }).observe(root);
+    new ResizeObserver(() => {
+      this.stale = true;
+    }).observe(root);
   }
 
   /** Bring boxes and pods in line with what there is. */
   show(model, rates) {
     const { scene, head } = model;
-    put(this.root.querySelector("#address-name"), (head.address ?? "–").replace(/^https?:\/\//, "").replace(/\/.*$/, ""));
+    put(
+      this.root.querySelector("#address-name"),
+      (head.address ?? "–").replace(/^https?:\/\//, "").replace(/\/.*$/, ""),
+    );
     put(this.root.querySelector("#users-rate"), `${number(rates.all)} a second`);
     this.#node_boxes(model, rates);
     this.#pod_chips(model, rates);
@@ -39,13 +57,23 @@ export class Stage {
   }
 
   #node_boxes({ scene, head, lost }, rates) {
-    const names = new Set(scene.nodes.map(node => node.name));
-    for (const [name, box] of this.boxes) if (!names.has(name)) box.remove(), this.boxes.delete(name), this.stale = true;
+    const names = new Set(scene.nodes.map((node) => node.name));
+    for (const [name, box] of this.boxes)
+      if (!names.has(name)) (box.remove(), this.boxes.delete(name), (this.stale = true));
     for (const node of scene.nodes) {
       let box = this.boxes.get(node.name);
       if (!box) {
         box = make("section", { class: "node", "data-node": node.name });
-        box.append(make("h3", {}, make("span", { class: "name", title: node.name }, shortNode(node.name, head.profile)), make("span", { class: "tags" }), make("span", { class: "lost-here", hidden: "" })), make("div", { class: "pods" }));
+        box.append(
+          make(
+            "h3",
+            {},
+            make("span", { class: "name", title: node.name }, shortNode(node.name, head.profile)),
+            make("span", { class: "tags" }),
+            make("span", { class: "lost-here", hidden: "" }),
+          ),
+          make("div", { class: "pods" }),
+        );
         this.nodes.append(box);
         this.boxes.set(node.name, box);
         this.stale = true;
@@ -57,10 +85,20 @@ export class Stage {
         box.classList.toggle("lost", node.lost);
         box.classList.toggle("away", !node.lost && tags.length > 0);
         box.classList.toggle("announces", scene.announcer === node.name);
-        const list = tags.map(tag => make("span", { class: `tag ${tag === "cordoned" || tag === "being drained" ? "warn" : "bad"}` }, `${MARKS[tag] ?? "!"} ${tag}`));
-        if (scene.announcer === node.name) list.unshift(make("span", { class: "tag announcer" }, "⚑ announces the address"));
+        const list = tags.map((tag) =>
+          make(
+            "span",
+            { class: `tag ${tag === "cordoned" || tag === "being drained" ? "warn" : "bad"}` },
+            `${MARKS[tag] ?? "!"} ${tag}`,
+          ),
+        );
+        if (scene.announcer === node.name)
+          list.unshift(make("span", { class: "tag announcer" }, "⚑ announces the address"));
         box.querySelector(".tags").replaceChildren(...list);
-        box.setAttribute("aria-label", `Node ${node.name}: ${[scene.announcer === node.name ? "announces the address" : "", ...tags].filter(Boolean).join(", ") || "ready"}`);
+        box.setAttribute(
+          "aria-label",
+          `Node ${node.name}: ${[scene.announcer === node.name ? "announces the address" : "", ...tags].filter(Boolean).join(", ") || "ready"}`,
+        );
         this.stale = true;
       }
       box.classList.toggle("receives", (rates.via.get(node.name) ?? 0) > 0);
@@ -69,25 +107,40 @@ export class Stage {
   }
 
   #pod_chips({ scene, lost }, rates) {
-    const there = new Set(scene.pods.map(pod => pod.uid || pod.name));
+    const there = new Set(scene.pods.map((pod) => pod.uid || pod.name));
     for (const [uid, chip] of this.chips) {
       if (there.has(uid)) continue;
       this.chips.delete(uid);
       this.stale = true;
-      if (this.still.matches || !chip.isConnected) { chip.remove(); continue; }
+      if (this.still.matches || !chip.isConnected) {
+        chip.remove();
+        continue;
+      }
       chip.classList.add("leaves");
-      setTimeout(() => { chip.remove(); this.stale = true; }, 350);
+      setTimeout(() => {
+        chip.remove();
+        this.stale = true;
+      }, 350);
     }
     const most = Math.max(1, ...rates.pods.values());
     for (const pod of scene.pods) {
-      const uid = pod.uid || pod.name, home = this.boxes.get(pod.node)?.querySelector(".pods");
+      const uid = pod.uid || pod.name,
+        home = this.boxes.get(pod.node)?.querySelector(".pods");
       let chip = this.chips.get(uid);
       if (!chip) {
-        chip = make("div", { class: "pod", role: "group", "data-pod": pod.name, title: pod.name }, make("span", { class: "sign", "aria-hidden": "true" }), make("span", { class: "name" }, shortPod(pod.name)), make("span", { class: "says" }), make("span", { class: "meter", "aria-hidden": "true" }), make("span", { class: "lost-here", hidden: "" }));
+        chip = make(
+          "div",
+          { class: "pod", role: "group", "data-pod": pod.name, title: pod.name },
+          make("span", { class: "sign", "aria-hidden": "true" }),
+          make("span", { class: "name" }, shortPod(pod.name)),
+          make("span", { class: "says" }),
+          make("span", { class: "meter", "aria-hidden": "true" }),
+          make("span", { class: "lost-here", hidden: "" }),
+        );
         this.chips.set(uid, chip);
         this.stale = true;
       }
-      if (home && chip.parentElement !== home) home.append(chip), this.stale = true;
+      if (home && chip.parentElement !== home) (home.append(chip), (this.stale = true));
       const rate = rates.pods.get(pod.name) ?? 0;
       if (chip.dataset.state !== pod.state) {
         chip.dataset.state = pod.state;
@@ -102,23 +155,40 @@ export class Stage {
 
   #lost_badge(box, count) {
     const badge = box.querySelector(".lost-here");
-    if (badge.hidden !== !count) badge.hidden = !count, this.stale = true;
+    if (badge.hidden !== !count) ((badge.hidden = !count), (this.stale = true));
     if (count) put(badge, `✕ ${number(count)} lost`);
   }
 
   /** Where everything stands. */
   #measure() {
     this.stale = false;
-    const frame = this.root.getBoundingClientRect(), ratio = devicePixelRatio || 1;
-    const rect = element => {
+    const frame = this.root.getBoundingClientRect(),
+      ratio = devicePixelRatio || 1;
+    const rect = (element) => {
       const box = element.getBoundingClientRect();
-      return { left: box.left - frame.left, right: box.right - frame.left, top: box.top - frame.top, bottom: box.bottom - frame.top, x: (box.left + box.right) / 2 - frame.left, y: (box.top + box.bottom) / 2 - frame.top };
+      return {
+        left: box.left - frame.left,
+        right: box.right - frame.left,
+        top: box.top - frame.top,
+        bottom: box.bottom - frame.top,
+        x: (box.left + box.right) / 2 - frame.left,
+        y: (box.top + box.bottom) / 2 - frame.top,
+      };
     };
-    this.at = { users: rect(this.root.querySelector("#users")), address: rect(this.root.querySelector("#address")), nodes: new Map(), pods: new Map() };
+    this.at = {
+      users: rect(this.root.querySelector("#users")),
+      address: rect(this.root.querySelector("#address")),
+      nodes: new Map(),
+      pods: new Map(),
+    };
     for (const [name, box] of this.boxes) this.at.nodes.set(name, rect(box));
-    for (const chip of this.chips.values()) if (chip.isConnected) this.at.pods.set(chip.dataset.pod, { ...rect(chip), node: chip.closest(".node")?.dataset.node });
-    this.upright = this.at.address.bottom < (this.at.nodes.values().next().value?.top ?? Infinity) && frame.width < 700;
-    for (const element of [this.links, this.canvas]) element.style.width = `${frame.width}px`, element.style.height = `${frame.height}px`;
+    for (const chip of this.chips.values())
+      if (chip.isConnected)
+        this.at.pods.set(chip.dataset.pod, { ...rect(chip), node: chip.closest(".node")?.dataset.node });
+    this.upright =
+      this.at.address.bottom < (this.at.nodes.values().next().value?.top ?? Infinity) && frame.width < 700;
+    for (const element of [this.links, this.canvas])
+      ((element.style.width = `${frame.width}px`), (element.style.height = `${frame.height}px`));
     this.links.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
     this.canvas.width = frame.width * ratio;
     this.canvas.height = frame.height * ratio;
@@ -130,14 +200,26 @@ export class Stage {
   #way(via, pod) {
     const key = `${via}\n${pod}`;
     if (this.ways.has(key)) return this.ways.get(key);
-    const { users, address } = this.at, node = this.at.nodes.get(via), end = this.at.pods.get(pod), home = end && this.at.nodes.get(end.node);
-    const pieces = [this.upright ? `M${users.x} ${users.bottom}L${address.x} ${address.top}` : `M${users.right} ${users.y}L${address.left} ${address.y}`];
+    const { users, address } = this.at,
+      node = this.at.nodes.get(via),
+      end = this.at.pods.get(pod),
+      home = end && this.at.nodes.get(end.node);
+    const pieces = [
+      this.upright
+        ? `M${users.x} ${users.bottom}L${address.x} ${address.top}`
+        : `M${users.right} ${users.y}L${address.left} ${address.y}`,
+    ];
     const gutter = this.upright ? 9 : address.right + 30;
-    if (this.upright) pieces.push(`L${address.x} ${address.bottom}`); else pieces.push(`L${address.right} ${address.y}`);
+    if (this.upright) pieces.push(`L${address.x} ${address.bottom}`);
+    else pieces.push(`L${address.right} ${address.y}`);
     const into = node ?? home;
     if (into) {
       const port = into.top + Math.min(20, (into.bottom - into.top) / 2);
-      pieces.push(this.upright ? `C${address.x} ${address.bottom + 26} ${gutter} ${address.bottom + 4} ${gutter} ${port - 16}Q${gutter} ${port} ${into.left} ${port}` : `C${address.right + 60} ${address.y} ${into.left - 60} ${port} ${into.left} ${port}`);
+      pieces.push(
+        this.upright
+          ? `C${address.x} ${address.bottom + 26} ${gutter} ${address.bottom + 4} ${gutter} ${port - 16}Q${gutter} ${port} ${into.left} ${port}`
+          : `C${address.right + 60} ${address.y} ${into.left - 60} ${port} ${into.left} ${port}`,
+      );
       if (end && home) {
         if (home !== into) {
           const bulge = this.upright ? gutter - 4 : into.left - 46;
@@ -156,10 +238,11 @@ export class Stage {
     const wanted = new Map();
     for (const [way, n] of rates.ways) wanted.set(way, n);
     if (!wanted.size && model.scene.announcer) wanted.set(`${model.scene.announcer}\n`, 0);
-    const known = new Map([...this.links.children].map(line => [line.dataset.way, line]));
+    const known = new Map([...this.links.children].map((line) => [line.dataset.way, line]));
     for (const [key, line] of known) if (!wanted.has(key)) line.remove();
     for (const [key, n] of wanted) {
-      const [via, pod] = key.split("\n"), way = this.#way(via, pod);
+      const [via, pod] = key.split("\n"),
+        way = this.#way(via, pod);
       let line = known.get(key);
       if (!line) {
         line = draw("path", { class: "link" });
@@ -167,7 +250,7 @@ export class Stage {
         this.links.append(line);
       }
       if (line.getAttribute("d") !== way.d) line.setAttribute("d", way.d);
-      line.style.strokeWidth = Math.min(7, 1 + 5 * n / Math.max(1, rates.all)).toFixed(1);
+      line.style.strokeWidth = Math.min(7, 1 + (5 * n) / Math.max(1, rates.all)).toFixed(1);
     }
   }
 
@@ -181,7 +264,13 @@ export class Stage {
       const bad = kind === "failed";
       for (let i = 0; i < n && this.dots.length < MOST_DOTS; i++) {
         if (bad ? lost++ >= LOST_A_FRAME : (this.budget -= 1) < 0) break;
-        this.dots.push({ via, pod, bad, where: bad ? place(via, pod) : "", at: performance.now() + Math.random() * 140 });
+        this.dots.push({
+          via,
+          pod,
+          bad,
+          where: bad ? place(via, pod) : "",
+          at: performance.now() + Math.random() * 140,
+        });
       }
     }
   }
@@ -190,15 +279,20 @@ export class Stage {
   animate(now, elapsed) {
     this.budget = Math.min(8, Math.max(0, this.budget) + elapsed * DOTS_A_SECOND);
     if (!this.at) return;
-    const context = this.canvas.getContext("2d"), style = getComputedStyle(this.root);
+    const context = this.canvas.getContext("2d"),
+      style = getComputedStyle(this.root);
     if (this.dots.length || this.painted) context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.painted = this.dots.length > 0;
-    const good = style.getPropertyValue("--ok"), bad = style.getPropertyValue("--bad");
-    this.dots = this.dots.filter(dot => now < dot.at + TRAVEL_MS + (dot.bad ? FADE_MS : 0));
+    const good = style.getPropertyValue("--ok"),
+      bad = style.getPropertyValue("--bad");
+    this.dots = this.dots.filter((dot) => now < dot.at + TRAVEL_MS + (dot.bad ? FADE_MS : 0));
     for (const dot of this.dots) {
       if (now < dot.at) continue;
-      const way = this.#way(dot.via, dot.pod), part = Math.min(1, (now - dot.at) / TRAVEL_MS);
-      const point = way.path.getPointAtLength(way.length * (part < 0.5 ? 2 * part * part : 1 - (2 - 2 * part) ** 2 / 2));
+      const way = this.#way(dot.via, dot.pod),
+        part = Math.min(1, (now - dot.at) / TRAVEL_MS);
+      const point = way.path.getPointAtLength(
+        way.length * (part < 0.5 ? 2 * part * part : 1 - (2 - 2 * part) ** 2 / 2),
+      );
       if (dot.bad && part === 1) {
         context.globalAlpha = Math.max(0, 1 - (now - dot.at - TRAVEL_MS) / FADE_MS);
         context.strokeStyle = bad;
@@ -206,7 +300,10 @@ export class Stage {
         dot.spread ??= [(Math.random() - 0.5) * 22, (Math.random() - 0.5) * 22];
         const [x, y] = [point.x + dot.spread[0] - 8, point.y + dot.spread[1]];
         context.beginPath();
-        context.moveTo(x - 4, y - 4), context.lineTo(x + 4, y + 4), context.moveTo(x + 4, y - 4), context.lineTo(x - 4, y + 4);
+        (context.moveTo(x - 4, y - 4),
+          context.lineTo(x + 4, y + 4),
+          context.moveTo(x + 4, y - 4),
+          context.lineTo(x - 4, y + 4));
         context.stroke();
       } else {
         context.globalAlpha = 0.9;

@@ -1,15 +1,20 @@
 // How figures and names are written; as in the report.
 
-const THIN = "\u202f", FIRM = "\u00a0";
+const THIN = "\u202f",
+  FIRM = "\u00a0";
 
 /** A whole number with narrow spaces between thousands. */
-export const number = value => Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, THIN);
+export const number = (value) =>
+  Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, THIN);
 
 /** A span of time: `0.3 s`, `12 s`, `3 min 5 s`. */
 export function seconds(value, digits = 1) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size >= 120) return `${value < 0 ? "−" : ""}${Math.floor(size / 60)}${FIRM}min ${Math.floor(size % 60)}${FIRM}s`;
+  if (size >= 120)
+    return `${value < 0 ? "−" : ""}${Math.floor(size / 60)}${FIRM}min ${Math.floor(size % 60)}${FIRM}s`;
   return `${value < 0 ? "−" : ""}${size.toFixed(size >= 100 ? 0 : digits)}${FIRM}s`;
 }
 
@@ -21,10 +26,10 @@ export function milliseconds(value) {
 }
 
 /** Seconds before or after the fault. */
-export const signed = value => (value < 0 ? "−" : "+") + seconds(Math.abs(value));
+export const signed = (value) => (value < 0 ? "−" : "+") + seconds(Math.abs(value));
 
 /** A pod's name as people tell it from others of its Deployment; any other name as it is. */
-export const shortPod = name => name.match(/^.+-[a-z0-9]{8,10}-([a-z0-9]{5})$/)?.[1] ?? name;
+export const shortPod = (name) => name.match(/^.+-[a-z0-9]{8,10}-([a-z0-9]{5})$/)?.[1] ?? name;
 
 /** A node's name without the lab's, which all of them have; the first one has no other. */
 export const shortNode = (name, profile) =>
