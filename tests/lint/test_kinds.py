@@ -20,7 +20,7 @@ ELSEWHERE = re.compile(
     rf"|{re.escape(TABLE)}$|.*\.(lock|sum|svg|png)$"
 )
 # Words that mean something else as well: they name a kind beside the word kind, or beside another kind.
-COMMON = {"drain", "kill", "kubelet", "pod"}
+COMMON = {"drain", "kill", "kubelet", "pod", "loss"}
 # What may stand between two names of a list.
 _BETWEEN = r"[\"'`)\]]*(, ?(and |or )?| and | or )(V\(|[\"'`(\[])*"
 
@@ -112,7 +112,9 @@ def test_the_settings_of_kinds_are_the_roles() -> None:
         for setting in kinds.of(name).settings:
             assert setting in role, f"{name}: {setting} is no setting of the role fault"
             # Of other kinds it is refused, unless it is as it is anyway.
-            assert f"{setting} == '{role[setting]}' or '{setting}' in __fault_row.settings" in text
+            usual = role[setting]
+            same = f"== '{usual}'" if isinstance(usual, str) else f"| float == {usual}"
+            assert f"{setting} {same} or '{setting}' in __fault_row.settings" in text
 
 
 def rows(page: Path) -> list[str]:

@@ -38,7 +38,7 @@ class Kind:
     @property
     def takes_node(self) -> bool:
         """Whether the node itself is broken, without a word."""
-        return self.takes in ("kubelet", "machine")
+        return self.takes in ("kubelet", "machine", "share")
 
     @property
     def moves_pods(self) -> bool:
@@ -125,7 +125,10 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "about": ("a text", _is_text),
     "says": ("a text", _is_text),
     "needs": ("api or driver", lambda value: value in ("api", "driver")),
-    "takes": ("pods, kubelet or machine", lambda value: value in ("pods", "kubelet", "machine")),
+    "takes": (
+        "pods, kubelet, machine or share",
+        lambda value: value in ("pods", "kubelet", "machine", "share"),
+    ),
     "evicts": ("true or false", _is_flag),
     "loses_node": ("true or false", _is_flag),
     "silent": ("true or false", _is_flag),

@@ -14,7 +14,7 @@ from typing import Any
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes import start_nodes
+from failover_lab.nodes import hampered, start_nodes
 from failover_lab.nodes.driver import Driver, DriverError, NodeState
 from failover_lab.nodes.script import carried_out
 from failover_lab.nodes.state import INTERFACE, PREFERENCE
@@ -171,6 +171,8 @@ ACTIONS: dict[str, Action] = {
     "join": join,
     "stop-kubelet": stop_kubelet,
     "start-kubelet": start_kubelet,
+    "drop-some": hampered.drop_some,
+    "drop-none": hampered.drop_none,
 }
 START = "start"
 
@@ -197,11 +199,18 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
     parser.add_argument("--direction", choices=DIRECTIONS, default="both", help="cut-off: default both")
+    parser.add_argument(
+        "--percent",
+        type=arguments.number(0.1, 100, " %"),
+        default=10.0,
+        metavar="N",
+        help="drop-some: of all packets; default 10",
+    )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Kill, pause, cut off or start nodes, stop their kubelets, and undo it.
+    """Kill, pause, cut off, hamper or start nodes, stop their kubelets, and undo it.
 
     Does one thing to nodes, by the driver that reaches them, and sees that it is done. Prints a line of
     JSON for each: its name, and when that was.

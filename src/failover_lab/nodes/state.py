@@ -15,6 +15,8 @@ from failover_lab.nodes.script import answers
 
 #: How the lab's own rules in a node are told from everybody else's: their preference, which nothing else has.
 PREFERENCE = 3713
+# And those that drop some packets, from those that drop all.
+LOSS_PREFERENCE = PREFERENCE + 1
 INTERFACE = "eth0"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
@@ -26,9 +28,10 @@ _QUESTION = r"""
 read -r _
 cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
 nameless() { grep -qF "$1" /etc/hosts && echo false || echo true; }
-printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
+lossy() { [ "$(cut "$1" ingress "$2")$(cut "$1" egress "$2")" != falsefalse ] && echo true || echo false; }
+printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "lossy": %s, "half_open_s": %s}\n' \
   "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
-  "$(nameless "$3")" \
+  "$(nameless "$3")" "$(lossy "$1" "$(($2 + 1))")" \
   "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
 """
 
@@ -64,7 +67,8 @@ def look(engine: Driver, interface: str, preference: int) -> list[Row]:
 
     Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
     ``outgoing`` (whether the lab cuts that direction off), ``kubelet`` (systemd's word), ``nameless``
-    (whether it was started but not told where the control plane is) and ``half_open_s`` (how long the kernel
+    (whether it was started but not told where the control plane is), ``lossy`` (whether the lab drops some of
+    its packets) and ``half_open_s`` (how long the kernel
     remembers a connection that was not answered, in seconds).
 
     Raises:

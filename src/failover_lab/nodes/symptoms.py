@@ -19,6 +19,7 @@ SYMPTOMS = {
     "exited": ENGINE,
     "cut_off": NODE,
     "no_kubelet": NODE,
+    "lossy": NODE,
 }
 _NOT_ACTIVE = ("inactive", "failed")
 
@@ -30,5 +31,6 @@ def of(row: Mapping[str, Any]) -> list[str]:
         "exited": row["state"] in ENDED or row.get("nameless"),
         "cut_off": row.get("incoming") or row.get("outgoing"),
         "no_kubelet": row.get("kubelet") in _NOT_ACTIVE,
+        "lossy": row.get("lossy"),
     }
     return [name for name, is_shown in shown.items() if is_shown]

@@ -186,6 +186,8 @@ class ByTrace:
         if (since := self._dead_since(last.node, record.done)) is not None:
             said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
             return Told("address_moved", said)
+        if (told := self._by_the_hampered(record, way, nodes)) is not None:
+            return told
         opened = way.entries[0].node
         if opened != last.node and _followed(record, last):
             knew = f"what followed, {last.node} received, which knew nothing of them"
@@ -198,6 +200,23 @@ class ByTrace:
             said = f"{nodes} sent them to {life.name}, told to stop at {_clock(life.told_to_stop)}{gone}"
             return Told("shutdown_race", said)
         return Told()
+
+    def _by_the_hampered(self, record: Record, way: Way, nodes: str) -> Told | None:
+        """That a node on the way was short of something; None: none was."""
+        if record.outcome in _BREAKS:
+            return None
+        last = way.entries[-1]
+        life = self.trace.addresses.at(last.pod, last.at)
+        for node in (life.node if life is not None else None, last.node):
+            if (short := self.fault.hampered(node, record.done)) is not None:
+                on = f" on {node}" if node != last.node else ""
+                said = f"{nodes} sent them to {{pods}}{on}, and {node} {short.words} from {self._since} on"
+                return Told(short.cause, said)
+        return None
+
+    @property
+    def _since(self) -> str:
+        return _clock(self.fault.at or 0.0)
 
     @property
     def _struck(self) -> str:
@@ -227,6 +246,9 @@ class ByTrace:
             struck = f"{self._struck} from {_clock(since)} on"
             because = f"no node received them: the address led to {led}, {struck}{until}"
             return Told(NOT_RECEIVED if then is None else "address_moved", because)
+        if (short := self.fault.hampered(led, record.done)) is not None:
+            because = f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
+            return Told(short.cause, because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]

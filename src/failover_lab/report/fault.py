@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from failover_lab.faults import kinds
+
+
+class Hampered(NamedTuple):
+    """What a node was short of: the cause of what failed because of it, and the words for that."""
+
+    cause: str
+    words: str
+
+
+# By what the node showed.
+_HAMPERED = {"lossy": Hampered("packet_loss", "dropped a part of all packets")}
 
 
 @dataclass(frozen=True)
@@ -25,3 +37,11 @@ class Fault:
     def takes_connections(self) -> bool:
         """Whether the node's kernel lives on, and may take a connection that no process ever answers."""
         return self.what.takes != "machine" or self.what.symptom == "paused"
+
+    def hampered(self, node: str | None, at: float) -> Hampered | None:
+        """What a node was short of at an instant; None: it was not, as far as this fault goes."""
+        if self.what.takes != "share" or not node or node != self.node or self.at is None or at < self.at:
+            return None
+        if self.back is not None and at >= self.back:
+            return None
+        return _HAMPERED.get(self.what.symptom or "")

@@ -74,6 +74,7 @@ def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = N
         _stale_flow,
         _not_serving_yet,
         _stopped_at_work,
+        _hampered,
         _shutdown_race,
         _just_ready,
         _endpoint_refuses,
@@ -270,6 +271,18 @@ def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
         f"on: it had had the first of these requests for {since}"
     )
     return Finding("ungraceful_stop", sentence, nearest.told)
+
+
+def _hampered(group: Group, evidence: Evidence) -> Finding | None:
+    """A node that goes on, short of something; where nobody says who was asked, it may have been on the way."""
+    fault = evidence.fault
+    short = fault.hampered(fault.node, group.ended)
+    if short is None or group.first.outcome not in _NO_ANSWER or group.breaks:
+        return None
+    announced = [node for at, node in evidence.cluster.announcers if at <= group.began][-1:] == [fault.node]
+    if group.pods and not announced and not any(map(evidence.was_on_node, group.pods)):
+        return None
+    return Finding(short.cause, f"{fault.node} {short.words} from {_clock(fault.at or 0.0)} on", "")
 
 
 def _shutdown_race(group: Group, evidence: Evidence) -> Finding | None:

@@ -32,6 +32,7 @@ CAUSES = {
     "no_endpoint": "no endpoint",
     "not_received": "an address that led nowhere",
     "not_serving_yet": "a pod not serving yet",
+    "packet_loss": "packets that were dropped",
     "shutdown_race": "a shutdown race",
     "stale_flow": "a stale tracked connection",
     "stale_reused_connection": "a stale reused connection",

@@ -117,6 +117,7 @@ def test_the_order_of_healing() -> None:
         ("exited", "engine"),
         ("cut_off", "node"),
         ("no_kubelet", "node"),
+        ("lossy", "node"),
     ]
 
 
@@ -127,6 +128,7 @@ def test_the_order_of_healing() -> None:
         ("pod", {"spares_node", "replaces_pods"}),
         *((name, {"takes_node", "moves_pods", "replaces_pods"}) for name in ("kill", "freeze", "partition")),
         ("kubelet", {"takes_node", "moves_pods", "replaces_pods"}),
+        ("loss", {"takes_node"}),
     ],
 )
 def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
@@ -135,7 +137,7 @@ def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
     assert {column for column in derived if kind.row()[column]} == holds
     silent = name in ("kill", "freeze", "partition")
     whoever = ("automatic", "watchdog", "manual") if silent else ("automatic", "manual")
-    assert kind.recoveries == (whoever if "takes_node" in holds else ("automatic",))
+    assert kind.recoveries == (whoever if {"takes_node", "moves_pods"} <= holds else ("automatic",))
     assert kind.returns == (("restart", "replace", "leave") if silent else ("restart",))
 
 
@@ -219,6 +221,7 @@ def test_a_run_that_says_nothing() -> None:
         ),
         ({"state": "running", "kubelet": "inactive"}, ["no_kubelet"]),
         ({"state": "running", "kubelet": "activating"}, []),
+        ({"state": "running", "kubelet": "active", "lossy": True}, ["lossy"]),
         ({"state": "restarting"}, []),
     ],
 )

@@ -66,8 +66,9 @@ def test_a_pod_is_replaced_at_once() -> None:
     assert found["capacity"] == pytest.approx(3)
 
 
-def test_a_drain_loses_nothing_that_could_be_predicted() -> None:
-    assert set(middles("drain", "automatic", DEFAULT).values()) == {None}
+@pytest.mark.parametrize("kind", ["drain", "loss"])
+def test_what_nobody_holds_for_lost_starts_no_clock(kind: str) -> None:
+    assert set(middles(kind, "automatic", FAST).values()) == {None}
 
 
 @pytest.mark.parametrize("kind", ["kill", "freeze", "partition"])

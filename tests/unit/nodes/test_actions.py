@@ -15,7 +15,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab import cli
-from failover_lab.nodes import actions, script
+from failover_lab.nodes import actions, hampered, script
 
 NOW = 1795955109.213164
 
@@ -133,7 +133,7 @@ def test_a_pause_that_does_not_hold_is_told_unless_the_account_has_it(
     assert do("pause") == 0
 
 
-@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet"])
+@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet", "drop-some"])
 def test_what_a_node_says_of_the_instant(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"1795955109.213164\nover 0\n")
     assert do(action) == 0
@@ -150,7 +150,7 @@ def test_which_ways_are_cut(fake: FakeEngine, direction: str, ways: str) -> None
     assert fake.executed[0]["Cmd"][3:] == ["sh", "eth7", "3713", ways]
 
 
-@pytest.mark.parametrize("action", ["join", "start-kubelet"])
+@pytest.mark.parametrize("action", ["join", "start-kubelet", "drop-none"])
 def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"over 0\n")
     assert do(action) == 0
@@ -164,6 +164,8 @@ def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
                                                       "sch_ingress and cls_bpf", "fault_kind=freeze"]),
         ("cut-off", b"over 1\n", ["lab-m02 could not be cut off (status 1)"]),
         ("cut-off", b"over 0\n", ["lab-m02 could not be cut off"]),
+        ("drop-some", b"Error: Unknown qdisc\nover 2\n", ["lab-m02 could not be made to drop packets (Error: Unknown",
+                                                        "cls_bpf"]),
         ("stop-kubelet", b"179.1\nit is active\nover 1\n", ["of lab-m02 did not stop: it is active."]),
         ("join", b"half\n", ["cannot join lab-m02: lab-m02 has ended, or says nothing"]),
         ("start-kubelet", b"no\nover 5\n", ["cannot start-kubelet lab-m02: no"]),
@@ -256,3 +258,33 @@ def test_a_kubelet_that_runs_on(tmp_path: Path) -> None:
     )
     assert said[1:] == ["it is active", "over 1"]
     assert calls(tmp_path).count("systemctl is-active kubelet") == 201
+
+
+@pytest.mark.parametrize(("percent", "bound"), [("0.1", 4290672329), ("50", 2147483648), ("100", 0)])
+def test_how_many_are_dropped(fake: FakeEngine, percent: str, bound: int) -> None:
+    fake.output = frame(b"1795955109.213164\nover 0\n")
+    assert do("drop-some", f"--percent={percent}", "--interface=eth7") == 0
+    assert fake.executed[0]["Cmd"][3:] == ["sh", "eth7", "3714", str(bound)]
+
+
+@pytest.mark.parametrize("percent", ["0", "101", "much"])
+def test_what_is_no_part_of_all_packets(percent: str) -> None:
+    with pytest.raises(SystemExit):
+        do("drop-some", f"--percent={percent}")
+
+
+def test_dropping_some(tmp_path: Path) -> None:
+    at, over = in_shell(tmp_path, hampered._DROP_SOME, "eth7", "9", "5", tools={"tc": "true"})
+    assert (float(at) > 0, over) == (True, "over 0")
+    drops = "4,32 0 0 4294963256,53 0 1 5,6 0 0 2,6 0 0 4294967295,"
+    assert calls(tmp_path) == ["tc qdisc show dev eth7", "tc qdisc add dev eth7 clsact"] + [
+        f"tc filter add dev eth7 {way} pref 9 protocol all bpf da bytecode {drops}" for way in ("ingress", "egress")
+    ]
+
+
+@pytest.mark.parametrize(("queue", "others"), [("clsact", ""), ("clsact", "filter protocol ip pref 1"), ("fq", "")])
+def test_dropping_none_leaves_what_others_have_there(tmp_path: Path, queue: str, others: str) -> None:
+    body = f'case $* in qdisc*show*) echo {queue} ;; filter*show*) printf %s "{others}" ;; filter*del*) exit 2 ;; esac'
+    assert in_shell(tmp_path, hampered._DROP_NONE, "eth0", "9", tools={"tc": body})[-1] == "over 0"
+    gone = "tc qdisc del dev eth0 clsact" in calls(tmp_path)
+    assert gone == (queue == "clsact" and not others)

@@ -395,3 +395,11 @@ def test_what_the_last_pod_was_at_work_on_is_its_own_doing(made_up: Any) -> None
         "ungraceful_stop": pytest.approx(10, abs=1),
         "no_endpoint": pytest.approx(100, abs=1),
     }
+
+
+@pytest.mark.parametrize(("outcome", "found"), [("connect_timeout", "packet_loss"), ("refused", "unexplained")])
+def test_cause_packet_loss(made_up: Any, outcome: str, found: str) -> None:
+    """Without a trace: nobody who refuses was kept from it by packets that were dropped."""
+    made_up.play["fault"]["kind"] = "loss"
+    made_up.lose(8.0, 8.1, outcome)
+    assert cause(made_up)[0] == found
