@@ -173,6 +173,8 @@ ACTIONS: dict[str, Action] = {
     "start-kubelet": start_kubelet,
     "drop-some": hampered.drop_some,
     "drop-none": hampered.drop_none,
+    "slow-down": hampered.slow_down,
+    "speed-up": hampered.speed_up,
 }
 START = "start"
 
@@ -204,7 +206,7 @@ def add_parser(commands: arguments.Commands) -> None:
         type=arguments.number(0.1, 100, " %"),
         default=10.0,
         metavar="N",
-        help="drop-some: of all packets; default 10",
+        help="drop-some: of all packets; slow-down: of one processor; default 10",
     )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.errors import UserError
 from failover_lab.nodes.driver import DriverError
 from failover_lab.nodes.script import carried_out
-from failover_lab.nodes.state import LOSS_PREFERENCE
+from failover_lab.nodes.state import LOSS_PREFERENCE, PERIOD_US, PODS_GROUPS
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +33,37 @@ tc qdisc show dev "$1" | grep -q clsact || exit 0
 [ -n "$(tc filter show dev "$1" ingress; tc filter show dev "$1" egress)" ] || tc qdisc del dev "$1" clsact
 """
 _RANDOM = 2**32
+# Its pods alone, all of them together: the kubelet renews its lease as ever. It goes with the node, if that is started
+# anew. Somebody else's limit is left alone, and so is what is ours already. Given: the quota.
+_SLOW_DOWN = PODS_GROUPS + r"""
+group=$(pods_groups | head -n 1)
+[ -n "$group" ] || { echo "it has no group of pods whose share of the processors could be limited"; exit 1; }
+case $(limit "$group") in
+    max\ * | -1\ * | *" $ours") ;;
+    *) echo "its pods have a limit already, $(limit "$group")"; exit 1 ;;
+esac
+date +%s.%N
+if [ -e "$group/cpu.max" ]; then
+    echo "$1 $ours" >"$group/cpu.max"
+else
+    echo -1 >"$group/cpu.cfs_quota_us"
+    echo "$ours" >"$group/cpu.cfs_period_us"
+    echo "$1" >"$group/cpu.cfs_quota_us"
+fi
+[ "$(limit "$group")" = "$1 $ours" ] || { echo "its kernel made of the limit $(limit "$group")"; exit 1; }
+"""
+# The period is the kernel's own again, too.
+_SPEED_UP = PODS_GROUPS + r"""
+for group in $(pods_groups); do
+    case $(limit "$group") in max\ * | -1\ *) continue ;; *" $ours") ;; *) continue ;; esac
+    if [ -e "$group/cpu.max" ]; then
+        echo "max 100000" >"$group/cpu.max"
+    else
+        echo -1 >"$group/cpu.cfs_quota_us"
+        echo 100000 >"$group/cpu.cfs_period_us"
+    fi
+done
+"""
 
 
 def bound(percent: float) -> int:
@@ -59,4 +90,26 @@ def drop_some(driver: Driver, name: str, options: argparse.Namespace) -> dict[st
 def drop_none(driver: Driver, name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Let all packets through again; a node that was started anew drops none, and stays as it is."""
     carried_out(driver, name, _DROP_NONE, options.interface, str(LOSS_PREFERENCE))
+    return {}
+
+
+def slow_down(driver: Driver, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Leave a node's pods a fraction of one processor, and everything else what it had.
+
+    Raises:
+        UserError: that cannot be done there.
+    """
+    try:
+        quota = str(round(PERIOD_US * options.percent / 100))
+        return {"at": float(carried_out(driver, name, _SLOW_DOWN, quota)[0])}
+    except (DriverError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{name} could not be slowed down ({error}): the node needs cgroups with the controller cpu, and its kernel "
+            "CFS bandwidth (CONFIG_CFS_BANDWIDTH)"
+        ) from error
+
+
+def speed_up(driver: Driver, name: str, _options: argparse.Namespace) -> dict[str, Any]:
+    """Leave a node's pods all the processors again; what somebody else has limited stays so."""
+    carried_out(driver, name, _SPEED_UP)
     return {}

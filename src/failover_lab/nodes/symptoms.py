@@ -20,6 +20,7 @@ SYMPTOMS = {
     "cut_off": NODE,
     "no_kubelet": NODE,
     "lossy": NODE,
+    "slow": NODE,
 }
 _NOT_ACTIVE = ("inactive", "failed")
 
@@ -32,5 +33,6 @@ def of(row: Mapping[str, Any]) -> list[str]:
         "cut_off": row.get("incoming") or row.get("outgoing"),
         "no_kubelet": row.get("kubelet") in _NOT_ACTIVE,
         "lossy": row.get("lossy"),
+        "slow": row.get("slow"),
     }
     return [name for name, is_shown in shown.items() if is_shown]

@@ -16,7 +16,10 @@ class Hampered(NamedTuple):
 
 
 # By what the node showed.
-_HAMPERED = {"lossy": Hampered("packet_loss", "dropped a part of all packets")}
+_HAMPERED = {
+    "lossy": Hampered("packet_loss", "dropped a part of all packets"),
+    "slow": Hampered("slow_node", "had a fraction of a processor for its pods"),
+}
 
 
 @dataclass(frozen=True)

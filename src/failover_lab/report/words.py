@@ -34,6 +34,7 @@ CAUSES = {
     "not_serving_yet": "a pod not serving yet",
     "packet_loss": "packets that were dropped",
     "shutdown_race": "a shutdown race",
+    "slow_node": "a slow node",
     "stale_flow": "a stale tracked connection",
     "stale_reused_connection": "a stale reused connection",
     "ungraceful_stop": "a stop that was not graceful",

@@ -118,6 +118,7 @@ def test_the_order_of_healing() -> None:
         ("cut_off", "node"),
         ("no_kubelet", "node"),
         ("lossy", "node"),
+        ("slow", "node"),
     ]
 
 
@@ -129,6 +130,7 @@ def test_the_order_of_healing() -> None:
         *((name, {"takes_node", "moves_pods", "replaces_pods"}) for name in ("kill", "freeze", "partition")),
         ("kubelet", {"takes_node", "moves_pods", "replaces_pods"}),
         ("loss", {"takes_node"}),
+        ("slow", {"takes_node"}),
     ],
 )
 def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
@@ -222,6 +224,7 @@ def test_a_run_that_says_nothing() -> None:
         ({"state": "running", "kubelet": "inactive"}, ["no_kubelet"]),
         ({"state": "running", "kubelet": "activating"}, []),
         ({"state": "running", "kubelet": "active", "lossy": True}, ["lossy"]),
+        ({"state": "running", "kubelet": "active", "slow": True}, ["slow"]),
         ({"state": "restarting"}, []),
     ],
 )

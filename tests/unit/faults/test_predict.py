@@ -66,7 +66,7 @@ def test_a_pod_is_replaced_at_once() -> None:
     assert found["capacity"] == pytest.approx(3)
 
 
-@pytest.mark.parametrize("kind", ["drain", "loss"])
+@pytest.mark.parametrize("kind", ["drain", "loss", "slow"])
 def test_what_nobody_holds_for_lost_starts_no_clock(kind: str) -> None:
     assert set(middles(kind, "automatic", FAST).values()) == {None}
 

@@ -133,7 +133,7 @@ def test_a_pause_that_does_not_hold_is_told_unless_the_account_has_it(
     assert do("pause") == 0
 
 
-@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet", "drop-some"])
+@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet", "drop-some", "slow-down"])
 def test_what_a_node_says_of_the_instant(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"1795955109.213164\nover 0\n")
     assert do(action) == 0
@@ -150,7 +150,7 @@ def test_which_ways_are_cut(fake: FakeEngine, direction: str, ways: str) -> None
     assert fake.executed[0]["Cmd"][3:] == ["sh", "eth7", "3713", ways]
 
 
-@pytest.mark.parametrize("action", ["join", "start-kubelet", "drop-none"])
+@pytest.mark.parametrize("action", ["join", "start-kubelet", "drop-none", "speed-up"])
 def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"over 0\n")
     assert do(action) == 0
@@ -166,6 +166,8 @@ def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
         ("cut-off", b"over 0\n", ["lab-m02 could not be cut off"]),
         ("drop-some", b"Error: Unknown qdisc\nover 2\n", ["lab-m02 could not be made to drop packets (Error: Unknown",
                                                         "cls_bpf"]),
+        ("slow-down", b"its pods have a limit already, 5 9\nover 1\n", ["lab-m02 could not be slowed down (its pods have",
+                                                                  "CFS bandwidth"]),
         ("stop-kubelet", b"179.1\nit is active\nover 1\n", ["of lab-m02 did not stop: it is active."]),
         ("join", b"half\n", ["cannot join lab-m02: lab-m02 has ended, or says nothing"]),
         ("start-kubelet", b"no\nover 5\n", ["cannot start-kubelet lab-m02: no"]),
@@ -288,3 +290,58 @@ def test_dropping_none_leaves_what_others_have_there(tmp_path: Path, queue: str,
     assert in_shell(tmp_path, hampered._DROP_NONE, "eth0", "9", tools={"tc": body})[-1] == "over 0"
     gone = "tc qdisc del dev eth0 clsact" in calls(tmp_path)
     assert gone == (queue == "clsact" and not others)
+
+
+V1, V2 = ("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",)
+
+
+def pods_group(tmp_path: Path, version: tuple[str, ...], said: str, where: str = "kubepods") -> Path:
+    """A node's groups, of which that of its pods has this limit."""
+    group = tmp_path / "groups" / where
+    group.mkdir(parents=True)
+    for name, words in zip(version, [said] if version == V2 else said.split(), strict=True):
+        (group / name).write_text(words + "\n")
+    return group
+
+
+def limit(group: Path, version: tuple[str, ...]) -> str:
+    return " ".join((group / name).read_text().strip() for name in version)
+
+
+def in_groups(tmp_path: Path, program: str, *given: str) -> list[str]:
+    return in_shell(tmp_path, program.replace("/sys/fs/cgroup", str(tmp_path / "groups")), *given, tools={})
+
+
+@pytest.mark.parametrize(
+    ("version", "free", "where"),
+    [
+        (V1, "-1 100000", "cpu/kubepods"),
+        (V1, "-1 100000", "cpu/kubelet/kubepods"),
+        (V2, "max 100000", "kubepods.slice"),
+        (V2, "max 100000", "kubelet.slice/kubelet-kubepods.slice"),
+    ],
+)
+def test_slowing_down_and_back(tmp_path: Path, version: tuple[str, ...], free: str, where: str) -> None:
+    group = pods_group(tmp_path, version, free, where)
+    at, over = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert (float(at) > 0, over, limit(group, version)) == (True, "over 0", "3713 37130")
+    # Again, as by a run that follows one that was killed.
+    assert in_groups(tmp_path, hampered._SLOW_DOWN, "1114")[-1] == "over 0"
+    assert limit(group, version) == "1114 37130"
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]
+    assert limit(group, version) == free
+
+
+@pytest.mark.parametrize(("version", "theirs"), [(V1, "5000 100000"), (V2, "5000 100000")])
+def test_somebody_elses_limit_stays(tmp_path: Path, version: tuple[str, ...], theirs: str) -> None:
+    group = pods_group(tmp_path, version, theirs)
+    said = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert said == ["its pods have a limit already, 5000 100000", "over 1"]
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]
+    assert limit(group, version) == theirs
+
+
+def test_a_node_without_such_groups(tmp_path: Path) -> None:
+    said = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert said == ["it has no group of pods whose share of the processors could be limited", "over 1"]
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]

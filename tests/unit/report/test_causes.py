@@ -397,9 +397,16 @@ def test_what_the_last_pod_was_at_work_on_is_its_own_doing(made_up: Any) -> None
     }
 
 
-@pytest.mark.parametrize(("outcome", "found"), [("connect_timeout", "packet_loss"), ("refused", "unexplained")])
-def test_cause_packet_loss(made_up: Any, outcome: str, found: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "outcome", "found"),
+    [
+        ("loss", "connect_timeout", "packet_loss"),
+        ("loss", "refused", "unexplained"),
+        ("slow", "read_timeout", "slow_node"),
+    ],
+)
+def test_a_node_that_is_short_of_something(made_up: Any, kind: str, outcome: str, found: str) -> None:
     """Without a trace: nobody who refuses was kept from it by packets that were dropped."""
-    made_up.play["fault"]["kind"] = "loss"
+    made_up.play["fault"]["kind"] = kind
     made_up.lose(8.0, 8.1, outcome)
     assert cause(made_up)[0] == found

@@ -15,7 +15,7 @@ def problems(**settings: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
-    [("loss", "fault_loss_percent", "0.1"), ("loss", "fault_duration_s", "5"), ("loss", "fault_loss_percent", 100)],
+    [("loss", "fault_loss_percent", "0.1"), ("loss", "fault_duration_s", "5"), ("loss", "fault_loss_percent", 100), ("slow", "fault_cpu_percent", "3")],
 )
 def test_what_a_kind_takes(kind: str, setting: str, value: Any) -> None:
     assert problems(fault_kind=kind, **{setting: value}) == []
@@ -28,6 +28,8 @@ def test_what_a_kind_takes(kind: str, setting: str, value: Any) -> None:
         ({"fault_kind": "drain", "fault_duration_s": "5"}, "fault_duration_s=5 does not go with fault_kind=drain"),
         ({"fault_kind": "loss", "fault_loss_percent": "0"}, "fault_loss_percent is 0: give 0.1 to 100."),
         ({"fault_kind": "loss", "fault_loss_percent": 101}, "fault_loss_percent is 101: give"),
+        ({"fault_kind": "loss", "fault_cpu_percent": 20}, "fault_cpu_percent=20 does not go with fault_kind=loss"),
+        ({"fault_kind": "slow", "fault_cpu_percent": 2}, "fault_cpu_percent is 2: give 3 to 100."),
         ({"fault_kind": "loss", "fault_duration_s": 0}, "fault_duration_s is 0: give 1 second or more."),
         ({"fault_kind": "loss", "fault_recovery": "watchdog"}, "after which no node is lost"),
         ({"fault_kind": "loss", "fault_node_return": "replace"}, "whose node lives on"),
