@@ -59,6 +59,7 @@ COMMANDS = {
     "uncordon": Check.MAY_CHANGE,
     "unjoined": Check.RUNS,
     "wait-answers": Check.MAY_CHANGE,
+    "wait-restarts": Check.MAY_CHANGE,
     "wait-steady": Check.MAY_CHANGE,
     "wait-steady --mark": Check.WOULD_CHANGE,
     "wait-steady --mark-first": Check.WOULD_CHANGE,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TABLE = "kinds.yml"
 RECOVERIES = ("automatic", "watchdog", "manual")
 RETURNS = ("restart", "replace", "leave")
+TAKEN = ("pods", "program", "namespaces", "kubelet", "machine", "share")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,12 @@ class Kind:
     @property
     def spares_node(self) -> bool:
         """Whether the node goes on as if nothing were, and takes the pods' replacements."""
-        return self.takes == "pods" and not self.evicts
+        return self.in_place or (self.takes == "pods" and not self.evicts)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether pods are struck whose containers start again where they were, with the same UID."""
+        return self.takes in ("program", "namespaces")
 
     @property
     def replaces_pods(self) -> bool:
@@ -78,6 +84,7 @@ class Kind:
             "takes_node",
             "moves_pods",
             "spares_node",
+            "in_place",
             "replaces_pods",
             "recoveries",
             "returns",
@@ -125,10 +132,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "about": ("a text", _is_text),
     "says": ("a text", _is_text),
     "needs": ("api or driver", lambda value: value in ("api", "driver")),
-    "takes": (
-        "pods, kubelet, machine or share",
-        lambda value: value in ("pods", "kubelet", "machine", "share"),
-    ),
+    "takes": (f"one of {', '.join(TAKEN)}", lambda value: value in TAKEN),
     "evicts": ("true or false", _is_flag),
     "loses_node": ("true or false", _is_flag),
     "silent": ("true or false", _is_flag),

@@ -26,6 +26,8 @@ _MEMBERLIST_S = (5.0, 6.0)
 _SPEAKER_S = (0.1, 0.6)
 # From a pod's loss of readiness, or its deletion, until it is out of the list of endpoints.
 _SLICE_S = (0.05, 0.3)
+# A kubelet looks this often which of its containers have ended.
+_RELIST_S = (0.0, 1.0)
 # A killed container's end, as the engine tells it.
 _FENCE_S = (0.1, 0.5)
 # The present pods' times of start are known in whole seconds.
@@ -63,6 +65,8 @@ class Timings:
         pod_start_s: from a pod's creation until it is ready, in whole seconds; None: not known.
         half_open_s: for so long a kernel remembers a connection that nobody has answered; None: not known.
         port_rest_s: the client uses a port again after so long; None: not known.
+        backoff_s: for so long a container that has ended before is not started again, at most.
+        stop_s: a container that is told to stop serves on for so long.
     """
 
     grace_s: float
@@ -72,6 +76,8 @@ class Timings:
     pod_start_s: float | None
     half_open_s: float | None = None
     port_rest_s: float | None = None
+    backoff_s: float = 0.0
+    stop_s: float = 0.0
 
     @property
     def leaves_a_tail(self) -> bool:
@@ -130,6 +136,9 @@ def predict(
     start = None
     if timings.pod_start_s is not None:
         start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
+    if fault.in_place:
+        clocks["endpoints"], clocks["capacity"] = _again(fault, timings, start)
+        return clocks
     if fault.spares_node:
         clocks["endpoints"] = Range(*_SLICE_S)
         clocks["capacity"] = start
@@ -152,6 +161,19 @@ def predict(
             # A connection that was begun just before the endpoint was gone.
             clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
     return clocks
+
+
+def _again(fault: kinds.Kind, timings: Timings, start: Range | None) -> tuple[Range, Range | None]:
+    """Until pods whose containers have to start again are off the list, and until they serve again.
+
+    Where the program itself has ended, its pod is not ready at the kubelet's next look. Without its sandbox
+    it is told to stop like any other, and serves on until it does.
+    """
+    noticed = Range(*_RELIST_S)
+    if fault.takes == "namespaces":
+        noticed += fixed(timings.stop_s)
+    again = None if start is None else noticed + fixed(timings.backoff_s) + start
+    return noticed + Range(*_SLICE_S), again
 
 
 def timings_from(text: str) -> Timings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab.faults import kinds, rules
+from failover_lab.faults import containers, kinds, rules
 from failover_lab.kube import timings
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.objects import (
@@ -88,6 +88,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     if not answers(service, ANSWER_S):
         raise rules.Refusal(silent(asked["context"], service, nodes))
     struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
+    restarted = snapshot.struck(node, wanted) if wanted.fault.in_place else []
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
     return {
         "kind": wanted.kind,
@@ -113,6 +114,9 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "autoscalers": cluster.autoscalers(namespace, asked["deployment"]),
         "pods": [row(pod) for pod in snapshot.site_pods],
         "displaced": [row(pod) for pod in struck],
-        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
+        "struck": [row(pod) for pod in restarted],
+        "containers": containers.told(restarted),
+        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version)
+        | containers.timings_of(restarted),
         "overridden": overridden,
     }

@@ -403,7 +403,7 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
-    struck = snapshot.struck(node, wanted)
+    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     if not struck:
         return None
     # A drain evicts one after the other, as the budget lets it.
@@ -413,7 +413,7 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why no replacement could start elsewhere: what its volume is on is the node itself."""
-    if wanted.fault.spares_node:
+    if not wanted.fault.moves_pods:
         return None
     others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
     for volume in snapshot.volumes:
@@ -430,7 +430,7 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why those that lose their place would find no other."""
-    struck = snapshot.struck(node, wanted)
+    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     lost = node if wanted.fault.moves_pods else None
     nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
     taken = {item["metadata"]["uid"] for item in struck}

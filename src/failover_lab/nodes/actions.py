@@ -14,7 +14,7 @@ from typing import Any
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes import hampered, start_nodes
+from failover_lab.nodes import hampered, processes, start_nodes
 from failover_lab.nodes.driver import Driver, DriverError, NodeState
 from failover_lab.nodes.script import carried_out
 from failover_lab.nodes.state import INTERFACE, PREFERENCE
@@ -175,6 +175,8 @@ ACTIONS: dict[str, Action] = {
     "drop-none": hampered.drop_none,
     "slow-down": hampered.slow_down,
     "speed-up": hampered.speed_up,
+    "kill-first": processes.kill_first,
+    "kill-sandbox": processes.kill_sandbox,
 }
 START = "start"
 
@@ -207,6 +209,13 @@ def add_parser(commands: arguments.Commands) -> None:
         default=10.0,
         metavar="N",
         help="drop-some: of all packets; slow-down: of one processor; default 10",
+    )
+    parser.add_argument(
+        "--containers",
+        type=processes.targets,
+        default=[],
+        metavar="UID=ID+ID,…",
+        help="kill-first, kill-sandbox: for each pod the ids of its containers, the application's first",
     )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 

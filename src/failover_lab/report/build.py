@@ -218,6 +218,12 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
+    if fault.what.in_place:
+        fault = dataclasses.replace(
+            fault,
+            struck=frozenset(entry["pod"] for entry in play.get("struck") or []),
+            again=clocks.served_again(clocks.lost_endpoints(data, seen, fault)),
+        )
     trace, records = traced.follow(
         data.directory,
         data.records,

@@ -186,6 +186,8 @@ class ByTrace:
         if (since := self._dead_since(last.node, record.done)) is not None:
             said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
             return Told("address_moved", said)
+        if life is not None and (what := self.fault.killed(life.name, record.due, record.done)) is not None:
+            return Told("killed_in_place", f"{nodes} sent them to {{pods}}, {what} of which was killed at {self._since}")
         if (told := self._by_the_hampered(record, way, nodes)) is not None:
             return told
         opened = way.entries[0].node

@@ -199,6 +199,8 @@ def _endpoints(run: Run) -> str:
         if not left:
             return "none of the pods was in the list of endpoints when it struck"
         return f"{', '.join(left)} stayed in the list of endpoints"
+    if run.fault.what.in_place:
+        return f"the kubelet had said of {_struck(run)} at {run.after(clean)} that nobody serves there"
     if not run.fault.what.takes_node:
         return f"{', '.join(_stops(run))}, out of the list of endpoints at {run.after(clean)}"
     out = f"its endpoints were out of the list at {run.after(clean)}"
@@ -220,6 +222,8 @@ def _capacity(run: Run) -> str:
     made: list[PodLife] = [life for life in run.seen.lives if life.name in names and life.seen >= run.zero]
     if run.clocks["capacity"] is None:
         return _never_whole(run, made)
+    if run.fault.what.in_place:
+        return f"{_struck(run)} served again at {run.after(run.zero + run.clocks['capacity'])}"
     ready = [life for life in made if life.ready]
     if not ready:
         return "the replacements were not observed"
@@ -233,6 +237,11 @@ def _capacity(run: Run) -> str:
     parts.append(f"the last replacement, {last.name}, was made at {run.after(last.seen)}")
     parts.append(f"it was ready {(last.ready or last.seen) - last.seen:.1f}\u00a0s later")
     return ", ".join(parts)
+
+
+def _struck(run: Run) -> str:
+    """The pods whose containers had to start again."""
+    return ", ".join(sorted(entry["pod"] for entry in (run.data.play or {}).get("struck") or []))
 
 
 def _never_whole(run: Run, made: list[PodLife]) -> str:

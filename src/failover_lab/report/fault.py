@@ -22,14 +22,27 @@ _HAMPERED = {
 }
 
 
+# By what the fault takes.
+_KILLED = {"program": "the process", "namespaces": "the sandbox"}
+# Where nobody saw when it served again; and once it does, the rules on the nodes follow.
+_AGAIN_S, _RULES_S = 30.0, 1.5
+
+
 @dataclass(frozen=True)
 class Fault:
-    """What was done; ``at`` is None where nothing was, ``back`` where the node was not seen to return."""
+    """What was done; ``at`` is None where nothing was, ``back`` where the node was not seen to return.
+
+    Attributes:
+        struck: the pods whose containers had to start again where they were.
+        again: when they served again, as far as that was seen.
+    """
 
     kind: str | None
     node: str | None
     at: float | None
     back: float | None = None
+    struck: frozenset[str] = frozenset()
+    again: float | None = None
 
     @property
     def what(self) -> kinds.Kind:
@@ -48,3 +61,11 @@ class Fault:
         if self.back is not None and at >= self.back:
             return None
         return _HAMPERED.get(self.what.symptom or "")
+
+    def killed(self, pod: str, begin: float, end: float) -> str | None:
+        """What of a pod had been killed and did not serve yet between these instants; None: nothing."""
+        if pod not in self.struck or self.at is None or end < self.at:
+            return None
+        if begin > (self.at + _AGAIN_S if self.again is None else self.again + _RULES_S):
+            return None
+        return _KILLED.get(self.what.takes)

@@ -67,6 +67,7 @@ def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = N
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
         _bad_answer,
         _moved_away_from,
+        _killed_in_place,
         _stale_reused,
         _no_endpoint,
         _address_moved,
@@ -271,6 +272,17 @@ def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
         f"on: it had had the first of these requests for {since}"
     )
     return Finding("ungraceful_stop", sentence, nearest.told)
+
+
+def _killed_in_place(group: Group, evidence: Evidence) -> Finding | None:
+    """Pods that start again where they are; where nobody says who was asked, one of them may have been."""
+    fault = evidence.fault
+    if group.first.outcome not in _NO_ANSWER:
+        return None
+    for pod in sorted(group.pods or fault.struck):
+        if (what := fault.killed(pod, group.began, group.ended)) is not None:
+            return Finding("killed_in_place", f"{what} of {pod} was killed at {_clock(fault.at or 0.0)}", "")
+    return None
 
 
 def _hampered(group: Group, evidence: Evidence) -> Finding | None:

@@ -29,6 +29,7 @@ CAUSES = {
     "bad_answer": "a bad answer",
     "endpoint_dead": "a dead endpoint",
     "endpoint_refuses": "a flaky endpoint",
+    "killed_in_place": "a pod that was killed and started again",
     "no_endpoint": "no endpoint",
     "not_received": "an address that led nowhere",
     "not_serving_yet": "a pod not serving yet",

@@ -130,12 +130,14 @@ def test_the_order_of_healing() -> None:
         *((name, {"takes_node", "moves_pods", "replaces_pods"}) for name in ("kill", "freeze", "partition")),
         ("kubelet", {"takes_node", "moves_pods", "replaces_pods"}),
         ("loss", {"takes_node"}),
+        ("process", {"spares_node", "in_place"}),
+        ("sandbox", {"spares_node", "in_place"}),
         ("slow", {"takes_node"}),
     ],
 )
 def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
     kind = kinds.of(name)
-    derived = {"takes_node", "moves_pods", "spares_node", "replaces_pods"}
+    derived = {"takes_node", "moves_pods", "spares_node", "in_place", "replaces_pods"}
     assert {column for column in derived if kind.row()[column]} == holds
     silent = name in ("kill", "freeze", "partition")
     whoever = ("automatic", "watchdog", "manual") if silent else ("automatic", "manual")

@@ -91,6 +91,25 @@ def test_a_slower_watchdog_is_predicted_slower() -> None:
     assert given_away("kill", slow) == Range(1.0, 1.2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "endpoints", "capacity"),
+    [
+        ("process", {}, 0.675, 0.5 + 2),
+        ("process", {"backoff_s": 20.0}, 0.675, 0.5 + 20 + 2),
+        ("process", {"stop_s": 5.0}, 0.675, 0.5 + 2),
+        ("sandbox", {"stop_s": 5.0}, 5.675, 5.5 + 2),
+        ("sandbox", {"pod_start_s": None}, 0.675, None),
+    ],
+)
+def test_what_starts_again_where_it_was(
+    kind: str, more: dict[str, Any], endpoints: float, capacity: float | None
+) -> None:
+    found = middles(kind, "automatic", replace(FAST, **more))
+    assert (found["address"], found["stale_flows"]) == (None, None)
+    assert found["endpoints"] == pytest.approx(endpoints)
+    assert found["capacity"] == (None if capacity is None else pytest.approx(capacity))
+
+
 def test_nobody_knows_when_an_operator_comes() -> None:
     found = middles("kill", "manual", FAST)
     assert found == {"address": 5.5, "endpoints": None, "capacity": None, "stale_flows": None}

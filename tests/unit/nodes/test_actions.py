@@ -62,6 +62,16 @@ def test_one_that_has_vanished_is_told(
     assert "recover.yml" in said
 
 
+@pytest.mark.parametrize("action", ["kill-first", "kill-sandbox"])
+def test_the_instant_at_which_a_process_was_killed(fake: FakeEngine, capsys: Any, action: str) -> None:
+    fake.output = frame(b"1795955109.213164\nover 0\n")
+    assert do(action, f"--containers=uid-a={'a' * 64}") == 0
+    assert told(capsys) == [{"name": "lab-m02", "at": NOW}]
+    fake.output = frame(b"process 10 lives on\nover 1\n")
+    assert do(action, f"--containers=uid-a={'a' * 64}") == 2
+    assert "could not be killed: process 10 lives on" in capsys.readouterr().err
+
+
 def at_the_time(monkeypatch: pytest.MonkeyPatch, instant: float) -> None:
     """What is done begins then, whatever the time is for the engine."""
     clock = argparse.Namespace(time=lambda: instant, monotonic=time.monotonic, sleep=time.sleep)

@@ -410,3 +410,18 @@ def test_a_node_that_is_short_of_something(made_up: Any, kind: str, outcome: str
     made_up.play["fault"]["kind"] = kind
     made_up.lose(8.0, 8.1, outcome)
     assert cause(made_up)[0] == found
+
+
+@pytest.mark.parametrize("kind", ["process", "sandbox"])
+@pytest.mark.parametrize(("connection", "outcome"), [("new", "refused"), ("reused", "reset")])
+def test_a_pod_that_starts_again_where_it_was(made_up: Any, kind: str, connection: str, outcome: str) -> None:
+    made_up.play |= {"displaced": [], "replacements": [], "struck": [{"pod": "site-a", "uid": "uid-a"}]}
+    made_up.play["fault"]["kind"] = kind
+    ready = dict.fromkeys(("site_b", "site_c", "site_d"), "ready")
+    made_up.endpoints(-20, site_a="ready", **ready)
+    made_up.endpoints(1.0, **ready)
+    made_up.endpoints(3.0, site_a="ready", **ready)
+    made_up.lose(0.2, 1.3, outcome, kind=connection)
+    assert cause(made_up)[0] == "killed_in_place"
+    clocks = made_up.content()["clocks_s"]
+    assert (clocks["endpoints"], clocks["capacity"]) == (1.0, 3.0)

@@ -15,7 +15,8 @@ def problems(**settings: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
-    [("loss", "fault_loss_percent", "0.1"), ("loss", "fault_duration_s", "5"), ("loss", "fault_loss_percent", 100), ("slow", "fault_cpu_percent", "3")],
+    [("loss", "fault_loss_percent", "0.1"), ("loss", "fault_duration_s", "5"), ("loss", "fault_loss_percent", 100), ("slow", "fault_cpu_percent", "3"),
+     ("process", "fault_pods", "all"), ("sandbox", "fault_pods", "all")],
 )
 def test_what_a_kind_takes(kind: str, setting: str, value: Any) -> None:
     assert problems(fault_kind=kind, **{setting: value}) == []
