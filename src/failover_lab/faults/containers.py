@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.kube.objects import Object, name_of, of
+from failover_lab.kube.objects import Object, is_ready, name_of, of
 from failover_lab.run import instants
+
+if TYPE_CHECKING:
+    from failover_lab.faults import kinds
 
 #: Whose containers are told to kubectl as the application's, where it is not the first.
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -31,6 +35,13 @@ def application_of(pod: Object) -> Object:
         f"{name_of(pod)} has no container {name} that runs, so nothing of it can be killed: wait until the site is "
         "whole (`ansible-playbook status.yml`), or choose another node."
     )
+
+
+def restarted(struck: list[Object], fault: kinds.Kind) -> list[Object]:
+    """Those of the pods that a fault strikes whose containers are to start again where they are."""
+    if fault.comes_back:
+        return [pod for pod in struck if is_ready(pod)]
+    return struck if fault.in_place else []
 
 
 def _id(status: Object) -> str:

@@ -57,6 +57,11 @@ class Kind:
         return self.takes in ("program", "namespaces")
 
     @property
+    def comes_back(self) -> bool:
+        """Whether the machine goes, and comes back by itself before anybody holds it for lost."""
+        return self.takes == "machine" and not self.loses_node
+
+    @property
     def replaces_pods(self) -> bool:
         """Whether new pods take the place of those that it strikes; else they start again where they were."""
         return self.moves_pods or self.takes == "pods"
@@ -85,6 +90,7 @@ class Kind:
             "moves_pods",
             "spares_node",
             "in_place",
+            "comes_back",
             "replaces_pods",
             "recoveries",
             "returns",

@@ -28,6 +28,8 @@ _SPEAKER_S = (0.1, 0.6)
 _SLICE_S = (0.05, 0.3)
 # A kubelet looks this often which of its containers have ended.
 _RELIST_S = (0.0, 1.0)
+# From a node's start until its kubelet tells of its pods.
+_BOOT_S = (3.0, 10.0)
 # A killed container's end, as the engine tells it.
 _FENCE_S = (0.1, 0.5)
 # The present pods' times of start are known in whole seconds.
@@ -120,7 +122,7 @@ def given_away(kind: str, pace: Pace) -> Range | None:
 
 
 def predict(
-    kind: str, recovery: str, timings: Timings, *, announcer: bool | None, pace: Pace | None = None
+    kind: str, recovery: str, timings: Timings, *, announcer: bool | None, pace: Pace | None = None, off_s: float = 0.0
 ) -> dict[str, Range | None]:
     """The four clocks; None where nothing of the kind is to happen, or nobody can say when.
 
@@ -130,6 +132,7 @@ def predict(
         timings: what the cluster is set to.
         announcer: whether the node announces the address; None: not known.
         pace: of the watchdog; its own unless given.
+        off_s: for how long a machine is off that comes back by itself.
     """
     fault = kinds.of(kind)
     clocks: dict[str, Range | None] = dict.fromkeys(CLOCKS)
@@ -149,7 +152,9 @@ def predict(
         clocks["address"] = fixed(0.0)
         if announcer:
             clocks["address"] = Range(*_MEMBERLIST_S) if fenced is None else fenced + Range(*_SPEAKER_S)
-    if fenced is not None:
+    if fault.comes_back:
+        clocks["endpoints"], clocks["capacity"] = _back(timings, start, off_s)
+    elif fenced is not None:
         clocks["endpoints"] = fenced + Range(*_SLICE_S)
         clocks["capacity"] = None if start is None else fenced + start
     elif fault.loses_node and recovery != "manual":
@@ -174,6 +179,26 @@ def _again(fault: kinds.Kind, timings: Timings, start: Range | None) -> tuple[Ra
         noticed += fixed(timings.stop_s)
     again = None if start is None else noticed + fixed(timings.backoff_s) + start
     return noticed + Range(*_SLICE_S), again
+
+
+def _back(timings: Timings, start: Range | None, off_s: float) -> tuple[Range, Range | None]:
+    """Until the pods of a machine that comes back are off the list, and until they or others serve.
+
+    Whichever is first: the machine is held for lost, or its kubelet is back and says that nothing of them runs.
+    """
+    lost, back = not_ready(timings), fixed(off_s) + Range(*_BOOT_S)
+    clean = _first(lost, back) + Range(*_SLICE_S)
+    if start is None:
+        return clean, None
+    again = back + start
+    if timings.toleration_s is None:
+        return clean, again
+    return clean, _first(again, lost + fixed(timings.toleration_s) + start)
+
+
+def _first(one: Range, other: Range) -> Range:
+    """The first of two."""
+    return Range(min(one.low, other.low), min(one.high, other.high))
 
 
 def timings_from(text: str) -> Timings:
@@ -231,6 +256,13 @@ def add_parser(commands: arguments.Commands) -> None:
         help=f"an object with {', '.join(field.name for field in fields(Timings))}",
     )
     parser.add_argument(
+        "--off",
+        type=arguments.number(0, 3600, " s"),
+        default=0.0,
+        metavar="S",
+        help="for how long a machine is off that comes back by itself",
+    )
+    parser.add_argument(
         "--rate",
         type=arguments.number(0.1, 20_000, " requests/s"),
         metavar="N",
@@ -248,7 +280,7 @@ def run(options: argparse.Namespace) -> Answer:
     timings = options.timings
     if options.rate is not None:
         timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
-    clocks = predict(options.kind, options.recovery, timings, announcer=announcer)
+    clocks = predict(options.kind, options.recovery, timings, announcer=announcer, off_s=options.off)
     data = {
         "predicted_s": {name: None if c is None else round(c.middle, 2) for name, c in clocks.items()},
         "ranges_s": {

@@ -88,7 +88,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     if not answers(service, ANSWER_S):
         raise rules.Refusal(silent(asked["context"], service, nodes))
     struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
-    restarted = snapshot.struck(node, wanted) if wanted.fault.in_place else []
+    restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)
     chosen = next(item for item in snapshot.nodes if name_of(item) == node)
     return {
         "kind": wanted.kind,

@@ -15,7 +15,7 @@ from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes import hampered, processes, start_nodes
-from failover_lab.nodes.driver import Driver, DriverError, NodeState
+from failover_lab.nodes.driver import Driver, DriverError, NodeState, Rebooting
 from failover_lab.nodes.script import carried_out
 from failover_lab.nodes.state import INTERFACE, PREFERENCE
 from failover_lab.waiting import until
@@ -99,6 +99,23 @@ def kill(driver: Driver, name: str, _options: argparse.Namespace) -> Row:
     return {"at": driver.ended_at(name, began) or began}
 
 
+def reboot(driver: Driver, name: str, options: argparse.Namespace) -> Row:
+    """Have a node go without a word, and come back.
+
+    Where nobody but this machine can start it, that is done after a while; if it is not, it is found as one
+    that was killed.
+
+    Raises:
+        UserError: it does not end.
+    """
+    if isinstance(driver, Rebooting):
+        return {"at": driver.reboot(name)}
+    row = kill(driver, name, options)
+    at = row.get("at", time.time())
+    time.sleep(max(0.0, at + options.off - time.time()))
+    return {"at": at, "since": start_nodes.start(driver, [name])[name]}
+
+
 def pause(driver: Driver, name: str, _options: argparse.Namespace) -> Row:
     """Stop every process of a node: its kernel still takes connections and answers to ARP.
 
@@ -165,6 +182,7 @@ Action = Callable[[Driver, str, argparse.Namespace], Row]
 ACTIONS: dict[str, Action] = {
     "same": same,
     "kill": kill,
+    "reboot": reboot,
     "pause": pause,
     "resume": resume,
     "cut-off": cut_off,
@@ -216,6 +234,13 @@ def add_parser(commands: arguments.Commands) -> None:
         default=[],
         metavar="UID=ID+ID,…",
         help="kill-first, kill-sandbox: for each pod the ids of its containers, the application's first",
+    )
+    parser.add_argument(
+        "--off",
+        type=arguments.number(0, 60, " s"),
+        default=5.0,
+        metavar="S",
+        help="reboot: how long it is off, where it does not reboot by itself; default 5",
     )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 

@@ -218,12 +218,13 @@ def build(data: RunData) -> Report:
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
     fault = Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
     seen = cluster.read(data.changes)
+    again = clocks.served_again(clocks.lost_endpoints(data, seen, fault))
     if fault.what.in_place:
-        fault = dataclasses.replace(
-            fault,
-            struck=frozenset(entry["pod"] for entry in play.get("struck") or []),
-            again=clocks.served_again(clocks.lost_endpoints(data, seen, fault)),
-        )
+        pods = frozenset(entry["pod"] for entry in play.get("struck") or [])
+        fault = dataclasses.replace(fault, struck=pods, again=again)
+    if fault.what.comes_back and again is not None:
+        # The mark comes later: the run looks only once everything else is well.
+        fault = dataclasses.replace(fault, back=again)
     trace, records = traced.follow(
         data.directory,
         data.records,

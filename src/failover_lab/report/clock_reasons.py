@@ -222,7 +222,7 @@ def _capacity(run: Run) -> str:
     made: list[PodLife] = [life for life in run.seen.lives if life.name in names and life.seen >= run.zero]
     if run.clocks["capacity"] is None:
         return _never_whole(run, made)
-    if run.fault.what.in_place:
+    if run.fault.what.in_place or (run.fault.what.comes_back and not made):
         return f"{_struck(run)} served again at {run.after(run.zero + run.clocks['capacity'])}"
     ready = [life for life in made if life.ready]
     if not ready:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from failover_lab.errors import UserError
-from failover_lab.faults import containers
+from failover_lab.faults import containers, kinds
 from failover_lab.run import instants
 
 NOW = instants.parse("2026-11-30T01:00:00Z")
@@ -71,3 +71,10 @@ def test_the_longest_of_several() -> None:
     slow["spec"]["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     assert containers.timings_of([pod("nginx"), slow]) == {"backoff_s": 0.0, "stop_s": 5.0}
     assert containers.timings_of([]) == {"backoff_s": 0.0, "stop_s": 0.0}
+
+
+@pytest.mark.parametrize(("kind", "count"), [("kill", 0), ("pod", 0), ("slow", 0), ("process", 2), ("reboot", 1)])
+def test_whose_containers_start_again(kind: str, count: int) -> None:
+    ready = pod("nginx")
+    ready["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    assert len(containers.restarted([ready, pod("nginx")], kinds.of(kind))) == count

@@ -131,13 +131,14 @@ def test_the_order_of_healing() -> None:
         ("kubelet", {"takes_node", "moves_pods", "replaces_pods"}),
         ("loss", {"takes_node"}),
         ("process", {"spares_node", "in_place"}),
+        ("reboot", {"takes_node", "comes_back"}),
         ("sandbox", {"spares_node", "in_place"}),
         ("slow", {"takes_node"}),
     ],
 )
 def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
     kind = kinds.of(name)
-    derived = {"takes_node", "moves_pods", "spares_node", "in_place", "replaces_pods"}
+    derived = {"takes_node", "moves_pods", "spares_node", "in_place", "comes_back", "replaces_pods"}
     assert {column for column in derived if kind.row()[column]} == holds
     silent = name in ("kill", "freeze", "partition")
     whoever = ("automatic", "watchdog", "manual") if silent else ("automatic", "manual")
@@ -146,7 +147,7 @@ def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
 
 
 def test_a_machine_that_comes_back_by_itself() -> None:
-    """No such kind is in the table, and one may be: its pods start again where they were."""
+    """Its pods start again where they were."""
     row = ROWS["kill"] | {"loses_node": False, "heals": None}
     kind = kinds.read(yaml.safe_dump(ROWS | {"away": row}, sort_keys=False))["away"]
     assert kind.takes_node

@@ -110,6 +110,27 @@ def test_what_starts_again_where_it_was(
     assert found["capacity"] == (None if capacity is None else pytest.approx(capacity))
 
 
+@pytest.mark.parametrize(
+    ("timings", "off_s", "endpoints", "capacity"),
+    [
+        # Long before anybody would hold it for lost.
+        (DEFAULT, 5, 5 + 6.5 + 0.175, 5 + 6.5 + 3),
+        # It is, and others take its pods.
+        (FAST, 30, 5.175, 5 + 5 + 2),
+        (replace(FAST, toleration_s=None), 30, 5.175, 30 + 6.5 + 2),
+        (replace(FAST, pod_start_s=None), 30, 5.175, None),
+    ],
+)
+def test_a_machine_that_comes_back(
+    timings: Timings, off_s: float, endpoints: float, capacity: float | None
+) -> None:
+    found = predict("reboot", "automatic", timings, announcer=True, off_s=off_s)
+    assert found["address"] == Range(5, 6)
+    assert found["endpoints"] is not None
+    assert found["endpoints"].middle == pytest.approx(endpoints)
+    assert (found["capacity"] and found["capacity"].middle) == (capacity and pytest.approx(capacity))
+
+
 def test_nobody_knows_when_an_operator_comes() -> None:
     found = middles("kill", "manual", FAST)
     assert found == {"address": 5.5, "endpoints": None, "capacity": None, "stale_flows": None}

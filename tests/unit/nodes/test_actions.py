@@ -121,6 +121,28 @@ class Immortal(dict[str, Any]):
         return self
 
 
+def test_a_reboot_is_a_kill_and_a_start(
+    fake: FakeEngine, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    at = time.time()
+    clock = argparse.Namespace(time=lambda: at, monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(actions, "time", clock)
+    monkeypatch.setattr(actions.start_nodes, "start", lambda _driver, names: dict.fromkeys(names, "then"))
+    assert do("reboot", "--off=7") == 0
+    assert told(capsys) == [{"name": "lab-m02", "at": at, "since": "then"}]
+    assert not fake.states["lab-m02"]["Running"]
+    assert slept == [pytest.approx(7.0)]
+
+
+def test_a_driver_that_reboots_does_so_itself() -> None:
+    class Itself:
+        def reboot(self, name: str) -> float:
+            return NOW if name == "m02" else 0.0
+
+    assert actions.reboot(Itself(), "m02", argparse.Namespace()) == {"at": NOW}  # type: ignore[arg-type]
+
+
 def test_pause_and_resume(fake: FakeEngine, capsys: Any) -> None:
     began = time.time()
     assert do("pause") == 0
