@@ -28,7 +28,7 @@ from failover_lab.host import (
     streams,
     subnet,
 )
-from failover_lab.kube import delete_pods, restarts
+from failover_lab.kube import delete_pods, restarts, roll_out
 from failover_lab.kube import drain as drain_command
 from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, start_nodes, state
 from failover_lab.nodes.driver import DriverError, unanswered
@@ -79,7 +79,7 @@ def parser() -> arguments.Parser:
         spread,
         predict,
     )
-    operator = (drain_command, delete_pods, restarts, by_hand)
+    operator = (drain_command, delete_pods, restarts, roll_out, by_hand)
     witness = (
         ready,
         probe_options,

@@ -20,7 +20,7 @@ ELSEWHERE = re.compile(
     rf"|{re.escape(TABLE)}$|.*\.(lock|sum|svg|png)$"
 )
 # Words that mean something else as well: they name a kind beside the word kind, or beside another kind.
-COMMON = {"drain", "kill", "kubelet", "pod", "loss", "slow", "process", "sandbox", "reboot"}
+COMMON = {"drain", "kill", "kubelet", "pod", "loss", "slow", "process", "sandbox", "reboot", "rollout"}
 # What may stand between two names of a list.
 _BETWEEN = r"[\"'`)\]]*(, ?(and |or )?| and | or )(V\(|[\"'`(\[])*"
 

@@ -51,6 +51,8 @@ COMMANDS = {
     "ready": Check.RUNS,
     "remediate": Check.WOULD_CHANGE,
     "report": Check.WOULD_CHANGE,
+    "roll-back": Check.MAY_CHANGE,
+    "roll-out": Check.WOULD_CHANGE,
     "start-nodes": Check.MAY_CHANGE,
     "start-nodes --nodes": Check.WOULD_CHANGE,
     "stop": Check.MAY_CHANGE,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TABLE = "kinds.yml"
 RECOVERIES = ("automatic", "watchdog", "manual")
 RETURNS = ("restart", "replace", "leave")
-TAKEN = ("pods", "program", "namespaces", "kubelet", "machine", "share")
+TAKEN = ("pods", "application", "program", "namespaces", "kubelet", "machine", "share")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,12 @@ class Kind:
     @property
     def spares_node(self) -> bool:
         """Whether the node goes on as if nothing were, and takes the pods' replacements."""
-        return self.in_place or (self.takes == "pods" and not self.evicts)
+        return self.in_place or (self.takes in ("pods", "application") and not self.evicts)
+
+    @property
+    def polite(self) -> bool:
+        """Whether everybody is told in time, so that no request should be lost."""
+        return self.evicts or self.takes == "application"
 
     @property
     def in_place(self) -> bool:
@@ -64,7 +69,7 @@ class Kind:
     @property
     def replaces_pods(self) -> bool:
         """Whether new pods take the place of those that it strikes; else they start again where they were."""
-        return self.moves_pods or self.takes == "pods"
+        return self.moves_pods or self.takes in ("pods", "application")
 
     @property
     def recoveries(self) -> tuple[str, ...]:
@@ -89,6 +94,7 @@ class Kind:
             "takes_node",
             "moves_pods",
             "spares_node",
+            "polite",
             "in_place",
             "comes_back",
             "replaces_pods",

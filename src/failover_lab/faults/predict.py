@@ -69,6 +69,7 @@ class Timings:
         port_rest_s: the client uses a port again after so long; None: not known.
         backoff_s: for so long a container that has ended before is not started again, at most.
         stop_s: a container that is told to stop serves on for so long.
+        waves: so often new pods start one after the other in a rolling update.
     """
 
     grace_s: float
@@ -80,6 +81,7 @@ class Timings:
     port_rest_s: float | None = None
     backoff_s: float = 0.0
     stop_s: float = 0.0
+    waves: float = 1
 
     @property
     def leaves_a_tail(self) -> bool:
@@ -139,6 +141,11 @@ def predict(
     start = None
     if timings.pod_start_s is not None:
         start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
+    if fault.takes == "application":
+        if start is not None:
+            whole = Range(start.low * timings.waves, start.high * timings.waves)
+            clocks["endpoints"] = clocks["capacity"] = whole + Range(*_SLICE_S)
+        return clocks
     if fault.in_place:
         clocks["endpoints"], clocks["capacity"] = _again(fault, timings, start)
         return clocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from failover_lab.faults import containers, kinds, rules
+from failover_lab.faults import containers, kinds, rolling, rules
 from failover_lab.kube import timings
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.objects import (
@@ -89,14 +89,14 @@ def look(cluster: Cluster, asked: Object) -> Object:
         raise rules.Refusal(silent(asked["context"], service, nodes))
     struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)
-    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    chosen = next((item for item in snapshot.nodes if name_of(item) == node), {})
     return {
         "kind": wanted.kind,
-        "evicts": wanted.fault.evicts,
+        "evicts": wanted.fault.polite,
         "node": node,
-        "node_uid": chosen["metadata"]["uid"],
+        "node_uid": of(chosen, "metadata", "uid", default=""),
         "container": snapshot.engine[node].id if node in snapshot.engine else "",
-        "internal_address": internal_address(chosen),
+        "internal_address": internal_address(chosen) if chosen else "",
         "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
         "announcer": snapshot.announcer,
         "address": address_of(service),
@@ -116,7 +116,8 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "displaced": [row(pod) for pod in struck],
         "struck": [row(pod) for pod in restarted],
         "containers": containers.told(restarted),
-        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version)
-        | containers.timings_of(restarted),
+        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version)
+        | containers.timings_of(restarted)
+        | {"waves": rolling.waves(deployment)},
         "overridden": overridden,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.faults import evictions, kinds, quota
+from failover_lab.faults import evictions, kinds, quota, rolling
 from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
@@ -127,6 +127,8 @@ class Snapshot:
 
     def struck(self, node: str, wanted: Wanted) -> list[Object]:
         """The site's pods that a fault of this node would take."""
+        if wanted.fault.takes == "application":
+            return self.site_pods
         pods = self.on(node)
         if not wanted.fault.spares_node or wanted.pods == "all":
             return pods
@@ -302,6 +304,8 @@ def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
 
 def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why the fault would leave nobody who serves; nothing overrides it."""
+    if wanted.fault.takes == "application":
+        return None
     ready = [pod for pod in snapshot.site_pods if is_ready(pod)]
     if len(ready) < 2:
         return (
@@ -404,7 +408,7 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
     struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
-    if not struck:
+    if not struck or wanted.fault.takes == "application":
         return None
     # A drain evicts one after the other, as the budget lets it.
     count = 1 if wanted.fault.evicts else len(struck)
@@ -482,7 +486,7 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
 Rule = Callable[[Snapshot, str, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
-_NEVER: tuple[Rule, ...] = (last_replica, nothing_brings_it_back, two_budgets)
+_NEVER: tuple[Rule, ...] = (last_replica, nothing_brings_it_back, two_budgets, rolling.cannot)
 _TASTE: tuple[Rule, ...] = (
     too_few_nodes,
     budget_forbids,
@@ -491,6 +495,7 @@ _TASTE: tuple[Rule, ...] = (
     no_room,
     evictions_would_stop,
     nobody_else_announces,
+    rolling.had_better_not,
 )
 
 
@@ -502,7 +507,8 @@ def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
     """
     if not wanted.force and (objection := too_few_nodes(snapshot, "", wanted)):
         raise Refusal(objection)
-    node = name_of(choose(snapshot, wanted))
+    # A rollout takes none.
+    node = "" if wanted.fault.takes == "application" else name_of(choose(snapshot, wanted))
     for sentence in _objections(_NEVER, snapshot, node, wanted):
         raise Refusal(sentence)
     objections = list(_objections(_TASTE, snapshot, node, wanted))

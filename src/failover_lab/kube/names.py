@@ -9,6 +9,8 @@ CORDONED_BY = "failover-lab/cordoned-by"
 LEFT_BY = "failover-lab/left-by"
 # A node that was started and may not announce the address yet.
 EXCLUDED_BY = "failover-lab/excluded-by"
+# A Deployment that a run has given another image; the value is the one before.
+IMAGE_BEFORE = "failover-lab/image-before"
 # A node that a watchdog or an operator has given up.
 OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CLUSTER, ENGINE, NODE = SHOWN_BY = ("cluster", "engine", "node")
 SYMPTOMS = {
     "cordoned": CLUSTER,
+    "rolled_out": CLUSTER,
     "paused": ENGINE,
     # Or it was started and not told where the control plane is: a run may have been killed between the two.
     "exited": ENGINE,

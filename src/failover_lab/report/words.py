@@ -135,7 +135,7 @@ def is_begun(report: dict[str, Any]) -> bool:
 def bound_counts(report: dict[str, Any]) -> bool:
     """Whether the bound on the chance of a loss says anything: of a sudden fault, how long it was."""
     kind = kinds.of(report["fault"]["kind"])
-    return not kind.name or kind.evicts or not is_begun(report)
+    return not kind.name or kind.polite or not is_begun(report)
 
 
 def rule(report: dict[str, Any]) -> str | None:

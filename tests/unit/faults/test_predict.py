@@ -131,6 +131,17 @@ def test_a_machine_that_comes_back(
     assert (found["capacity"] and found["capacity"].middle) == (capacity and pytest.approx(capacity))
 
 
+@pytest.mark.parametrize(("waves", "whole"), [(1, 2.175), (4, 8.175)])
+def test_a_rollout_goes_in_waves(waves: int, whole: float) -> None:
+    found = middles("rollout", "automatic", replace(FAST, waves=waves))
+    assert found == {
+        "address": None,
+        "endpoints": pytest.approx(whole),
+        "capacity": pytest.approx(whole),
+        "stale_flows": None,
+    }
+
+
 def test_nobody_knows_when_an_operator_comes() -> None:
     found = middles("kill", "manual", FAST)
     assert found == {"address": 5.5, "endpoints": None, "capacity": None, "stale_flows": None}
