@@ -1,4 +1,4 @@
-"""The containers of pods that are to be struck and start again where they are: which, and how soon that may be."""
+"""The containers of pods that are to be struck and start again where they are: which, and how soon."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def application_of(pod: Object) -> Object:
         if status.get("name") == name and of(status, "state", "running") is not None and _id(status):
             return dict(status)
     raise UserError(
-        f"{name_of(pod)} has no container {name} that runs, so nothing of it can be killed: wait until the site is "
-        "whole (`ansible-playbook status.yml`), or choose another node."
+        f"{name_of(pod)} has no container {name} that runs, so nothing of it can be killed: wait until the "
+        "site is whole (`ansible-playbook status.yml`), or choose another node."
     )
 
 
@@ -49,7 +49,7 @@ def _id(status: Object) -> str:
 
 
 def told(pods: list[Object]) -> list[str]:
-    """For each pod its UID and its containers' ids, the application's first, as ``node kill-first`` takes them.
+    """For each pod its UID and its containers' ids, the application's first, for ``node kill-first``.
 
     Raises:
         UserError: an application does not run.
@@ -57,7 +57,10 @@ def told(pods: list[Object]) -> list[str]:
     result = []
     for pod in pods:
         first = _id(application_of(pod))
-        others = {_id(status) for kind in _KINDS for status in of(pod, "status", kind, default=[])} - {first, ""}
+        others = {_id(status) for kind in _KINDS for status in of(pod, "status", kind, default=[])} - {
+            first,
+            "",
+        }
         result.append(f"{pod['metadata']['uid']}={'+'.join([first, *sorted(others)])}")
     return result
 
@@ -83,4 +86,7 @@ def stop_s(pod: Object) -> float:
 
 def timings_of(pods: list[Object]) -> Object:
     """What the prediction goes by, of the pod that takes longest."""
-    return {"backoff_s": max(map(backoff_s, pods), default=0.0), "stop_s": max(map(stop_s, pods), default=0.0)}
+    return {
+        "backoff_s": max(map(backoff_s, pods), default=0.0),
+        "stop_s": max(map(stop_s, pods), default=0.0),
+    }

@@ -124,7 +124,13 @@ def given_away(kind: str, pace: Pace) -> Range | None:
 
 
 def predict(
-    kind: str, recovery: str, timings: Timings, *, announcer: bool | None, pace: Pace | None = None, off_s: float = 0.0
+    kind: str,
+    recovery: str,
+    timings: Timings,
+    *,
+    announcer: bool | None,
+    pace: Pace | None = None,
+    off_s: float = 0.0,
 ) -> dict[str, Range | None]:
     """The four clocks; None where nothing of the kind is to happen, or nobody can say when.
 
@@ -141,17 +147,8 @@ def predict(
     start = None
     if timings.pod_start_s is not None:
         start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
-    if fault.takes == "application":
-        if start is not None:
-            whole = Range(start.low * timings.waves, start.high * timings.waves)
-            clocks["endpoints"] = clocks["capacity"] = whole + Range(*_SLICE_S)
-        return clocks
-    if fault.in_place:
-        clocks["endpoints"], clocks["capacity"] = _again(fault, timings, start)
-        return clocks
     if fault.spares_node:
-        clocks["endpoints"] = Range(*_SLICE_S)
-        clocks["capacity"] = start
+        clocks["endpoints"], clocks["capacity"] = _without_a_loss(fault, timings, start)
         return clocks
     fenced = given_away(kind, pace or Pace()) if recovery == "watchdog" else None
     # Of a stopped kubelet nobody notices but the control plane.
@@ -165,14 +162,35 @@ def predict(
         clocks["endpoints"] = fenced + Range(*_SLICE_S)
         clocks["capacity"] = None if start is None else fenced + start
     elif fault.loses_node and recovery != "manual":
-        lost = not_ready(timings)
-        clocks["endpoints"] = lost + Range(*_SLICE_S)
-        if start is not None and timings.toleration_s is not None:
-            clocks["capacity"] = lost + fixed(timings.toleration_s) + start
-        if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
-            # A connection that was begun just before the endpoint was gone.
-            clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
+        clocks |= _lost(fault, timings, start)
     return clocks
+
+
+def _lost(fault: kinds.Kind, timings: Timings, start: Range | None) -> dict[str, Range | None]:
+    """What comes of it that Kubernetes alone believes a silence."""
+    lost = not_ready(timings)
+    clocks: dict[str, Range | None] = {"endpoints": lost + Range(*_SLICE_S)}
+    if start is not None and timings.toleration_s is not None:
+        clocks["capacity"] = lost + fixed(timings.toleration_s) + start
+    if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
+        # A connection that was begun just before the endpoint was gone.
+        clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
+    return clocks
+
+
+def _without_a_loss(
+    fault: kinds.Kind, timings: Timings, start: Range | None
+) -> tuple[Range | None, Range | None]:
+    """The same two clocks where the node goes on, and whoever strikes its pods tells the API server."""
+    if fault.in_place:
+        return _again(fault, timings, start)
+    if fault.takes != "application":
+        return Range(*_SLICE_S), start
+    if start is None:
+        return None, None
+    # A wave of new pods is ready before the next one is made.
+    whole = Range(start.low * timings.waves, start.high * timings.waves) + Range(*_SLICE_S)
+    return whole, whole
 
 
 def _again(fault: kinds.Kind, timings: Timings, start: Range | None) -> tuple[Range, Range | None]:
@@ -191,7 +209,8 @@ def _again(fault: kinds.Kind, timings: Timings, start: Range | None) -> tuple[Ra
 def _back(timings: Timings, start: Range | None, off_s: float) -> tuple[Range, Range | None]:
     """Until the pods of a machine that comes back are off the list, and until they or others serve.
 
-    Whichever is first: the machine is held for lost, or its kubelet is back and says that nothing of them runs.
+    Whichever is first: the machine is held for lost, or its kubelet is back and says that nothing of them
+    runs.
     """
     lost, back = not_ready(timings), fixed(off_s) + Range(*_BOOT_S)
     clean = _first(lost, back) + Range(*_SLICE_S)

@@ -116,7 +116,9 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "displaced": [row(pod) for pod in struck],
         "struck": [row(pod) for pod in restarted],
         "containers": containers.told(restarted),
-        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version)
+        "timings": timings.timings_of(
+            snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version
+        )
         | containers.timings_of(restarted)
         | {"waves": rolling.waves(deployment)},
         "overridden": overridden,

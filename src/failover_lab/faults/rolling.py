@@ -45,7 +45,7 @@ def cannot(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     deployment = snapshot.deployment
     name = name_of(deployment)
     if of(deployment, "spec", "paused", default=False):
-        return f"Deployment {name} is paused: nothing would be rolled out. `kubectl rollout resume` takes that back."
+        return f"Deployment {name} is paused, so nothing would be rolled out: `kubectl rollout resume` it."
     if lack := missing_in_deployment(deployment):
         return f"Deployment {name} is being rolled out already ({lack}): wait until that is over."
     return None
@@ -69,14 +69,15 @@ def had_better_not(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None
         return objection
     if not unavailable and (homeless := without_room(pods[:surge], snapshot.nodes, _staying(snapshot))):
         return (
-            f"There is no room for {len(homeless)} more of the site's pods beside those that serve (maxSurge), and none "
-            "of these may go first (maxUnavailable 0): add a node, or lower site_replicas or site_resources."
+            f"There is no room for {len(homeless)} more of the pods of the site beside those of now (maxSurge), "
+            "and none of these may go first (maxUnavailable 0): add a node, or lower site_replicas or "
+            "site_resources."
         )
     return None
 
 
 def _staying(snapshot: Snapshot) -> list[Object]:
-    """All pods; those of the site are of another template, by whose hash spreads and wishes tell them apart."""
+    """All pods; those of the site are of another template, whose hash spreads and wishes go by."""
     ours = {pod["metadata"]["uid"] for pod in snapshot.site_pods}
     return [
         pod | {"metadata": pod["metadata"] | {"labels": of(pod, "metadata", "labels", default={}) | _OLD}}

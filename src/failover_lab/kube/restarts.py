@@ -42,7 +42,9 @@ def missing_of(pods: list[Object], wanted: dict[str, str]) -> list[str]:
         if any(old in str(status.get("containerID")) for status in statuses):
             result.append(f"{name_of(pod)} still counts as it was")
         elif len(running) < len(statuses) or not statuses:
-            waits = next((why for s in statuses if (why := of(s, "state", "waiting", "reason"))), "it has not started")
+            waits = next(
+                (why for s in statuses if (why := of(s, "state", "waiting", "reason"))), "it has not started"
+            )
             result.append(f"{name_of(pod)} has no other container yet ({waits})")
     return result
 

@@ -42,14 +42,14 @@ def with_image(template: Object, image: str) -> tuple[list[Object], str]:
 
 
 def roll_out(api: Api, namespace: str, name: str, image: str = "") -> float:
-    """Have a Deployment replace its pods by its own strategy; gives back when that began, in seconds since 1970.
+    """Have a Deployment replace its pods by its own strategy; gives back when, in seconds since 1970.
 
     Args:
         api: the cluster.
         namespace: of the Deployment.
         name: of it.
-        image: another one; what was there before is written down on the Deployment in the same request. Empty:
-            the same, as `kubectl rollout restart` does it.
+        image: another one; what was there before is written down on the Deployment in the same request.
+            Empty: the same, as `kubectl rollout restart` does it.
 
     Raises:
         UserError: there is no such Deployment, it is changed by somebody else, or the API server said no.
@@ -57,13 +57,17 @@ def roll_out(api: Api, namespace: str, name: str, image: str = "") -> float:
     try:
         deployment = found(api.request, _path(namespace, name))
         if deployment is None:
-            raise UserError(f"there is no Deployment {name} in the namespace {namespace} any more; nothing was done")
+            raise UserError(
+                f"there is no Deployment {name} in the namespace {namespace} any more; nothing was done"
+            )
         change: Object = {"metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]}}
         template = deployment["spec"]["template"]
         if image:
             containers, before = with_image(template, image)
             if before == image:
-                raise UserError(f"{name} has the image {image} already, so nothing would be rolled out: give another one")
+                raise UserError(
+                    f"{name} has the image {image} already, so nothing would be rolled out: give another one"
+                )
             # What was there first, where a run before was killed and nobody has put it right.
             first = of(deployment, "metadata", "annotations", IMAGE_BEFORE) or before
             change["metadata"]["annotations"] = {IMAGE_BEFORE: first}

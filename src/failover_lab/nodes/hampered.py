@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from failover_lab.nodes.driver import Driver
 
-# In the node's own network namespace, at the lowest layer, like the filter that drops all. Three instructions of
-# classic BPF for every packet: load a random number (an ancillary load, of which any kernel with cls_bpf knows; not
-# all have netem); at or above a bound, drop it (2 is TC_ACT_SHOT); below, leave it to whatever filter comes next
-# (TC_ACT_UNSPEC). Given: interface, preference, bound.
+# In the node's own network namespace, at the lowest layer, like the filter that drops all. Three instructions
+# of classic BPF for every packet: load a random number (an ancillary load, of which any kernel with cls_bpf
+# knows; not all have netem); at or above a bound, drop it (2 is TC_ACT_SHOT); below, leave it to whatever
+# filter comes next (TC_ACT_UNSPEC). Given: interface, preference, bound.
 _DROP_SOME = r"""
 tc qdisc show dev "$1" | grep -q clsact || tc qdisc add dev "$1" clsact
 date +%s.%N
@@ -33,9 +33,11 @@ tc qdisc show dev "$1" | grep -q clsact || exit 0
 [ -n "$(tc filter show dev "$1" ingress; tc filter show dev "$1" egress)" ] || tc qdisc del dev "$1" clsact
 """
 _RANDOM = 2**32
-# Its pods alone, all of them together: the kubelet renews its lease as ever. It goes with the node, if that is started
-# anew. Somebody else's limit is left alone, and so is what is ours already. Given: the quota.
-_SLOW_DOWN = PODS_GROUPS + r"""
+# Its pods alone, all of them together: the kubelet renews its lease as ever. It goes with the node, where that
+# is started anew. Somebody else's limit is left alone. Given: the quota.
+_SLOW_DOWN = (
+    PODS_GROUPS
+    + r"""
 group=$(pods_groups | head -n 1)
 [ -n "$group" ] || { echo "it has no group of pods whose share of the processors could be limited"; exit 1; }
 case $(limit "$group") in
@@ -52,8 +54,11 @@ else
 fi
 [ "$(limit "$group")" = "$1 $ours" ] || { echo "its kernel made of the limit $(limit "$group")"; exit 1; }
 """
+)
 # The period is the kernel's own again, too.
-_SPEED_UP = PODS_GROUPS + r"""
+_SPEED_UP = (
+    PODS_GROUPS
+    + r"""
 for group in $(pods_groups); do
     case $(limit "$group") in max\ * | -1\ *) continue ;; *" $ours") ;; *) continue ;; esac
     if [ -e "$group/cpu.max" ]; then
@@ -64,6 +69,7 @@ for group in $(pods_groups); do
     fi
 done
 """
+)
 
 
 def bound(percent: float) -> int:
@@ -82,8 +88,8 @@ def drop_some(driver: Driver, name: str, options: argparse.Namespace) -> dict[st
         return {"at": float(carried_out(driver, name, _DROP_SOME, *given)[0])}
     except (DriverError, ValueError, IndexError) as error:
         raise UserError(
-            f"{name} could not be made to drop packets ({error}): its kernel needs the modules sch_ingress and "
-            "cls_bpf, and the node the command tc"
+            f"{name} could not be made to drop packets ({error}): its kernel needs the modules sch_ingress "
+            "and cls_bpf, and the node the command tc"
         ) from error
 
 
@@ -104,8 +110,8 @@ def slow_down(driver: Driver, name: str, options: argparse.Namespace) -> dict[st
         return {"at": float(carried_out(driver, name, _SLOW_DOWN, quota)[0])}
     except (DriverError, ValueError, IndexError) as error:
         raise UserError(
-            f"{name} could not be slowed down ({error}): the node needs cgroups with the controller cpu, and its kernel "
-            "CFS bandwidth (CONFIG_CFS_BANDWIDTH)"
+            f"{name} could not be slowed down ({error}): the node needs cgroups with the controller cpu, "
+            "and its kernel CFS bandwidth (CONFIG_CFS_BANDWIDTH)"
         ) from error
 
 

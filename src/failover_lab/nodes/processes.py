@@ -1,7 +1,7 @@
 """The processes of a pod as its node has them: its application's first one, and the one of its sandbox.
 
-They are found by their control groups, whatever the container runtime is and whether its own command is there: the path
-of a group has the container's id, and that of a pod's groups the pod's UID.
+They are found by their control groups, whatever the container runtime is and whether its own command is
+there: the path of a group has the container's id, and that of a pod's groups the pod's UID.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _TARGET = re.compile(r"([-0-9a-zA-Z]+)=([0-9a-f]{12,}(?:\+[0-9a-f]{12,})*)")
 _KILL_S = 30.0
-# The oldest process of a group is its first: what `kubectl exec` or a probe has started is younger. All are found
-# before the first is killed. Who is killed is not gone before somebody has taken notice; a zombie is dead.
+# The oldest process of a group is its first: what `kubectl exec` or a probe has started is younger. All are
+# found before the first is killed. Who is killed is not gone before its parent has taken notice: a zombie is
+# dead.
 _HEAD = r"""
 oldest() {
     while read -r file; do
@@ -57,7 +58,7 @@ done
 """
     + _TAIL
 )
-# systemd writes a UID with underscores. What is in no container that the cluster knows of holds the pod together.
+# systemd writes a UID with underscores. What is in no container that the cluster knows of holds the pod.
 _KILL_SANDBOX = (
     _HEAD
     + r"""
@@ -104,7 +105,9 @@ def targets(text: str) -> list[Target]:
     return result
 
 
-def _killed(driver: Driver, name: str, program: str, options: argparse.Namespace, whose: str) -> dict[str, Any]:
+def _killed(
+    driver: Driver, name: str, program: str, options: argparse.Namespace, whose: str
+) -> dict[str, Any]:
     if not options.containers:
         raise UserError(f"nobody says of which pods on {name} {whose} is to be killed")
     try:

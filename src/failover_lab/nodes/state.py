@@ -20,7 +20,8 @@ LOSS_PREFERENCE = PREFERENCE + 1
 #: And its limits of processors: by their period, in microseconds, which nobody else chooses.
 PERIOD_US = 37130
 #: Finds the group of all pods of a node, by either version of cgroups and either driver of the kubelet's.
-PODS_GROUPS = f"\nours={PERIOD_US}" + r"""
+PODS_GROUPS = r"""
+ours=PERIOD
 pods_groups() {
     for at in /sys/fs/cgroup /sys/fs/cgroup/* /sys/fs/cgroup/*/*; do
         for group in "$at/kubepods" "$at/kubepods.slice" "$at"/*-kubepods.slice; do
@@ -30,7 +31,7 @@ pods_groups() {
 }
 # Of version 1, in the words of version 2.
 limit() { cat "$1/cpu.max" 2>/dev/null || echo "$(cat "$1/cpu.cfs_quota_us") $(cat "$1/cpu.cfs_period_us")"; }
-"""
+""".replace("PERIOD", str(PERIOD_US))
 INTERFACE = "eth0"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
@@ -50,9 +51,10 @@ slow() {
     echo false
 }
 lossy() { [ "$(cut "$1" ingress "$2")$(cut "$1" egress "$2")" != falsefalse ] && echo true || echo false; }
-printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "lossy": %s, "slow": %s, "half_open_s": %s}\n' \
+printf '{"lossy": %s, "slow": %s, ' "$(lossy "$1" "$(($2 + 1))")" "$(slow)"
+printf '"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
   "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active kubelet 2>/dev/null)" \
-  "$(nameless "$3")" "$(lossy "$1" "$(($2 + 1))")" "$(slow)" \
+  "$(nameless "$3")" \
   "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
 """
 
@@ -90,8 +92,8 @@ def look(engine: Driver, interface: str, preference: int) -> list[Row]:
     Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
     ``outgoing`` (whether the lab cuts that direction off), ``kubelet`` (systemd's word), ``nameless``
     (whether it was started but not told where the control plane is), ``lossy`` (whether the lab drops some of
-    its packets), ``slow`` (whether the lab limits its pods' share of the processors) and ``half_open_s`` (how long the kernel
-    remembers a connection that was not answered, in seconds).
+    its packets), ``slow`` (whether the lab limits its pods' share of the processors) and ``half_open_s`` (how
+    long the kernel remembers a connection that was not answered, in seconds).
 
     Raises:
         DriverError: the engine does not answer.

@@ -84,7 +84,11 @@ class ByTrace:
     def _tell(self, record: Record) -> Told:
         way = self.trace.ways.get(record.number, NOWHERE)
         if way.entries:
-            return Told() if record.outcome in _ANSWERED else self._sent(record, way)
+            return (
+                Told()
+                if record.outcome in _ANSWERED
+                else self._by_the_struck(record, way) or self._sent(record, way)
+            )
         if way.older is not None and self._may_have(way.older, record):
             return self._by_an_old_entry(way.older)
         doubt = self._doubt(record)
@@ -186,10 +190,6 @@ class ByTrace:
         if (since := self._dead_since(last.node, record.done)) is not None:
             said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
             return Told("address_moved", said)
-        if life is not None and (what := self.fault.killed(life.name, record.due, record.done)) is not None:
-            return Told("killed_in_place", f"{nodes} sent them to {{pods}}, {what} of which was killed at {self._since}")
-        if (told := self._by_the_hampered(record, way, nodes)) is not None:
-            return told
         opened = way.entries[0].node
         if opened != last.node and _followed(record, last):
             knew = f"what followed, {last.node} received, which knew nothing of them"
@@ -203,12 +203,16 @@ class ByTrace:
             return Told("shutdown_race", said)
         return Told()
 
-    def _by_the_hampered(self, record: Record, way: Way, nodes: str) -> Told | None:
-        """That a node on the way was short of something; None: none was."""
-        if record.outcome in _BREAKS:
-            return None
+    def _by_the_struck(self, record: Record, way: Way) -> Told | None:
+        """That its pod had been killed, or a node on the way was short of something; None: neither."""
+        nodes = words.listed(dict.fromkeys(entry.node for entry in way.entries))
         last = way.entries[-1]
         life = self.trace.addresses.at(last.pod, last.at)
+        if life is not None and (what := self.fault.killed(life.name, record.due, record.done)) is not None:
+            said = f"{nodes} sent them to {{pods}}, {what} of which was killed at {self._since}"
+            return Told("killed_in_place", said)
+        if record.outcome in _BREAKS:
+            return None
         for node in (life.node if life is not None else None, last.node):
             if (short := self.fault.hampered(node, record.done)) is not None:
                 on = f" on {node}" if node != last.node else ""
@@ -249,7 +253,9 @@ class ByTrace:
             because = f"no node received them: the address led to {led}, {struck}{until}"
             return Told(NOT_RECEIVED if then is None else "address_moved", because)
         if (short := self.fault.hampered(led, record.done)) is not None:
-            because = f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
+            because = (
+                f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
+            )
             return Told(short.cause, because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:

@@ -179,6 +179,8 @@ def _not_ready(run: Run) -> float | None:
 
 def _stops(run: Run) -> list[str]:
     """Where the pods were told to stop, nobody had to believe in a death."""
+    if run.fault.what.in_place:
+        return [f"the kubelet found that nobody served in {_struck(run)}"]
     displaced = (run.data.play or {}).get("displaced") or []
     names = sorted(entry["pod"] for entry in displaced)
     lives = [run.seen.life(entry["uid"]) for entry in displaced]
@@ -199,8 +201,6 @@ def _endpoints(run: Run) -> str:
         if not left:
             return "none of the pods was in the list of endpoints when it struck"
         return f"{', '.join(left)} stayed in the list of endpoints"
-    if run.fault.what.in_place:
-        return f"the kubelet had said of {_struck(run)} at {run.after(clean)} that nobody serves there"
     if not run.fault.what.takes_node:
         return f"{', '.join(_stops(run))}, out of the list of endpoints at {run.after(clean)}"
     out = f"its endpoints were out of the list at {run.after(clean)}"

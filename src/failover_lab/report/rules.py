@@ -286,7 +286,7 @@ def _killed_in_place(group: Group, evidence: Evidence) -> Finding | None:
 
 
 def _hampered(group: Group, evidence: Evidence) -> Finding | None:
-    """A node that goes on, short of something; where nobody says who was asked, it may have been on the way."""
+    """A node that goes on, short of something; where nobody says who was asked, it may have been it."""
     fault = evidence.fault
     short = fault.hampered(fault.node, group.ended)
     if short is None or group.first.outcome not in _NO_ANSWER or group.breaks:

@@ -62,7 +62,9 @@ def test_one_that_does_not_run_cannot_be_killed(state: dict[str, Any]) -> None:
     ],
 )
 def test_one_that_has_ended_before_waits(restarts: int, ended: str | None, waits: float) -> None:
-    found = pod("nginx", restartCount=restarts, lastState={"terminated": {"finishedAt": ended}} if ended else {})
+    found = pod(
+        "nginx", restartCount=restarts, lastState={"terminated": {"finishedAt": ended}} if ended else {}
+    )
     assert containers.backoff_s(found, NOW) == waits
 
 
@@ -73,7 +75,9 @@ def test_the_longest_of_several() -> None:
     assert containers.timings_of([]) == {"backoff_s": 0.0, "stop_s": 0.0}
 
 
-@pytest.mark.parametrize(("kind", "count"), [("kill", 0), ("pod", 0), ("slow", 0), ("process", 2), ("reboot", 1)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("kill", 0), ("pod", 0), ("slow", 0), ("process", 2), ("reboot", 1)]
+)
 def test_whose_containers_start_again(kind: str, count: int) -> None:
     ready = pod("nginx")
     ready["status"]["conditions"] = [{"type": "Ready", "status": "True"}]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from failover_lab.errors import UserError
 from failover_lab.kube import roll_out
-from failover_lab.kube.client import Api
 from failover_lab.kube.names import IMAGE_BEFORE
+
+if TYPE_CHECKING:
+    from failover_lab.kube.client import Api
 
 
 class Played:

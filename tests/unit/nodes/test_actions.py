@@ -196,9 +196,9 @@ def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
                                                       "sch_ingress and cls_bpf", "fault_kind=freeze"]),
         ("cut-off", b"over 1\n", ["lab-m02 could not be cut off (status 1)"]),
         ("cut-off", b"over 0\n", ["lab-m02 could not be cut off"]),
-        ("drop-some", b"Error: Unknown qdisc\nover 2\n", ["lab-m02 could not be made to drop packets (Error: Unknown",
+        ("drop-some", b"Error: Unknown qdisc\nover 2\n", ["could not be made to drop packets (Error: Unknown",
                                                         "cls_bpf"]),
-        ("slow-down", b"its pods have a limit already, 5 9\nover 1\n", ["lab-m02 could not be slowed down (its pods have",
+        ("slow-down", b"its pods have a limit already, 5 9\nover 1\n", ["slowed down (its pods have",
                                                                   "CFS bandwidth"]),
         ("stop-kubelet", b"179.1\nit is active\nover 1\n", ["of lab-m02 did not stop: it is active."]),
         ("join", b"half\n", ["cannot join lab-m02: lab-m02 has ended, or says nothing"]),
@@ -312,13 +312,17 @@ def test_dropping_some(tmp_path: Path) -> None:
     assert (float(at) > 0, over) == (True, "over 0")
     drops = "4,32 0 0 4294963256,53 0 1 5,6 0 0 2,6 0 0 4294967295,"
     assert calls(tmp_path) == ["tc qdisc show dev eth7", "tc qdisc add dev eth7 clsact"] + [
-        f"tc filter add dev eth7 {way} pref 9 protocol all bpf da bytecode {drops}" for way in ("ingress", "egress")
+        f"tc filter add dev eth7 {way} pref 9 protocol all bpf da bytecode {drops}"
+        for way in ("ingress", "egress")
     ]
 
 
-@pytest.mark.parametrize(("queue", "others"), [("clsact", ""), ("clsact", "filter protocol ip pref 1"), ("fq", "")])
+@pytest.mark.parametrize(
+    ("queue", "others"), [("clsact", ""), ("clsact", "filter protocol ip pref 1"), ("fq", "")]
+)
 def test_dropping_none_leaves_what_others_have_there(tmp_path: Path, queue: str, others: str) -> None:
-    body = f'case $* in qdisc*show*) echo {queue} ;; filter*show*) printf %s "{others}" ;; filter*del*) exit 2 ;; esac'
+    shows = f'qdisc*show*) echo {queue} ;; filter*show*) printf %s "{others}" ;;'
+    body = f"case $* in {shows} filter*del*) exit 2 ;; esac"
     assert in_shell(tmp_path, hampered._DROP_NONE, "eth0", "9", tools={"tc": body})[-1] == "over 0"
     gone = "tc qdisc del dev eth0 clsact" in calls(tmp_path)
     assert gone == (queue == "clsact" and not others)

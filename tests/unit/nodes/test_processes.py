@@ -18,7 +18,7 @@ CGROUPFS = "12:cpu:/docker/feed/kubepods/burstable/pod{uid}/{id}"
 SYSTEMD = "0::/kubelet.slice/kubepods-burstable-pod{under}.slice/cri-containerd-{id}.scope"
 
 
-def process(tmp_path: Path, pid: int, group: str, container: str, started: int, uid: str = UID) -> None:
+def process(tmp_path: Path, pid: int, group: str, container: str, started: int, *, uid: str = UID) -> None:
     folder = tmp_path / "proc" / str(pid)
     folder.mkdir(parents=True)
     path = group.format(uid=uid, under=uid.replace("-", "_"), id=container)

@@ -17,7 +17,15 @@ from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import Inspected, Listed, NodeState
 
 SINCE = "2026-11-27T17:00:00.123456789Z"
-WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": False, "lossy": False, "slow": False, "half_open_s": 120}
+WELL = {
+    "incoming": False,
+    "outgoing": False,
+    "kubelet": "active",
+    "nameless": False,
+    "lossy": False,
+    "slow": False,
+    "half_open_s": 120,
+}
 
 
 class Played:
@@ -99,7 +107,11 @@ def test_a_profile_without_nodes() -> None:
 @pytest.mark.parametrize("cut", ["", "ingress 3713", "egress 3713", "ingress 3714"])
 @pytest.mark.parametrize(
     ("kubelet", "host", "limit"),
-    [("active", "localhost", "3713 37130"), ("inactive", "no-such-host", "max 37130"), ("active", "localhost", "5 9")],
+    [
+        ("active", "localhost", "3713 37130"),
+        ("inactive", "no-such-host", "max 37130"),
+        ("active", "localhost", "5 9"),
+    ],
 )
 def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: str, limit: str) -> None:
     """With a tc and a systemctl that say what they are to say."""

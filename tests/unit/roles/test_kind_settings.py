@@ -15,8 +15,16 @@ def problems(**settings: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
-    [("loss", "fault_loss_percent", "0.1"), ("loss", "fault_duration_s", "5"), ("loss", "fault_loss_percent", 100), ("slow", "fault_cpu_percent", "3"),
-     ("process", "fault_pods", "all"), ("reboot", "fault_reboot_s", "0"), ("rollout", "fault_image", "x:1"), ("sandbox", "fault_pods", "all")],
+    [
+        ("loss", "fault_loss_percent", "0.1"),
+        ("loss", "fault_duration_s", "5"),
+        ("loss", "fault_loss_percent", 100),
+        ("slow", "fault_cpu_percent", "3"),
+        ("process", "fault_pods", "all"),
+        ("reboot", "fault_reboot_s", "0"),
+        ("rollout", "fault_image", "x:1"),
+        ("sandbox", "fault_pods", "all"),
+    ],
 )
 def test_what_a_kind_takes(kind: str, setting: str, value: Any) -> None:
     assert problems(fault_kind=kind, **{setting: value}) == []
@@ -25,15 +33,27 @@ def test_what_a_kind_takes(kind: str, setting: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"fault_kind": "kill", "fault_loss_percent": 20}, "fault_loss_percent=20 does not go with fault_kind=kill"),
-        ({"fault_kind": "drain", "fault_duration_s": "5"}, "fault_duration_s=5 does not go with fault_kind=drain"),
+        (
+            {"fault_kind": "kill", "fault_loss_percent": 20},
+            "fault_loss_percent=20 does not go with fault_kind=kill",
+        ),
+        (
+            {"fault_kind": "drain", "fault_duration_s": "5"},
+            "fault_duration_s=5 does not go with fault_kind=drain",
+        ),
         ({"fault_kind": "loss", "fault_loss_percent": "0"}, "fault_loss_percent is 0: give 0.1 to 100."),
         ({"fault_kind": "loss", "fault_loss_percent": 101}, "fault_loss_percent is 101: give"),
-        ({"fault_kind": "loss", "fault_cpu_percent": 20}, "fault_cpu_percent=20 does not go with fault_kind=loss"),
+        (
+            {"fault_kind": "loss", "fault_cpu_percent": 20},
+            "fault_cpu_percent=20 does not go with fault_kind=loss",
+        ),
         ({"fault_kind": "reboot", "fault_reboot_s": 61}, "fault_reboot_s is 61: give 0 to 60."),
         ({"fault_kind": "kill", "fault_reboot_s": 6}, "fault_reboot_s=6 does not go with fault_kind=kill"),
         ({"fault_kind": "reboot", "fault_recovery": "watchdog"}, "after which no node is lost"),
-        ({"fault_kind": "rollout", "fault_node": "m02"}, "fault_node=m02 does not go with fault_kind=rollout"),
+        (
+            {"fault_kind": "rollout", "fault_node": "m02"},
+            "fault_node=m02 does not go with fault_kind=rollout",
+        ),
         ({"fault_kind": "kill", "fault_image": "x:1"}, "fault_image=x:1 does not go with fault_kind=kill"),
         ({"fault_kind": "slow", "fault_cpu_percent": 2}, "fault_cpu_percent is 2: give 3 to 100."),
         ({"fault_kind": "loss", "fault_duration_s": 0}, "fault_duration_s is 0: give 1 second or more."),
