@@ -16,7 +16,7 @@ from failover_lab.kube.objects import (
     of,
     url_of,
 )
-from failover_lab.kube.reach import answers, hindrances
+from failover_lab.kube.reach import answers, hindrances, meets_all
 from failover_lab.nodes import reported
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "address": address_of(service),
         "url": url_of(service),
         "path": identity_path(deployment) or "/",
+        "meets_all": meets_all(service),
         "kubernetes": version,
         "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],

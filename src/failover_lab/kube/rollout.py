@@ -17,7 +17,7 @@ from failover_lab.kube.objects import (
     of,
     url_of,
 )
-from failover_lab.kube.reach import hindrances
+from failover_lab.kube.reach import hindrances, meets_all
 from failover_lab.waiting import until
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
         "url": state["url"],
         "identity_path": state["identity_path"],
         "hindrances": hindrances(state["service"], found),
+        "meets_all": meets_all(state["service"]),
         "pods": [
             {
                 "name": name_of(pod),
@@ -250,6 +251,7 @@ def watch(cluster: Cluster, wanted: Object, *, check_mode: bool) -> Object:
                 "url": "",
                 "identity_path": "",
                 "hindrances": [],
+                "meets_all": True,
                 "pods": [],
                 "nodes": [],
                 "skew": 0,

@@ -33,7 +33,7 @@ tc qdisc show dev "$1" | grep -q clsact || exit 0
 [ -n "$(tc filter show dev "$1" ingress; tc filter show dev "$1" egress)" ] || tc qdisc del dev "$1" clsact
 """
 _RANDOM = 2**32
-# Its pods alone, all of them together: the kubelet renews its lease as ever. It goes with the node, where that
+# Its pods alone, all of them together: the kubelet renews its lease as ever. It goes with the node, if that
 # is started anew. Somebody else's limit is left alone. Given: the quota.
 _SLOW_DOWN = (
     PODS_GROUPS

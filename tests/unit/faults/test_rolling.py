@@ -83,7 +83,7 @@ def test_all_at_once_is_an_outage() -> None:
 def test_no_room_for_one_more() -> None:
     full = [node("m02", room={"cpu": "60m", "memory": "2Gi", "pods": "110"})]
     pods = [pod for pod in PODS if pod["spec"]["nodeName"] == "m02"]
-    with pytest.raises(rules.Refusal, match=r"no room for 1 more pods of the site.*maxSurge"):
+    with pytest.raises(rules.Refusal, match=r"no room for 1 more of the site's pods.*maxSurge"):
         rules.judge(seen(deployed(2, maxSurge=1, maxUnavailable=0), nodes=full, pods=pods), WANTED)
     # One of them goes first, and makes room.
     rules.judge(seen(deployed(2, maxSurge=1, maxUnavailable=1), nodes=full, pods=pods), WANTED)

@@ -41,6 +41,19 @@ def service(
         ([], None),
     ],
 )
+@pytest.mark.parametrize(
+    ("spec", "all_of_them"),
+    [
+        ({}, True),
+        ({"externalTrafficPolicy": "Cluster", "sessionAffinity": "None"}, True),
+        ({"externalTrafficPolicy": "Local"}, False),
+        ({"sessionAffinity": "ClientIP"}, False),
+    ],
+)
+def test_whom_a_client_meets(spec: dict[str, str], *, all_of_them: bool) -> None:
+    assert reach.meets_all({"spec": spec}) is all_of_them
+
+
 def test_the_version_of_minikube_is_the_one_that_the_nodes_name(
     labels: list[str | None], version: str | None
 ) -> None:

@@ -108,6 +108,18 @@ def test_its_dockerfile_says_what_the_role_takes_for_granted() -> None:
     assert f"USER {CONFIG['User']}\n" in said
 
 
+@pytest.mark.parametrize("policy", ["Cluster", "Local"])
+@pytest.mark.parametrize(
+    ("affinity", "config"), [("None", None), ("ClientIP", {"clientIP": {"timeoutSeconds": 10800}})]
+)
+def test_how_traffic_is_passed_on(policy: str, affinity: str, config: Any) -> None:
+    settings = {"site_external_traffic_policy": policy, "site_session_affinity": affinity}
+    found = render("service.yaml.j2", **settings)
+    assert found["spec"]["externalTrafficPolicy"] == policy
+    assert (found["spec"]["sessionAffinity"], found["spec"]["sessionAffinityConfig"]) == (affinity, config)
+    kubernetes_validate.validate(found, NEAREST_VERSION, strict=True)
+
+
 def taken_back(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The patch with which an object comes back to its manifest, to whose spec somebody has added this."""
     manifest = render(name)

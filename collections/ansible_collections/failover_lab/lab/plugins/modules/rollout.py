@@ -61,6 +61,10 @@ hindrances:
   type: list
   elements: str
   returned: success
+meets_all:
+  description: Whether a client meets each pod in its turn, by the Service's traffic policy and affinity.
+  type: bool
+  returned: success
 pods:
   description: The ready pods of the newest template, by name. Each has C(name), C(uid) and C(node).
   type: list
