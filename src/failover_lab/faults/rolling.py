@@ -69,8 +69,8 @@ def had_better_not(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None
         return objection
     if not unavailable and (homeless := without_room(pods[:surge], snapshot.nodes, _staying(snapshot))):
         return (
-            f"There is no room for {len(homeless)} more of the site's pods beside those of now (maxSurge), and "
-            "none of these may go first (maxUnavailable 0): add a node, or lower site_replicas or "
+            f"There is no room for {len(homeless)} more of the site's pods beside those of now (maxSurge), "
+            "and none of these may go first (maxUnavailable 0): add a node, or lower site_replicas or "
             "site_resources."
         )
     return None

@@ -21,7 +21,7 @@ def may_announce(node: Object) -> bool:
 def meets_all(service: Object) -> bool:
     """Whether a client's new connections meet each of the Service's pods in their turn.
 
-    By externalTrafficPolicy Local they meet those of the node that announces the address, by sessionAffinity one.
+    By externalTrafficPolicy Local they meet those of the node that announces the address, by an affinity one.
     """
     spec = of(service, "spec", default={})
     return spec.get("externalTrafficPolicy") != "Local" and spec.get("sessionAffinity", "None") == "None"

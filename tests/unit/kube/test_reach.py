@@ -41,19 +41,6 @@ def service(
         ([], None),
     ],
 )
-@pytest.mark.parametrize(
-    ("spec", "all_of_them"),
-    [
-        ({}, True),
-        ({"externalTrafficPolicy": "Cluster", "sessionAffinity": "None"}, True),
-        ({"externalTrafficPolicy": "Local"}, False),
-        ({"sessionAffinity": "ClientIP"}, False),
-    ],
-)
-def test_whom_a_client_meets(spec: dict[str, str], *, all_of_them: bool) -> None:
-    assert reach.meets_all({"spec": spec}) is all_of_them
-
-
 def test_the_version_of_minikube_is_the_one_that_the_nodes_name(
     labels: list[str | None], version: str | None
 ) -> None:
@@ -136,3 +123,16 @@ def test_a_dead_address_is_refused_with_its_cause() -> None:
         "spec.loadBalancerSourceRanges lets only 10.1.0.0/16 in."
     )
     assert "status.yml -e lab_profile=lab" in said
+
+
+@pytest.mark.parametrize(
+    ("spec", "all_of_them"),
+    [
+        ({}, True),
+        ({"externalTrafficPolicy": "Cluster", "sessionAffinity": "None"}, True),
+        ({"externalTrafficPolicy": "Local"}, False),
+        ({"sessionAffinity": "ClientIP"}, False),
+    ],
+)
+def test_whom_a_client_meets(spec: dict[str, str], *, all_of_them: bool) -> None:
+    assert reach.meets_all({"spec": spec}) is all_of_them
