@@ -208,6 +208,12 @@ def _told(slowest: list[Record], port_rests: dict[int, float]) -> list[dict[str,
     ]
 
 
+def _struck(play: dict[str, Any]) -> dict[str, Any]:
+    """The pods whose containers had to start again, where there are any."""
+    found = [{"node": None, **entry} for entry in play.get("struck") or []]
+    return {"struck": found} if found else {}
+
+
 def build(data: RunData) -> Report:
     """Put the report together."""
     play = data.play or {}
@@ -280,6 +286,7 @@ def build(data: RunData) -> Report:
         ),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
+        **_struck(play),
         "replacements": replacements,
         "spread": {
             **_placement(spread.get("after"), nodes),
