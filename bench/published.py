@@ -233,7 +233,7 @@ def page(runs: list[dict[str, Any]]) -> str:
     lines = [
         "# Others' tables, and the same measured here",
         "",
-        f"Made by `make published` from {len(runs)} runs on Kubernetes {versions}; medians. Each run is kept in",
+        f"Made by `make published`, {len(runs)} runs on Kubernetes {versions}; medians. Each run is kept in",
         "`results.json` of the folder that the command names.",
         "",
         *_vayghan_page(runs),

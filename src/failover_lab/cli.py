@@ -28,7 +28,7 @@ from failover_lab.host import (
     streams,
     subnet,
 )
-from failover_lab.kube import delete_pods, restarts, roll_out
+from failover_lab.kube import delete_pods, restarts, roll_out, zones
 from failover_lab.kube import drain as drain_command
 from failover_lab.nodes import actions, forgotten, incomplete, proxy_rules, start_nodes, state
 from failover_lab.nodes.driver import DriverError, unanswered
@@ -76,6 +76,7 @@ def parser() -> arguments.Parser:
         belongings,
         own_context,
         proxy_rules,
+        zones,
         spread,
         predict,
     )

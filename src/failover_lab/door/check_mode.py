@@ -67,6 +67,8 @@ COMMANDS = {
     "wait-steady --mark-first": Check.WOULD_CHANGE,
     "watchdog": Check.WOULD_CHANGE,
     "watchdog --release": Check.MAY_CHANGE,
+    "zones": Check.WOULD_CHANGE,
+    "zones --dry-run": Check.RUNS,
 }
 
 

@@ -10,6 +10,7 @@ from failover_lab.errors import UserError
 from failover_lab.faults import evictions, kinds, quota, rolling
 from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
+from failover_lab.kube import zones
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
 from failover_lab.kube.objects import (
     ENDED,
@@ -27,11 +28,6 @@ from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
     from failover_lab.nodes import reported
-
-# From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
-# nodes).
-_STOPS_AT_SHARE = 0.55
-_STOPS_AT_NODES = 3
 
 
 class Refusal(UserError):  # noqa: N818 - it is an answer, not a mishap
@@ -179,6 +175,12 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
         return _any_worker(snapshot, wanted)
     by_name = {name_of(node): node for node in snapshot.nodes}
     name = str(snapshot.announcer) if wanted.node == "announcer" else wanted.node
+    if name.startswith("zone:"):
+        inside = sorted(one for one in by_name if zones.zone_of(by_name[one]) == name.removeprefix("zone:"))
+        raise Refusal(
+            f"fault_node={name} would take several nodes at once, which no kind can do yet: choose one of "
+            f"{', '.join(inside) or ', '.join(sorted(by_name))}."
+        )
     if name not in by_name:
         raise Refusal(
             f"There is no node {name}: fault_node is one of {', '.join(sorted(by_name))}, "
@@ -461,12 +463,12 @@ def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str |
     if not wanted.fault.loses_node:
         return None
     lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) == node]
-    share = len(lost) / len(snapshot.nodes)
-    if len(lost) < len(snapshot.nodes) and (len(lost) < _STOPS_AT_NODES or share < _STOPS_AT_SHARE):
+    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    if zones.rates(snapshot.nodes, lost)[zones.zone_of(chosen)]:
         return None
     return (
         f"With {node}, {len(lost)} of {len(snapshot.nodes)} nodes would be lost ({', '.join(lost)}): "
-        f"from {_STOPS_AT_SHARE:.0%} on, Kubernetes stops replacing what they carried. "
+        f"from {zones.PARTIAL_AT:.0%} on, Kubernetes stops replacing what they carried. "
         "Run `ansible-playbook recover.yml`, which brings back what the lab has broken."
     )
 
