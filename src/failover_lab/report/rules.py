@@ -277,7 +277,7 @@ def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
 def _killed_in_place(group: Group, evidence: Evidence) -> Finding | None:
     """Pods that start again where they are; where nobody says who was asked, one of them may have been."""
     fault = evidence.fault
-    if group.first.outcome not in _NO_ANSWER:
+    if group.first.outcome not in _NO_ANSWER or not set(group.pods) <= fault.struck:
         return None
     for pod in sorted(group.pods or fault.struck):
         if (what := fault.killed(pod, group.began, group.ended)) is not None:
