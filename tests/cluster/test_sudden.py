@@ -243,6 +243,45 @@ def test_a_rollout_loses_nothing(lab: Lab) -> None:
 
 @nightly
 @faster
+def test_a_traffic_policy_is_changed_and_taken_back(lab: Lab) -> None:
+    local = ("-e", "site_external_traffic_policy=Local")
+    assert lab.play("setup", *FAST, *local).changed > 0
+    try:
+        assert lab.get("service", "site", "-n", "site")["spec"]["externalTrafficPolicy"] == "Local"
+        assert lab.play("setup", *FAST, *local).changed == 0
+        _, report = broken(
+            lab,
+            *("-e", "fault_kind=kill", "-e", "fault_node=other"),
+            bitten=of_any(lambda node: state(node) == "exited"),
+        )
+        # Nobody was sent to any other node.
+        assert report["requests"]["failed"] == 0
+        assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    finally:
+        assert lab.play("setup", *FAST).changed > 0
+    assert lab.get("service", "site", "-n", "site")["spec"]["externalTrafficPolicy"] == "Cluster"
+    nothing_is_left(lab)
+
+
+@nightly
+@faster
+def test_zones_are_said_and_taken_back(lab: Lab) -> None:
+    def zones() -> set[str]:
+        labels = [node["metadata"]["labels"] for node in lab.get("nodes")["items"]]
+        return {one["topology.kubernetes.io/zone"] for one in labels if "topology.kubernetes.io/zone" in one}
+
+    assert lab.play("setup", *FAST, "-e", "cluster_zones=3").changed > 0
+    try:
+        assert zones() == {"zone-a", "zone-b", "zone-c"}
+        assert lab.play("setup", *FAST, "-e", "cluster_zones=3").changed == 0
+        assert "zone:zone-a" in lab.play("failover", "-e", "fault_node=zone:zone-a").error
+    finally:
+        assert lab.play("setup", *FAST).changed > 0
+    assert zones() == set()
+
+
+@nightly
+@faster
 def test_another_node_in_its_place(lab: Lab) -> None:
     before = lab.pods()
     uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in lab.get("nodes")["items"]}
