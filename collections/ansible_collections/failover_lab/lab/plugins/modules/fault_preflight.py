@@ -138,6 +138,20 @@ displaced:
   type: list
   elements: dict
   returned: success
+struck:
+  description: Those of C(pods) whose containers start again where they are.
+  type: list
+  elements: dict
+  returned: success
+containers:
+  description: Of each of them the UID and the ids of its containers, the application's first, as C(UID=ID+ID).
+  type: list
+  elements: str
+  returned: success
+meets_all:
+  description: Whether a client meets each pod in its turn, by the Service's traffic policy and affinity.
+  type: bool
+  returned: success
 timings:
   description:
     - How fast the cluster notices and replaces, in seconds, as it is set. C(grace_s), C(monitor_period_s),
