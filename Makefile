@@ -51,7 +51,7 @@ STORY = tests/cluster tests/molecule tests/instrument
 # The tests of the package. Judged by [tool.coverage.report] in pyproject.toml.
 PACKAGE_TESTS = $(addprefix tests/unit/,bench faults host kube live nodes observe probe report run watchdog test_arguments.py test_waiting.py)
 
-.PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier lock versions version clean
+.PHONY: help env lab test test-all touched fast lint unit cover docs bench rounds frontier published lock versions version clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -95,6 +95,9 @@ bench: env ## compare the lab's times with the bare tools' and its probe with ve
 
 rounds: env ## drain every node that may be drained, three times over, and count what was lost
 	@python -m bench.rounds $(ARGS)
+
+published: env ## measure what others have published, and write docs/published.md (some hours)
+	@python -m bench.published $(ARGS)
 
 frontier: env ## kill nodes under each way of detection and recovery, and write docs/frontier.md (about two hours)
 	@python -m bench.frontier $(ARGS)

@@ -28,7 +28,7 @@ from failover_lab.host import (
     streams,
     subnet,
 )
-from failover_lab.kube import delete_pods
+from failover_lab.kube import delete_pods, restarts, roll_out, zones
 from failover_lab.kube import drain as drain_command
 from failover_lab.live import command as live_command
 from failover_lab.nodes import (
@@ -87,10 +87,11 @@ def parser() -> arguments.Parser:
         proxy_rules,
         remote_command,
         driver_choice,
+        zones,
         spread,
         predict,
     )
-    operator = (drain_command, delete_pods, by_hand)
+    operator = (drain_command, delete_pods, restarts, roll_out, by_hand)
     witness = (
         ready,
         probe_options,

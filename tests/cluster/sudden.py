@@ -45,6 +45,23 @@ def is_cut_off(node: str, direction: str) -> bool:
     return "pref 3713" in within_node(node, "tc", "filter", "show", "dev", "eth0", direction)
 
 
+def drops_some(node: str) -> bool:
+    return any(
+        "pref 3714" in within_node(node, "tc", "filter", "show", "dev", "eth0", way)
+        for way in ("ingress", "egress")
+    )
+
+
+def is_slow(node: str) -> bool:
+    """Whether all pods of a node together have a limit, by either version of cgroups."""
+    find = "find /sys/fs/cgroup -maxdepth 4 -path '*kubepods*' "
+    files = within_node(
+        node, "sh", "-c", find + "'(' -name cpu.max -o -name cpu.cfs_quota_us ')' | grep -v /pod"
+    )
+    ours = [path for path in files.split() if path.rsplit("/", 2)[1].endswith(("kubepods", "kubepods.slice"))]
+    return any(within_node(node, "cat", path).split()[:1] not in ([], ["-1"], ["max"]) for path in ours)
+
+
 def seen_cut_off() -> Callable[[], bool]:
     """Whether a node has been cut off since now. Each looks by itself: a second later it may be ended."""
     script = "until tc filter show dev eth0 ingress | grep -q 'pref 3713'; do sleep 0.1; done"
@@ -60,6 +77,8 @@ def is_faulted(node: str) -> bool:
         state(node) != "running"
         or is_cut_off(node, "ingress")
         or is_cut_off(node, "egress")
+        or drops_some(node)
+        or is_slow(node)
         or within_node(node, "systemctl", "is-active", "kubelet").strip() != "active"
     )
 

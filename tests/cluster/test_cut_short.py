@@ -21,9 +21,11 @@ from .sudden import (
     at,
     awaits_operator,
     comes,
+    drops_some,
     is_cut_off,
     is_faulted,
     is_on_its_way_back,
+    is_slow,
     is_steady_before,
     is_tainted,
     marks_of,
@@ -82,6 +84,15 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool], str, bool]] = {
     "kubelet": (
         ["fault_kind=kubelet"],
         of_kind(lambda node: within_node(node, "systemctl", "is-active", "kubelet").strip() == "inactive"),
+        "recover",
+        True,
+    ),
+    "loss": (["fault_kind=loss"], of_kind(drops_some), "recover", True),
+    "slow": (["fault_kind=slow"], of_kind(is_slow), "failover", True),
+    # Nobody starts it again but whoever comes next.
+    "reboot": (
+        ["fault_kind=reboot", "fault_reboot_s=20"],
+        of_kind(lambda node: state(node) == "exited"),
         "recover",
         True,
     ),

@@ -16,9 +16,12 @@ from .detection import FAST, within
 from .sudden import (
     TAINT,
     broken,
+    drops_some,
     is_cut_off,
     is_nameless,
     is_on_its_way_back,
+    is_slow,
+    is_traced,
     is_true_to_the_cluster,
     nothing_is_left,
     of_any,
@@ -28,6 +31,8 @@ from .sudden import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conftest import Lab
 
 pytestmark = pytest.mark.cluster
@@ -163,6 +168,116 @@ def test_pods_killed_with_no_grace(lab: Lab, which: str) -> None:
     nothing_is_left(lab)
     on_node = sum(node == report["fault"]["node"] for _, node in before.values())
     assert len(report["displaced"]) == (1 if which == "one" else on_node)
+
+
+def restarts(lab: Lab) -> int:
+    """How often a container of the site has been started again."""
+    pods = lab.get("pods", "-n", "site")["items"]
+    return sum(one["restartCount"] for pod in pods for one in pod["status"].get("containerStatuses", []))
+
+
+@nightly
+@faster
+@pytest.mark.parametrize(("kind", "bites"), [("loss", drops_some), ("slow", is_slow)])
+def test_a_node_that_is_short_of_something(lab: Lab, kind: str, bites: Callable[[str], bool]) -> None:
+    before = lab.pods()
+    _, report = broken(
+        lab,
+        *("-e", f"fault_kind={kind}", "-e", "fault_duration_s=20", "-e", "fault_node=other"),
+        bitten=of_any(bites),
+    )
+    assert lab.pods() == before, "nobody held the node for lost"
+    assert set(report["clocks_s"].values()) == {None}, report["clocks_s"]
+    assert set(report["predicted_s"].values()) == {None}
+    assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    is_traced(report)
+    nothing_is_left(lab)
+
+
+@nightly
+@faster
+@pytest.mark.parametrize("kind", ["process", "sandbox"])
+def test_what_starts_again_where_it_was(lab: Lab, kind: str) -> None:
+    before, count = lab.pods(), restarts(lab)
+    _, report = broken(lab, "-e", f"fault_kind={kind}", bitten=lambda: restarts(lab) > count)
+    assert lab.pods() == before, "another pod took its place"
+    assert len(report["struck"]) == 1
+    clocks, predicted = report["clocks_s"], report["predicted_s"]
+    assert clocks["endpoints"] < clocks["capacity"] < predicted["capacity"] + 10, (clocks, predicted)
+    causes = {group["cause"] for group in report["failures"]}
+    assert causes <= {"killed_in_place", "stale_reused_connection"}
+    assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    nothing_is_left(lab)
+
+
+@nightly
+@faster
+def test_a_node_that_comes_back_by_itself(lab: Lab) -> None:
+    before = {uid for uid, _ in lab.pods().values()}
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=reboot", "-e", "fault_node=other", "-e", "fault_reboot_s=3"),
+        bitten=of_any(lambda node: state(node) == "exited"),
+    )
+    assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    assert report["clocks_s"]["endpoints"] is not None
+    assert report["displaced"] == []
+    assert len({uid for uid, _ in lab.pods().values()} & before) >= 2
+    nothing_is_left(lab)
+
+
+@nightly
+def test_a_rollout_loses_nothing(lab: Lab) -> None:
+    before = {uid for uid, _ in lab.pods().values()}
+    _, report = broken(
+        lab,
+        *("-e", "fault_kind=rollout"),
+        bitten=lambda: {uid for uid, _ in lab.pods().values()} - before != set(),
+    )
+    assert not before & {uid for uid, _ in lab.pods().values()}
+    assert report["requests"]["failed"] == 0
+    assert report["fault"]["node"] is None
+    assert len(report["replacements"]) == 4
+    nothing_is_left(lab)
+
+
+@nightly
+@faster
+def test_a_traffic_policy_is_changed_and_taken_back(lab: Lab) -> None:
+    local = ("-e", "site_external_traffic_policy=Local")
+    assert lab.play("setup", *FAST, *local).changed > 0
+    try:
+        assert lab.get("service", "site", "-n", "site")["spec"]["externalTrafficPolicy"] == "Local"
+        assert lab.play("setup", *FAST, *local).changed == 0
+        _, report = broken(
+            lab,
+            *("-e", "fault_kind=kill", "-e", "fault_node=other"),
+            bitten=of_any(lambda node: state(node) == "exited"),
+        )
+        # Nobody was sent to any other node.
+        assert report["requests"]["failed"] == 0
+        assert report["verdict"]["passed"], report["verdict"]["reasons"]
+    finally:
+        assert lab.play("setup", *FAST).changed > 0
+    assert lab.get("service", "site", "-n", "site")["spec"]["externalTrafficPolicy"] == "Cluster"
+    nothing_is_left(lab)
+
+
+@nightly
+@faster
+def test_zones_are_said_and_taken_back(lab: Lab) -> None:
+    def zones() -> set[str]:
+        labels = [node["metadata"]["labels"] for node in lab.get("nodes")["items"]]
+        return {one["topology.kubernetes.io/zone"] for one in labels if "topology.kubernetes.io/zone" in one}
+
+    assert lab.play("setup", *FAST, "-e", "cluster_zones=3").changed > 0
+    try:
+        assert zones() == {"zone-a", "zone-b", "zone-c"}
+        assert lab.play("setup", *FAST, "-e", "cluster_zones=3").changed == 0
+        assert "zone:zone-a" in lab.play("failover", "-e", "fault_node=zone:zone-a").error
+    finally:
+        assert lab.play("setup", *FAST).changed > 0
+    assert zones() == set()
 
 
 @nightly

@@ -57,6 +57,8 @@ COMMANDS = {
     "replay": Check.MAY_CHANGE,
     "replay --export": Check.WOULD_CHANGE,
     "report": Check.WOULD_CHANGE,
+    "roll-back": Check.MAY_CHANGE,
+    "roll-out": Check.WOULD_CHANGE,
     "start-nodes": Check.MAY_CHANGE,
     "start-nodes --nodes": Check.WOULD_CHANGE,
     "stop": Check.MAY_CHANGE,
@@ -65,11 +67,14 @@ COMMANDS = {
     "uncordon": Check.MAY_CHANGE,
     "unjoined": Check.RUNS,
     "wait-answers": Check.MAY_CHANGE,
+    "wait-restarts": Check.MAY_CHANGE,
     "wait-steady": Check.MAY_CHANGE,
     "wait-steady --mark": Check.WOULD_CHANGE,
     "wait-steady --mark-first": Check.WOULD_CHANGE,
     "watchdog": Check.WOULD_CHANGE,
     "watchdog --release": Check.MAY_CHANGE,
+    "zones": Check.WOULD_CHANGE,
+    "zones --dry-run": Check.RUNS,
 }
 
 

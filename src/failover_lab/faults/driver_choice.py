@@ -13,7 +13,7 @@ from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.faults import kinds
 from failover_lab.kube.objects import internal_address, name_of, of
-from failover_lab.nodes import remote, symptoms
+from failover_lab.nodes import remote
 from failover_lab.nodes.driver import Driver, DriverError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = ("docker", "ssh", "custom")
 #: What the driver ssh does in a node; `start` waits for one that comes back by itself.
-_BY_SSH = ("same", "cut-off", "join", "stop-kubelet", "start-kubelet", "kill", "start")
+_BY_SSH = ("same", "cut-off", "join", "stop-kubelet", "start-kubelet", "kill", "reboot", "start")
 _IN_NODES = _BY_SSH[:5]
 GROUP = "nodes"
 
@@ -94,7 +94,7 @@ def matched(hosts: tuple[Row, ...], members: list[Object]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for host in hosts:
         name = host.get("node") or (
-            host["host"] if host["host"] in by_name else by_address.get(host.get("address"))
+            host["host"] if host["host"] in by_name else by_address.get(str(host.get("address")))
         )
         if name not in by_name:
             raise UserError(
@@ -137,14 +137,13 @@ def check(driver: str, kind: Kind, can: dict[str, str]) -> None:
     """
     if driver == "docker" or kind.needs != "driver":
         return
-    lacks = [verb for verb in symptoms.VERBS.get(kind.symptom or "", ()) if verb not in can]
+    lacks = [verb for verb in kind.verbs if verb not in can]
     if not lacks:
         return
     able = [
         other.name
         for other in kinds.table().values()
-        if other.needs == "driver"
-        and all(verb in can for verb in symptoms.VERBS.get(other.symptom or "", ()))
+        if other.needs == "driver" and all(verb in can for verb in other.verbs)
     ]
     files = " and ".join(f"{verb.replace('-', '_')}.yml" for verb in lacks)
     raise UserError(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 TABLE = "kinds.yml"
 RECOVERIES = ("automatic", "watchdog", "manual")
 RETURNS = ("restart", "replace", "leave")
+TAKEN = ("pods", "application", "program", "namespaces", "kubelet", "machine", "share")
+
+# What ends a part of a pod that starts again where it was.
+_KILLS = {"program": "kill-first", "namespaces": "kill-sandbox"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Kind:
     @property
     def takes_node(self) -> bool:
         """Whether the node itself is broken, without a word."""
-        return self.takes in ("kubelet", "machine")
+        return self.takes in ("kubelet", "machine", "share")
 
     @property
     def moves_pods(self) -> bool:
@@ -49,12 +53,27 @@ class Kind:
     @property
     def spares_node(self) -> bool:
         """Whether the node goes on as if nothing were, and takes the pods' replacements."""
-        return self.takes == "pods" and not self.evicts
+        return self.in_place or (self.takes in ("pods", "application") and not self.evicts)
+
+    @property
+    def polite(self) -> bool:
+        """Whether everybody is told in time, so that no request should be lost."""
+        return self.evicts or self.takes == "application"
+
+    @property
+    def in_place(self) -> bool:
+        """Whether pods are struck whose containers start again where they were, with the same UID."""
+        return self.takes in ("program", "namespaces")
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the machine goes, and comes back by itself before anybody holds it for lost."""
+        return self.takes == "machine" and not self.loses_node
 
     @property
     def replaces_pods(self) -> bool:
         """Whether new pods take the place of those that it strikes; else they start again where they were."""
-        return self.moves_pods or self.takes == "pods"
+        return self.moves_pods or self.takes in ("pods", "application")
 
     @property
     def recoveries(self) -> tuple[str, ...]:
@@ -69,6 +88,14 @@ class Kind:
         return RETURNS if self.loses_node and self.takes == "machine" else RETURNS[:1]
 
     @property
+    def verbs(self) -> tuple[str, ...]:
+        """What a driver has to be able to do to a node, and to undo: actions of the role ``node``."""
+        if self.in_place:
+            return (_KILLS[self.takes],)
+        verbs = symptoms.VERBS.get(self.symptom or "", ())
+        return ("reboot", *verbs[1:]) if self.comes_back else verbs
+
+    @property
     def shown_by(self) -> str | None:
         """Who shows the symptom."""
         return None if self.symptom is None else symptoms.SYMPTOMS[self.symptom]
@@ -79,10 +106,14 @@ class Kind:
             "takes_node",
             "moves_pods",
             "spares_node",
+            "polite",
+            "in_place",
+            "comes_back",
             "replaces_pods",
             "recoveries",
             "returns",
             "shown_by",
+            "verbs",
         )
         values = asdict(self) | {name: getattr(self, name) for name in derived}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
@@ -128,7 +159,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "says": ("a text", _is_text),
     "does": ("a text", _is_text),
     "needs": ("api or driver", lambda value: value in ("api", "driver")),
-    "takes": ("pods, kubelet or machine", lambda value: value in ("pods", "kubelet", "machine")),
+    "takes": (f"one of {', '.join(TAKEN)}", lambda value: value in TAKEN),
     "evicts": ("true or false", _is_flag),
     "loses_node": ("true or false", _is_flag),
     "silent": ("true or false", _is_flag),
@@ -219,7 +250,7 @@ def names() -> list[str]:
 
 
 def healers() -> list[Kind]:
-    """The kinds whose heal.yml is played where nodes show their symptom, in their turn."""
+    """The kinds that are undone where their symptom is shown, in their turn."""
     return _in_turn(table())
 
 

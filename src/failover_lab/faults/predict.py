@@ -26,6 +26,10 @@ _MEMBERLIST_S = (5.0, 6.0)
 _SPEAKER_S = (0.1, 0.6)
 # From a pod's loss of readiness, or its deletion, until it is out of the list of endpoints.
 _SLICE_S = (0.05, 0.3)
+# A kubelet looks this often which of its containers have ended.
+_RELIST_S = (0.0, 1.0)
+# From a node's start until its kubelet tells of its pods.
+_BOOT_S = (3.0, 10.0)
 # A killed container's end, as the engine tells it.
 _FENCE_S = (0.1, 0.5)
 # The present pods' times of start are known in whole seconds.
@@ -63,6 +67,9 @@ class Timings:
         pod_start_s: from a pod's creation until it is ready, in whole seconds; None: not known.
         half_open_s: for so long a kernel remembers a connection that nobody has answered; None: not known.
         port_rest_s: the client uses a port again after so long; None: not known.
+        backoff_s: for so long a container that has ended before is not started again, at most.
+        stop_s: a container that is told to stop serves on for so long.
+        waves: so often new pods start one after the other in a rolling update.
     """
 
     grace_s: float
@@ -72,6 +79,9 @@ class Timings:
     pod_start_s: float | None
     half_open_s: float | None = None
     port_rest_s: float | None = None
+    backoff_s: float = 0.0
+    stop_s: float = 0.0
+    waves: float = 1
 
     @property
     def leaves_a_tail(self) -> bool:
@@ -114,7 +124,13 @@ def given_away(kind: str, pace: Pace) -> Range | None:
 
 
 def predict(
-    kind: str, recovery: str, timings: Timings, *, announcer: bool | None, pace: Pace | None = None
+    kind: str,
+    recovery: str,
+    timings: Timings,
+    *,
+    announcer: bool | None,
+    pace: Pace | None = None,
+    off_s: float = 0.0,
 ) -> dict[str, Range | None]:
     """The four clocks; None where nothing of the kind is to happen, or nobody can say when.
 
@@ -124,6 +140,7 @@ def predict(
         timings: what the cluster is set to.
         announcer: whether the node announces the address; None: not known.
         pace: of the watchdog; its own unless given.
+        off_s: for how long a machine is off that comes back by itself.
     """
     fault = kinds.of(kind)
     clocks: dict[str, Range | None] = dict.fromkeys(CLOCKS)
@@ -131,8 +148,7 @@ def predict(
     if timings.pod_start_s is not None:
         start = Range(max(0.0, timings.pod_start_s - _SECOND_S), timings.pod_start_s + _SECOND_S)
     if fault.spares_node:
-        clocks["endpoints"] = Range(*_SLICE_S)
-        clocks["capacity"] = start
+        clocks["endpoints"], clocks["capacity"] = _without_a_loss(fault, timings, start)
         return clocks
     fenced = given_away(kind, pace or Pace()) if recovery == "watchdog" else None
     # Of a stopped kubelet nobody notices but the control plane.
@@ -140,18 +156,75 @@ def predict(
         clocks["address"] = fixed(0.0)
         if announcer:
             clocks["address"] = Range(*_MEMBERLIST_S) if fenced is None else fenced + Range(*_SPEAKER_S)
-    if fenced is not None:
+    if fault.comes_back:
+        clocks["endpoints"], clocks["capacity"] = _back(timings, start, off_s)
+    elif fenced is not None:
         clocks["endpoints"] = fenced + Range(*_SLICE_S)
         clocks["capacity"] = None if start is None else fenced + start
     elif fault.loses_node and recovery != "manual":
-        lost = not_ready(timings)
-        clocks["endpoints"] = lost + Range(*_SLICE_S)
-        if start is not None and timings.toleration_s is not None:
-            clocks["capacity"] = lost + fixed(timings.toleration_s) + start
-        if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
-            # A connection that was begun just before the endpoint was gone.
-            clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
+        clocks |= _lost(fault, timings, start)
     return clocks
+
+
+def _lost(fault: kinds.Kind, timings: Timings, start: Range | None) -> dict[str, Range | None]:
+    """What comes of it that Kubernetes alone believes a silence."""
+    lost = not_ready(timings)
+    clocks: dict[str, Range | None] = {"endpoints": lost + Range(*_SLICE_S)}
+    if start is not None and timings.toleration_s is not None:
+        clocks["capacity"] = lost + fixed(timings.toleration_s) + start
+    if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
+        # A connection that was begun just before the endpoint was gone.
+        clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
+    return clocks
+
+
+def _without_a_loss(
+    fault: kinds.Kind, timings: Timings, start: Range | None
+) -> tuple[Range | None, Range | None]:
+    """The same two clocks where the node goes on, and whoever strikes its pods tells the API server."""
+    if fault.in_place:
+        return _again(fault, timings, start)
+    if fault.takes != "application":
+        return Range(*_SLICE_S), start
+    if start is None:
+        return None, None
+    # A wave of new pods is ready before the next one is made.
+    whole = Range(start.low * timings.waves, start.high * timings.waves) + Range(*_SLICE_S)
+    return whole, whole
+
+
+def _again(fault: kinds.Kind, timings: Timings, start: Range | None) -> tuple[Range, Range | None]:
+    """Until pods whose containers have to start again are off the list, and until they serve again.
+
+    Where the program itself has ended, its pod is not ready at the kubelet's next look. Without its sandbox
+    it is told to stop like any other, and serves on until it does.
+    """
+    noticed = Range(*_RELIST_S)
+    if fault.takes == "namespaces":
+        noticed += fixed(timings.stop_s)
+    again = None if start is None else noticed + fixed(timings.backoff_s) + start
+    return noticed + Range(*_SLICE_S), again
+
+
+def _back(timings: Timings, start: Range | None, off_s: float) -> tuple[Range, Range | None]:
+    """Until the pods of a machine that comes back are off the list, and until they or others serve.
+
+    Whichever is first: the machine is held for lost, or its kubelet is back and says that nothing of them
+    runs.
+    """
+    lost, back = not_ready(timings), fixed(off_s) + Range(*_BOOT_S)
+    clean = _first(lost, back) + Range(*_SLICE_S)
+    if start is None:
+        return clean, None
+    again = back + start
+    if timings.toleration_s is None:
+        return clean, again
+    return clean, _first(again, lost + fixed(timings.toleration_s) + start)
+
+
+def _first(one: Range, other: Range) -> Range:
+    """The first of two."""
+    return Range(min(one.low, other.low), min(one.high, other.high))
 
 
 def timings_from(text: str) -> Timings:
@@ -209,6 +282,13 @@ def add_parser(commands: arguments.Commands) -> None:
         help=f"an object with {', '.join(field.name for field in fields(Timings))}",
     )
     parser.add_argument(
+        "--off",
+        type=arguments.number(0, 3600, " s"),
+        default=0.0,
+        metavar="S",
+        help="for how long a machine is off that comes back by itself",
+    )
+    parser.add_argument(
         "--rate",
         type=arguments.number(0.1, 20_000, " requests/s"),
         metavar="N",
@@ -226,7 +306,7 @@ def run(options: argparse.Namespace) -> Answer:
     timings = options.timings
     if options.rate is not None:
         timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
-    clocks = predict(options.kind, options.recovery, timings, announcer=announcer)
+    clocks = predict(options.kind, options.recovery, timings, announcer=announcer, off_s=options.off)
     data = {
         "predicted_s": {name: None if c is None else round(c.middle, 2) for name, c in clocks.items()},
         "ranges_s": {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.faults import kinds, replaced, rules
+from failover_lab.faults import containers, kinds, replaced, rolling, rules
 from failover_lab.faults.capacity import HOSTNAME
 from failover_lab.faults.placement import takes
 from failover_lab.kube import application, timings
@@ -119,8 +119,8 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
                 "witness_url that one, such as https://shop.example.org/; witness_resolve says that it is at "
                 f"{address_of(service)}, where nobody else does."
             )
-        there = ((address_of(service), port_of(service)),)
-        return Door(url_of(service), app.identity_path or "/", service, there, (name_of(service),))
+        at = (address_of(service), port_of(service))
+        return Door(url_of(service), app.identity_path or "/", service, (at,), (name_of(service),))
     try:
         target = arguments.target(url)
         given = [options.resolution(one) for one in asked.get("resolve") or []]
@@ -139,7 +139,7 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
 
 def _by_tls(service: Object) -> bool:
     """Whether the first port of a Service is one for https, by its number or its name."""
-    first = next(iter(of(service, "spec", "ports", default=[])), {})
+    first: Object = next(iter(of(service, "spec", "ports", default=[])), {})
     names = (str(first.get("appProtocol") or ""), str(first.get("name") or ""))
     return first.get("port") == 443 or any(name.lower().startswith("https") for name in names)
 
@@ -187,7 +187,13 @@ def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted, users: 
             f"{', '.join(stay)} {belongs} to a DaemonSet, which a {wanted.kind} leaves on {node}: nothing is "
             "displaced there, so nothing is seen of replacements"
         )
-    if unasked := _unasked(snapshot, users):
+    if not snapshot.application.meets_all(users.leads_to):
+        found.append(
+            f"by the traffic policy or the affinity of {', '.join(users.leads_to)}, a client at {users.url} "
+            "meets some of the pods alone: whether each of them answers is not seen; they are known by their "
+            "readiness alone"
+        )
+    elif unasked := _unasked(snapshot, users):
         to = ", ".join(users.leads_to)
         led = f"leads to {to} alone" if to else "may lead to any of the Services"
         found.append(
@@ -200,7 +206,8 @@ def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted, users: 
 def _unasked(snapshot: rules.Snapshot, users: Door) -> list[str]:
     """The pods of which no answer is to be expected at the address."""
     app = snapshot.application
-    return [name_of(pod) for pod in snapshot.site_pods if not app.is_behind(pod, users.leads_to)]
+    heard = {name_of(pod) for pod in app.heard(snapshot.site_pods, users.leads_to)}
+    return [name_of(pod) for pod in snapshot.site_pods if name_of(pod) not in heard]
 
 
 def _skew(app: Application, pods: list[Object]) -> int | None:
@@ -237,6 +244,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         asked["force"],
         tuple(asked.get("may_lose") or ()),
         asked.get("recovery") or "automatic",
+        asked.get("image") or "",
     )
     kinds.of(wanted.kind)
     # First: one that never answers is known after one time-out.
@@ -261,20 +269,21 @@ def look(cluster: Cluster, asked: Object) -> Object:
     node, overridden = rules.judge(snapshot, wanted)
     if users.silent:
         raise rules.Refusal(silent(asked["context"], users.service, nodes, users.url, own=app.own))
-    displaced = snapshot.displaced(node, wanted) if wanted.fault.replaces_pods else []
-    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)
+    chosen = next((item for item in snapshot.nodes if name_of(item) == node), {})
     return {
         "kind": wanted.kind,
-        "evicts": wanted.fault.evicts,
+        "evicts": wanted.fault.polite,
         "node": node,
-        "node_uid": chosen["metadata"]["uid"],
+        "node_uid": of(chosen, "metadata", "uid", default=""),
         "container": snapshot.engine[node].id if node in snapshot.engine else "",
-        "internal_address": internal_address(chosen),
+        "internal_address": internal_address(chosen) if chosen else "",
         "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
         "announcer": snapshot.announcer,
         "address": users.address or address_of(users.service),
         "url": users.url,
         "path": users.path,
+        "meets_all": app.meets_all(users.leads_to),
         "kubernetes": version,
         "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],
@@ -292,11 +301,17 @@ def look(cluster: Cluster, asked: Object) -> Object:
             name for owner in app.owners for name in cluster.autoscalers(namespace, owner.name, owner.kind)
         ],
         "pods": [row(pod) for pod in snapshot.site_pods],
-        "displaced": [row(pod) for pod in displaced],
+        "displaced": [row(pod) for pod in snapshot.displaced(node, wanted)],
+        "struck": [row(pod) for pod in restarted],
+        "containers": containers.told(restarted),
         "others": [title(pod) for pod in snapshot.moving(node) if not app.selects(pod)]
         if wanted.fault.evicts
         else [],
-        "timings": timings.timings_of(snapshot.pods, snapshot.site_pods, cluster.lease(node), version),
+        "timings": timings.timings_of(
+            snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version
+        )
+        | containers.timings_of(restarted)
+        | {"waves": rolling.waves(app)},
         "overridden": overridden,
     }
 
@@ -305,7 +320,7 @@ def _expected(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted) -> Obje
     """What there is of the application, and what is to be expected of it afterwards."""
     app = snapshot.application
     struck = snapshot.struck(node, wanted)
-    alone = {name_of(pod) for pod in struck if is_orphan(pod)}
+    alone = {name_of(pod) for pod in struck if is_orphan(pod) and wanted.fault.replaces_pods}
     held = [
         pod
         for pod in struck

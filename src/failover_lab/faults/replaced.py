@@ -19,7 +19,9 @@ def is_held(pod: Object, fault: Kind, recovery: str) -> bool:
 
 
 def never(pod: Object, fault: Kind, recovery: str) -> str:
-    """Why nobody comes in a struck pod's place; empty: somebody does."""
+    """Why nobody comes in a struck pod's place; empty: somebody does, or it keeps it itself."""
+    if not fault.replaces_pods:
+        return ""
     if is_orphan(pod):
         return f"{name_of(pod)} has no controller: nobody comes in its place"
     if is_daemons(pod) and fault.loses_node:

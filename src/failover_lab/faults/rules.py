@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
-from failover_lab.faults import evictions, kinds, quota, replaced
+from failover_lab.faults import evictions, kinds, quota, replaced, rolling
 from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
+from failover_lab.kube import zones
 from failover_lab.kube.application import alike, is_ours
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
 from failover_lab.kube.objects import (
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
     from failover_lab.kube.application import Application
     from failover_lab.nodes import reported
 
-# From then on the node controller stops evicting (its flag --unhealthy-zone-threshold, and not below three
-# nodes).
-_STOPS_AT_SHARE = 0.55
-_STOPS_AT_NODES = 3
-
 
 class Refusal(UserError):  # noqa: N818 - it is an answer, not a mishap
     """One sentence: why not, and what to do."""
@@ -52,6 +48,7 @@ class Wanted:
         force: what is a matter of taste does not count.
         may_lose: what may be lost for good: some of ``LOSSES``.
         recovery: who gives a lost node's work away.
+        image: what a rollout gives the application; empty: its own, started anew.
     """
 
     kind: str = "drain"
@@ -60,6 +57,7 @@ class Wanted:
     force: bool = False
     may_lose: tuple[str, ...] = ()
     recovery: str = "automatic"
+    image: str = ""
 
     @property
     def fault(self) -> kinds.Kind:
@@ -136,6 +134,8 @@ class Snapshot:
 
     def struck(self, node: str, wanted: Wanted) -> list[Object]:
         """The application's pods that a fault of this node would take; a drain leaves a DaemonSet's."""
+        if wanted.fault.takes == "application":
+            return self.site_pods
         pods = [pod for pod in self.on(node) if not (wanted.fault.evicts and stays_on_node(pod))]
         if not wanted.fault.spares_node or wanted.pods == "all":
             return pods
@@ -145,6 +145,8 @@ class Snapshot:
     def displaced(self, node: str, wanted: Wanted) -> list[Object]:
         """Those of them in whose place others come."""
         fault, recovery = wanted.fault, wanted.recovery
+        if not fault.replaces_pods:
+            return []
         return [pod for pod in self.struck(node, wanted) if not replaced.never(pod, fault, recovery)]
 
 
@@ -192,6 +194,12 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
         return _any_worker(snapshot, wanted)
     by_name = {name_of(node): node for node in snapshot.nodes}
     name = str(snapshot.announcer) if wanted.node == "announcer" else wanted.node
+    if name.startswith("zone:"):
+        inside = sorted(one for one in by_name if zones.zone_of(by_name[one]) == name.removeprefix("zone:"))
+        raise Refusal(
+            f"fault_node={name} would take several nodes at once, which no kind can do yet: choose one of "
+            f"{', '.join(inside) or ', '.join(sorted(by_name))}."
+        )
     if name not in by_name:
         raise Refusal(
             f"There is no node {name}: fault_node is one of {', '.join(sorted(by_name))}, "
@@ -325,6 +333,8 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     ready = [pod for pod in snapshot.site_pods if is_ready(pod)]
     if not snapshot.own:
         return None if ready else _none_ready(snapshot)
+    if wanted.fault.takes == "application":
+        return None
     if len(ready) < 2:
         return (
             f"Only {len(ready)} of the site's pods is ready: with fewer than two, a {wanted.kind} is an "
@@ -350,15 +360,20 @@ def _none_ready(snapshot: Snapshot) -> str:
 
 def outage(snapshot: Snapshot, node: str, wanted: Wanted) -> str:
     """Why a loss of service is to be expected, whatever happens then; empty: it is not."""
+    if wanted.fault.takes == "share":
+        return ""
+    if wanted.fault.takes == "application":
+        return rolling.outage(snapshot.application)
     ready = [name_of(pod) for pod in snapshot.site_pods if is_ready(pod)]
     struck = {name_of(pod) for pod in snapshot.struck(node, wanted)}
     if not ready or not struck >= {*ready} or (wanted.fault.evicts and len(ready) > 1):
         return ""
     who = f"{ready[0]} alone is ready" if len(ready) == 1 else f"all {len(ready)} ready pods are on {node}"
+    next_one = "another" if wanted.fault.replaces_pods else "it" if len(ready) == 1 else "one of them"
+    again = "" if wanted.fault.replaces_pods else " again"
     return (
-        f"{who}, and this {wanted.kind} takes {'it' if len(ready) == 1 else 'them'}: until another is "
-        "ready nobody serves, so lost requests are expected, counted and not judged (witness_max_lost sets a "
-        "limit)"
+        f"{who}, and this {wanted.kind} takes {'it' if len(ready) == 1 else 'them'}: until {next_one} is "
+        f"ready{again} nobody serves, {rolling.NOT_JUDGED}"
     )
 
 
@@ -396,6 +411,9 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
 
 def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a pod would end for good: anybody's that a drain evicts, or one of the application."""
+    if not wanted.fault.replaces_pods:
+        # Its containers start again where they are.
+        return None
     pods = snapshot.moving(node) if wanted.fault.evicts else snapshot.struck(node, wanted)
     if orphans := [title(pod) for pod in pods if is_orphan(pod)]:
         has = "has" if len(orphans) == 1 else "have"
@@ -491,6 +509,9 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
+    if wanted.fault.takes == "application":
+        # What goes and what comes is its own strategy's affair.
+        return None
     for pods in alike(snapshot.displaced(node, wanted)):
         # A drain evicts one after the other, as the budget lets it.
         count = 1 if wanted.fault.evicts else len(pods)
@@ -501,7 +522,7 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why no replacement could start elsewhere: what its volume is on is the node itself."""
-    if wanted.fault.spares_node:
+    if not wanted.fault.moves_pods:
         return None
     others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
     struck = claims_of(snapshot.displaced(node, wanted))
@@ -523,7 +544,7 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
 
 def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     """Why those that lose their place would find no other."""
-    struck = snapshot.struck(node, wanted)
+    struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
     lost = node if wanted.fault.moves_pods else None
     nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
     taken = {item["metadata"]["uid"] for item in struck}
@@ -553,12 +574,12 @@ def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str |
     if not wanted.fault.loses_node:
         return None
     lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) == node]
-    share = len(lost) / len(snapshot.nodes)
-    if len(lost) < len(snapshot.nodes) and (len(lost) < _STOPS_AT_NODES or share < _STOPS_AT_SHARE):
+    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    if zones.rates(snapshot.nodes, lost)[zones.zone_of(chosen)]:
         return None
     return (
         f"With {node}, {len(lost)} of {len(snapshot.nodes)} nodes would be lost ({', '.join(lost)}): "
-        f"from {_STOPS_AT_SHARE:.0%} on, Kubernetes stops replacing what they carried. "
+        f"from {zones.PARTIAL_AT:.0%} on, Kubernetes stops replacing what they carried. "
         "Run `ansible-playbook recover.yml`, which brings back what the lab has broken."
     )
 
@@ -583,7 +604,7 @@ def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str 
 Rule = Callable[[Snapshot, str, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
-_NEVER: tuple[Rule, ...] = (last_replica, two_budgets)
+_NEVER: tuple[Rule, ...] = (rolling.cannot, last_replica, two_budgets)
 #: What may be lost for good, by the word that allows it.
 LOSSES: dict[str, Rule] = {"orphans": nothing_brings_it_back, "emptydir": data_would_go}
 _TASTE: tuple[Rule, ...] = (
@@ -595,6 +616,7 @@ _TASTE: tuple[Rule, ...] = (
     evictions_would_stop,
     nobody_else_announces,
     held_by_its_node,
+    rolling.had_better_not,
 )
 
 
@@ -606,7 +628,8 @@ def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
     """
     if not wanted.force and (objection := too_few_nodes(snapshot, "", wanted)):
         raise Refusal(objection)
-    node = name_of(choose(snapshot, wanted))
+    # A rollout takes none.
+    node = "" if wanted.fault.takes == "application" else name_of(choose(snapshot, wanted))
     lost = [rule for name, rule in LOSSES.items() if name in wanted.may_lose]
     for sentence in _objections(
         (*_NEVER, *(rule for rule in LOSSES.values() if rule not in lost)), snapshot, node, wanted

@@ -37,7 +37,7 @@ def node_line(node: Object, snapshot: rules.Snapshot | None, width: int, *, cont
 
 def about(found: Object) -> tuple[str, str]:
     """What the run of a journal does, and since when."""
-    what = f"{found.get('kind', 'a fault')} of {found.get('node', 'a node')}"
+    what = f"{found.get('kind', 'a fault')} of {found.get('node', 'a node') or 'the application'}"
     return what, str(found.get("since", "an unknown time"))
 
 

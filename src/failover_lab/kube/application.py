@@ -16,6 +16,7 @@ from failover_lab.kube.objects import (
     name_of,
     of,
 )
+from failover_lab.kube.reach import meets_all
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ KINDS = {
     "StatefulSet": "statefulsets",
     "DaemonSet": "daemonsets",
 }
+#: Those that replace their pods by a strategy of their own, once their template is another one.
+ROLLABLE = ("Deployment", "StatefulSet", "DaemonSet")
 _APPS = "apps/"
 _MANAGED_BY, _OURS = "app.kubernetes.io/managed-by", "failover-lab"
 
@@ -148,6 +151,21 @@ class Application:
             name_of(service) in wanted and selects({"matchLabels": service["spec"]["selector"]}, labels)
             for service in self.services
         )
+
+    def heard(self, pods: Iterable[Object], services: Iterable[str]) -> list[Object]:
+        """Those of the pods of which an answer is to be expected where these Services are asked.
+
+        None, where a client does not meet each of them in its turn.
+        """
+        wanted = {*services}
+        if not self.meets_all(wanted):
+            return []
+        return [pod for pod in pods if self.is_behind(pod, wanted)]
+
+    def meets_all(self, services: Iterable[str]) -> bool:
+        """Whether a client of these Services meets each of their pods in its turn."""
+        wanted = {*services}
+        return all(meets_all(service) for service in self.services if name_of(service) in wanted)
 
     def pods_among(self, pods: Iterable[Object]) -> list[Object]:
         """Its own among pods, by name; those that have ended or are on their way out left aside."""

@@ -9,6 +9,11 @@ CORDONED_BY = "failover-lab/cordoned-by"
 LEFT_BY = "failover-lab/left-by"
 # A node that was started and may not announce the address yet.
 EXCLUDED_BY = "failover-lab/excluded-by"
+# An owner of pods that a run has given another image; the value is the one before.
+IMAGE_BEFORE = "failover-lab/image-before"
+# A node of which the lab has said in which zone it is.
+ZONE_BY = "failover-lab/zone-by"
+ZONE = "topology.kubernetes.io/zone"
 # A node that a watchdog or an operator has given up.
 OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 

@@ -18,6 +18,16 @@ def may_announce(node: Object) -> bool:
     return is_ready(node) and EXCLUDE not in of(node, "metadata", "labels", default={})
 
 
+def meets_all(service: Object) -> bool:
+    """Whether a client's new connections meet each of the Service's pods in their turn.
+
+    By externalTrafficPolicy Local they meet those of the node that announces the address, by an affinity one.
+    """
+    spec = of(service, "spec", default={})
+    policy, affinity = spec.get("externalTrafficPolicy"), spec.get("sessionAffinity", "None")
+    return str(policy) != "Local" and str(affinity) == "None"
+
+
 def hindrances(service: Object, nodes: list[Object]) -> list[str]:
     """What keeps all or some users from the Service's pods, a sentence each, the gravest first.
 

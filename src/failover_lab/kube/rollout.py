@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
 from failover_lab.kube import application
-from failover_lab.kube.application import Absent
+from failover_lab.kube.application import Absent, Owner
 from failover_lab.kube.failing import Starts
 from failover_lab.kube.objects import (
     address_of,
@@ -19,7 +19,7 @@ from failover_lab.kube.objects import (
     of,
     url_of,
 )
-from failover_lab.kube.reach import hindrances
+from failover_lab.kube.reach import hindrances, meets_all
 from failover_lab.waiting import until
 
 if TYPE_CHECKING:
@@ -29,23 +29,28 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 
 
+_COUNTED = ("of the newest template", "ready", "available")
+_COUNTS = ("updatedReplicas", "readyReplicas", "availableReplicas")
+# It has a word of its own for each.
+_COUNTS_OF_DAEMONS = ("updatedNumberScheduled", "numberReady", "numberAvailable")
+
+
 def missing_in_deployment(deployment: Object) -> str | None:
     """What keeps the Deployment from being rolled out; None if nothing does."""
-    if of(deployment, "status", "observedGeneration", default=0) < deployment["metadata"]["generation"]:
+    return missing_in(Owner("Deployment", str(of(deployment, "metadata", "name", default="")), deployment))
+
+
+def missing_in(owner: Owner) -> str | None:
+    """What keeps an owner's pods from being rolled out, by its own account; None if nothing does."""
+    found = owner.found or {}
+    if of(found, "status", "observedGeneration", default=0) < found["metadata"]["generation"]:
         return "the controller has not seen it yet"
-    wanted = of(deployment, "spec", "replicas", default=1)
-    counts = {
-        what: of(deployment, "status", key, default=0)
-        for what, key in (
-            ("of the newest template", "updatedReplicas"),
-            ("ready", "readyReplicas"),
-            ("available", "availableReplicas"),
-        )
-    }
-    for what, count in counts.items():
-        if count < wanted:
-            return f"{count} of {wanted} pods {what}"
-    extra = of(deployment, "status", "replicas", default=0) - wanted
+    keys = _COUNTS_OF_DAEMONS if owner.kind == "DaemonSet" else _COUNTS
+    for what, key in zip(_COUNTED, keys, strict=True):
+        count = of(found, "status", key, default=0)
+        if count < owner.wanted:
+            return f"{count} of {owner.wanted} pods {what}"
+    extra = of(found, "status", "replicas", default=0) - owner.wanted
     return f"{extra} pods too many" if extra > 0 else None
 
 
@@ -186,10 +191,24 @@ def look_at_application(cluster: Cluster, wanted: Object) -> tuple[Object, str |
         "service": service,
     }
     if (asked := wanted.get("asked_services")) is not None:
-        state["asked"] = {name_of(pod) for pod in pods if app.is_behind(pod, asked)}
-    lack = app.missing(pods, node)
+        state["asked"] = {name_of(pod) for pod in app.heard(pods, asked)}
+    lack = app.missing(pods, node) or (_not_rolled_out(app, pods) if wanted.get("rolled_out") else None)
     names = ", ".join(map(name_of, app.services))
     return state, f"The application behind the Service {names} is not whole: {lack}" if lack else None
+
+
+def _not_rolled_out(app: application.Application, pods: list[Object]) -> str | None:
+    """What one of the owners lacks by its own account; the list of pods may lag behind that."""
+    for owner in app.owners:
+        if owner.found is None:
+            continue
+        ready = sum(owner.owns(pod) and is_ready(pod) for pod in pods)
+        lack = missing_in(owner) or (
+            None if ready == owner.wanted else f"{ready} of {owner.wanted} pods listed as ready"
+        )
+        if lack:
+            return f"{owner.title} is not rolled out ({lack})"
+    return None
 
 
 def absent(kind: str, name: str, wanted: Object) -> str:
@@ -231,6 +250,7 @@ def result_of(cluster: Cluster, state: Object) -> Object:
         "url": state["url"],
         "identity_path": state["identity_path"],
         "hindrances": hindrances(state["service"], found),
+        "meets_all": meets_all(state["service"]),
         "pods": [
             {
                 "name": name_of(pod),
@@ -261,6 +281,7 @@ def watch(cluster: Cluster, wanted: Object, *, check_mode: bool) -> Object:
                 "url": "",
                 "identity_path": "",
                 "hindrances": [],
+                "meets_all": True,
                 "pods": [],
                 "nodes": [],
                 "skew": 0,

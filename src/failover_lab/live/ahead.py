@@ -95,9 +95,10 @@ class Ahead:
             return self._operator()
         if "address" in open_clocks and predicted.get("address"):
             return Wait("another node to announce the address", struck, predicted["address"])
-        if "endpoints" in open_clocks and (kind.takes_node or predicted.get("endpoints")):
+        if "endpoints" in open_clocks and (kind.loses_node or predicted.get("endpoints")):
             return Wait(self._endpoints(kind, node), struck, predicted.get("endpoints"))
-        if "capacity" in open_clocks:
+        # Of a node that is short of something, nobody loses anything whole.
+        if "capacity" in open_clocks and kind.takes != "share":
             expected = self.data.settings["expected_replicas"]
             who = f"all {expected} replicas" if expected else "all replicas"
             where = f" without {node}" if kind.evicts else " again"
@@ -106,10 +107,13 @@ class Ahead:
 
     def _endpoints(self, kind: kinds.Kind, node: str) -> str:
         if kind.spares_node:
-            return "the deleted pods to leave the list of endpoints"
+            which = "deleted pods" if kind.takes == "pods" else "pods of before"
+            return f"the {'killed pods' if kind.in_place else which} to leave the list of endpoints"
         states: list[str] = next((one["states"] for one in self.scene["nodes"] if one["name"] == node), [])
         return (
-            "its pods to leave the list of endpoints" if "NotReady" in states else f"{node} to be found dead"
+            "its pods to leave the list of endpoints"
+            if "NotReady" in states or not kind.loses_node
+            else f"{node} to be found dead"
         )
 
     def _operator(self) -> Wait:

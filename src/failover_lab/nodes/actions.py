@@ -14,8 +14,8 @@ from typing import Any
 from failover_lab import arguments, nodes
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
-from failover_lab.nodes import start_nodes
-from failover_lab.nodes.driver import Driver, DriverError, NodeState
+from failover_lab.nodes import hampered, processes, start_nodes
+from failover_lab.nodes.driver import Driver, DriverError, NodeState, Rebooting
 from failover_lab.nodes.script import carried_out
 from failover_lab.nodes.state import INTERFACE, PREFERENCE
 from failover_lab.waiting import until
@@ -99,6 +99,23 @@ def kill(driver: Driver, name: str, _options: argparse.Namespace) -> Row:
     return {"at": driver.ended_at(name, began) or began}
 
 
+def reboot(driver: Driver, name: str, options: argparse.Namespace) -> Row:
+    """Have a node go without a word, and come back.
+
+    Where nobody but this machine can start it, that is done after a while; if it is not, it is found as one
+    that was killed.
+
+    Raises:
+        UserError: it does not end.
+    """
+    if isinstance(driver, Rebooting):
+        return {"at": driver.reboot(name)}
+    row = kill(driver, name, options)
+    at = row.get("at", time.time())
+    time.sleep(max(0.0, at + options.off - time.time()))
+    return {"at": at, "since": start_nodes.start(driver, [name])[name]}
+
+
 def pause(driver: Driver, name: str, _options: argparse.Namespace) -> Row:
     """Stop every process of a node: its kernel still takes connections and answers to ARP.
 
@@ -171,6 +188,13 @@ ACTIONS: dict[str, Action] = {
     "join": join,
     "stop-kubelet": stop_kubelet,
     "start-kubelet": start_kubelet,
+    "reboot": reboot,
+    "drop-some": hampered.drop_some,
+    "drop-none": hampered.drop_none,
+    "slow-down": hampered.slow_down,
+    "speed-up": hampered.speed_up,
+    "kill-first": processes.kill_first,
+    "kill-sandbox": processes.kill_sandbox,
 }
 START = "start"
 
@@ -197,11 +221,32 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
     parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
     parser.add_argument("--direction", choices=DIRECTIONS, default="both", help="cut-off: default both")
+    parser.add_argument(
+        "--percent",
+        type=arguments.number(0.1, 100, " %"),
+        default=10.0,
+        metavar="N",
+        help="drop-some: of all packets; slow-down: of one processor; default 10",
+    )
+    parser.add_argument(
+        "--containers",
+        type=processes.targets,
+        default=[],
+        metavar="UID=ID+ID,…",
+        help="kill-first, kill-sandbox: for each pod the ids of its containers, the application's first",
+    )
+    parser.add_argument(
+        "--off",
+        type=arguments.number(0, 60, " s"),
+        default=5.0,
+        metavar="S",
+        help="reboot: how long it is off, where it does not reboot by itself; default 5",
+    )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 
 
 def run(options: argparse.Namespace) -> Answer:
-    """Kill, pause, cut off or start nodes, stop their kubelets, and undo it.
+    """Kill, pause, cut off, hamper or start nodes, stop their kubelets, and undo it.
 
     Does one thing to nodes, by the driver that reaches them, and sees that it is done. Prints a line of
     JSON for each: its name, and when that was.

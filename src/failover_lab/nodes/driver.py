@@ -229,6 +229,18 @@ class Neighbouring(Protocol):
         """
 
 
+@runtime_checkable
+class Rebooting(Protocol):
+    """A driver whose nodes come back by themselves once they are told to; those of others are started."""
+
+    def reboot(self, name: str) -> float:
+        """Have a node reboot at once, without a word to anybody; gives back when, in seconds since 1970.
+
+        Raises:
+            DriverError: the driver does not answer, or has refused, or the node does not run.
+        """
+
+
 class Owner(Driver, Protocol):
     """A driver whose nodes are things of this machine, which something else may have the name of."""
 

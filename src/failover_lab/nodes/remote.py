@@ -288,11 +288,12 @@ def facts(output: str) -> Facts | None:
     Raises:
         UserError: what it says is damaged.
     """
-    said, row, *_ = [*told(output), {}, {}]
+    rows: list[Row] = [*told(output), {}, {}]
+    said, row, *_ = rows
     if not said or not row:
         return None
     # Its kubelet is ours to start again only if we have stopped it.
-    if row.get("kubelet") in ("inactive", "failed") and not said["marked"]:
+    if str(row.get("kubelet")) in ("inactive", "failed") and not said["marked"]:
         row["kubelet"] = "stopped by somebody else"
     kept, kept_at = _kept(str(said["connection"]).split(), str(said["route"]).split())
     return Facts(
@@ -321,9 +322,8 @@ def program(deed: Deed, found: Facts) -> str:
     """
     if deed.action in ("join", "start-kubelet"):
         return _HEAD + _DISARM
-    body = {"cut-off": _cut_off, "stop-kubelet": lambda *_: _STOP_KUBELET, "kill": _kill}[deed.action](
-        deed, found
-    )
+    bodies = {"cut-off": _cut_off, "stop-kubelet": lambda *_: _STOP_KUBELET, "kill": _kill, "reboot": _kill}
+    body = bodies[deed.action](deed, found)
     whole = body.replace("{arm}", _ARM).replace("{place}", PLACE)
     return f"{_HEAD}\ndeadline={deed.deadline_s}\n{whole}"
 
@@ -344,8 +344,10 @@ def _cut_off(deed: Deed, found: Facts) -> str:
 
 
 def _kill(deed: Deed, _found: Facts) -> str:
-    ready = _READY[deed.how].replace("{elsewhere}", "yes" if deed.elsewhere else "no")
-    end = _END.get(deed.how, deed.command)
+    # One that is to come back by itself is ended in the one way after which it surely does.
+    how = "reboot" if deed.action == "reboot" else deed.how
+    ready = _READY[how].replace("{elsewhere}", "yes" if deed.elsewhere else "no")
+    end = _END.get(how, deed.command)
     return (
         _KILL.replace("{ready}", ready).replace("{after_s}", str(_AFTER_S)).replace("{end}", shlex.quote(end))
     )

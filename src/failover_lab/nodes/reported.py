@@ -54,5 +54,7 @@ def _faults(item: Object) -> tuple[str, ...]:
         return (_STATES.get(state, f"its container is {state}"),)
     cut = _CUTS.get((bool(item.get("incoming")), bool(item.get("outgoing"))))
     kubelet = "its kubelet is stopped" if "no_kubelet" in symptoms.of(item) else None
+    lossy = "it drops a part of all packets" if item.get("lossy") else None
+    slow = "its pods have a fraction of a processor" if item.get("slow") else None
     start = "its start was not brought to its end" if item.get("nameless") else None
-    return tuple(filter(None, (cut, kubelet, start)))
+    return tuple(filter(None, (cut, kubelet, lossy, slow, start)))

@@ -15,6 +15,23 @@ from failover_lab.nodes.script import answers
 
 #: How the lab's own rules in a node are told from everybody else's: their preference, which nothing else has.
 PREFERENCE = 3713
+# And those that drop some packets, from those that drop all.
+LOSS_PREFERENCE = PREFERENCE + 1
+#: And its limits of processors: by their period, in microseconds, which nobody else chooses.
+PERIOD_US = 37130
+#: Finds the group of all pods of a node, by either version of cgroups and either driver of the kubelet's.
+PODS_GROUPS = r"""
+ours=PERIOD
+pods_groups() {
+    for at in /sys/fs/cgroup /sys/fs/cgroup/* /sys/fs/cgroup/*/*; do
+        for group in "$at/kubepods" "$at/kubepods.slice" "$at"/*-kubepods.slice; do
+            if [ -e "$group/cpu.max" ] || [ -e "$group/cpu.cfs_quota_us" ]; then echo "$group"; fi
+        done
+    done
+}
+# Of version 1, in the words of version 2.
+limit() { cat "$1/cpu.max" 2>/dev/null || echo "$(cat "$1/cpu.cfs_quota_us") $(cat "$1/cpu.cfs_period_us")"; }
+""".replace("PERIOD", str(PERIOD_US))
 INTERFACE = "eth0"
 # A node that freezes as it is asked must not hold up everybody else.
 _ANSWER_S = 10.0
@@ -23,14 +40,25 @@ _ANSWER_S = 10.0
 CONTROL_PLANE = "control-plane.minikube.internal"
 #: Has a node tell of itself, given its interface, the preference of the lab's filters, the name of the
 #: control plane, and the kubelet's unit.
-LOOK = r"""
+LOOK = (
+    PODS_GROUPS
+    + r"""
 cut() { tc filter show dev "$1" "$2" pref "$3" 2>/dev/null | grep -q . && echo true || echo false; }
 nameless() { grep -qF "$1" /etc/hosts && echo false || echo true; }
-printf '{"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
+slow() {
+    for group in $(pods_groups); do
+        case $(limit "$group") in max\ * | -1\ *) ;; *" $ours") echo true; return ;; esac
+    done
+    echo false
+}
+lossy() { [ "$(cut "$1" ingress "$2")$(cut "$1" egress "$2")" != falsefalse ] && echo true || echo false; }
+printf '{"lossy": %s, "slow": %s, ' "$(lossy "$1" "$(($2 + 1))")" "$(slow)"
+printf '"incoming": %s, "outgoing": %s, "kubelet": "%s", "nameless": %s, "half_open_s": %s}\n' \
   "$(cut "$1" ingress "$2")" "$(cut "$1" egress "$2")" "$(systemctl is-active "${4:-kubelet}" 2>/dev/null)" \
   "$(nameless "$3")" \
   "$(cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent 2>/dev/null || echo null)"
 """
+)
 
 # It waits for a word first: what is written before anybody listens may be lost.
 _QUESTION = f"\nread -r _{LOOK}"
@@ -67,8 +95,9 @@ def look(engine: Driver, interface: str, preference: int) -> list[Row]:
 
     Of those that run also ``since`` (when it was started, as the engine writes it), ``incoming`` and
     ``outgoing`` (whether the lab cuts that direction off), ``kubelet`` (systemd's word), ``nameless``
-    (whether it was started but not told where the control plane is) and ``half_open_s`` (how long the kernel
-    remembers a connection that was not answered, in seconds).
+    (whether it was started but not told where the control plane is), ``lossy`` (whether the lab drops some of
+    its packets), ``slow`` (whether the lab limits its pods' share of the processors) and ``half_open_s`` (how
+    long the kernel remembers a connection that was not answered, in seconds).
 
     Raises:
         DriverError: the engine does not answer.

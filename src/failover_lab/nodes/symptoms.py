@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 CLUSTER, ENGINE, NODE = SHOWN_BY = ("cluster", "engine", "node")
 SYMPTOMS = {
     "cordoned": CLUSTER,
+    "rolled_out": CLUSTER,
     "paused": ENGINE,
     # Or it was started and not told where the control plane is: a run may have been killed between the two.
     "exited": ENGINE,
     "cut_off": NODE,
     "no_kubelet": NODE,
+    "lossy": NODE,
+    "slow": NODE,
 }
 #: What brings a node into such a state, and out of it again: actions of the role ``node``, with hyphens.
 VERBS = {
@@ -26,6 +29,8 @@ VERBS = {
     "exited": ("kill", "start"),
     "cut_off": ("cut-off", "join"),
     "no_kubelet": ("stop-kubelet", "start-kubelet"),
+    "lossy": ("drop-some", "drop-none"),
+    "slow": ("slow-down", "speed-up"),
 }
 _NOT_ACTIVE = ("inactive", "failed")
 
@@ -37,5 +42,7 @@ def of(row: Mapping[str, Any]) -> list[str]:
         "exited": row["state"] in ENDED or row.get("nameless"),
         "cut_off": row.get("incoming") or row.get("outgoing"),
         "no_kubelet": row.get("kubelet") in _NOT_ACTIVE,
+        "lossy": row.get("lossy"),
+        "slow": row.get("slow"),
     }
     return [name for name, is_shown in shown.items() if is_shown]

@@ -248,6 +248,12 @@ def _told(slowest: list[Record], port_rests: dict[int, float]) -> list[dict[str,
     ]
 
 
+def _struck(play: dict[str, Any]) -> dict[str, Any]:
+    """The pods whose containers had to start again, where there are any."""
+    found = [{"node": None, **entry} for entry in play.get("struck") or []]
+    return {"struck": found} if found else {}
+
+
 def build(data: RunData) -> Report:
     """Put the report together."""
     play = data.play or {}
@@ -256,6 +262,13 @@ def build(data: RunData) -> Report:
     nodes: list[str] = lab.get("nodes") or []
     fault = what.of(data)
     seen = cluster.read(data.changes)
+    again = clocks.served_again(clocks.lost_endpoints(data, seen, fault))
+    if fault.what.in_place:
+        pods = frozenset(entry["pod"] for entry in play.get("struck") or [])
+        fault = dataclasses.replace(fault, struck=pods, again=again)
+    if fault.what.comes_back and again is not None:
+        # The mark comes later: the run looks only once everything else is well.
+        fault = dataclasses.replace(fault, back=again)
     trace, records = traced.follow(
         data.directory,
         data.records,
@@ -310,6 +323,7 @@ def build(data: RunData) -> Report:
         ),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
+        **_struck(play),
         "replacements": replacements,
         "spread": {
             **_placement(spread.get("after"), nodes),

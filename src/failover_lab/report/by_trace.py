@@ -84,7 +84,11 @@ class ByTrace:
     def _tell(self, record: Record) -> Told:
         way = self.trace.ways.get(record.number, NOWHERE)
         if way.entries:
-            return Told() if record.outcome in _ANSWERED else self._sent(record, way)
+            return (
+                Told()
+                if record.outcome in _ANSWERED
+                else self._by_the_struck(record, way) or self._sent(record, way)
+            )
         if way.older is not None and self._may_have(way.older, record):
             return self._by_an_old_entry(way.older)
         doubt = self._doubt(record)
@@ -209,6 +213,27 @@ class ByTrace:
             return Told("shutdown_race", said)
         return Told()
 
+    def _by_the_struck(self, record: Record, way: Way) -> Told | None:
+        """That its pod had been killed, or a node on the way was short of something; None: neither."""
+        nodes = words.listed(dict.fromkeys(entry.node for entry in way.entries))
+        last = way.entries[-1]
+        life = self.trace.addresses.at(last.pod, last.at)
+        if life is not None and (what := self.fault.killed(life.name, record.due, record.done)) is not None:
+            said = f"{nodes} sent them to {{pods}}, {what} of which was killed at {self._since}"
+            return Told("killed_in_place", said)
+        if record.outcome in _BREAKS:
+            return None
+        for node in (life.node if life is not None else None, last.node):
+            if (short := self.fault.hampered(node, record.done)) is not None:
+                on = f" on {node}" if node != last.node else ""
+                said = f"{nodes} sent them to {{pods}}{on}, and {node} {short.words} from {self._since} on"
+                return Told(short.cause, said)
+        return None
+
+    @property
+    def _since(self) -> str:
+        return _clock(self.fault.at or 0.0)
+
     @property
     def _struck(self) -> str:
         return "cut off" if self.fault.what.symptom == "cut_off" else "dead"
@@ -241,6 +266,11 @@ class ByTrace:
                     f"the address led to {led}, {struck}, which took its kernel's last words along{until}"
                 )
             return Told(NOT_RECEIVED if then is None else "address_moved", because)
+        if (short := self.fault.hampered(led, record.done)) is not None:
+            because = (
+                f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
+            )
+            return Told(short.cause, because)
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]

@@ -179,6 +179,8 @@ def _not_ready(run: Run) -> float | None:
 
 def _stops(run: Run) -> list[str]:
     """Where the pods were told to stop, nobody had to believe in a death."""
+    if run.fault.what.in_place:
+        return [f"the kubelet found that nobody served in {_struck(run)}"]
     displaced = (run.data.play or {}).get("displaced") or []
     names = sorted(entry["pod"] for entry in displaced)
     lives = [run.seen.life(entry["uid"]) for entry in displaced]
@@ -220,6 +222,8 @@ def _capacity(run: Run) -> str:
     made: list[PodLife] = [life for life in run.seen.lives if life.name in names and life.seen >= run.zero]
     if run.clocks["capacity"] is None:
         return _never_whole(run, made)
+    if run.fault.what.in_place or (run.fault.what.comes_back and not made):
+        return f"{_struck(run)} served again at {run.after(run.zero + run.clocks['capacity'])}"
     ready = [life for life in made if life.ready]
     if not ready:
         return "the replacements were not observed"
@@ -233,6 +237,11 @@ def _capacity(run: Run) -> str:
     parts.append(f"the last replacement, {last.name}, was made at {run.after(last.seen)}")
     parts.append(f"it was ready {(last.ready or last.seen) - last.seen:.1f}\u00a0s later")
     return ", ".join(parts)
+
+
+def _struck(run: Run) -> str:
+    """The pods whose containers had to start again."""
+    return ", ".join(sorted(entry["pod"] for entry in (run.data.play or {}).get("struck") or []))
 
 
 def _never_whole(run: Run, made: list[PodLife]) -> str:

@@ -26,7 +26,8 @@ def address_move(seen: Cluster, fault: Fault) -> tuple[float, str, str] | None:
 def lost_endpoints(data: RunData, seen: Cluster, fault: Fault) -> list[tuple[float, set[str]]]:
     """What the fault took that was listed as ready, at each change of the list from the fault on."""
     # Of a node, everything; where pods alone were killed, those.
-    displaced = {entry["pod"] for entry in (data.play or {}).get("displaced") or []}
+    play = data.play or {}
+    displaced = {entry["pod"] for of in ("displaced", "struck") for entry in play.get(of) or []}
     pods = displaced if fault.what.spares_node else None
     return [
         (at, {e.pod for e in state if e.ready and (e.node == fault.node if pods is None else e.pod in pods)})
@@ -42,6 +43,19 @@ def clean_since(listed: list[tuple[float, set[str]]]) -> float | None:
     """
     first = next((at for at, pods in listed if pods), None)
     return next((at for at, pods in listed if not pods and (first is None or at > first)), None)
+
+
+def served_again(listed: list[tuple[float, set[str]]]) -> float | None:
+    """When all that had been listed as the fault struck was so again; None: that was not seen.
+
+    Args:
+        listed: as from ``lost_endpoints``, of pods that start again where they are.
+    """
+    clean = clean_since(listed)
+    if clean is None:
+        return None
+    before = next((pods for _, pods in listed if pods), set())
+    return next((at for at, pods in listed if at > clean and pods >= before), None)
 
 
 def late(failures: list[tuple[Group, str]], clean: float) -> list[float]:

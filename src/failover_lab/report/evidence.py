@@ -207,6 +207,7 @@ class Evidence:
             move is not None and record.done < move[0],
             self.may_be_tracked(record),
             pod in self._were_on_node if pod else None,
+            pod in self.fault.struck if pod else None,
         )
 
     @functools.cached_property

@@ -67,6 +67,7 @@ def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = N
     rules: tuple[Callable[[Group, Evidence], Finding | None], ...] = (
         _bad_answer,
         _moved_away_from,
+        _killed_in_place,
         _stale_reused,
         _no_endpoint,
         _address_moved,
@@ -74,6 +75,7 @@ def attribute(group: Group, evidence: Evidence, only: Collection[str] | None = N
         _stale_flow,
         _not_serving_yet,
         _stopped_at_work,
+        _hampered,
         _shutdown_race,
         _just_ready,
         _endpoint_refuses,
@@ -270,6 +272,29 @@ def _stopped_at_work(group: Group, evidence: Evidence) -> Finding | None:
         f"on: it had had the first of these requests for {since}"
     )
     return Finding("ungraceful_stop", sentence, nearest.told)
+
+
+def _killed_in_place(group: Group, evidence: Evidence) -> Finding | None:
+    """Pods that start again where they are; where nobody says who was asked, one of them may have been."""
+    fault = evidence.fault
+    if group.first.outcome not in _NO_ANSWER or not set(group.pods) <= fault.struck:
+        return None
+    for pod in sorted(group.pods or fault.struck):
+        if (what := fault.killed(pod, group.began, group.ended)) is not None:
+            return Finding("killed_in_place", f"{what} of {pod} was killed at {_clock(fault.at or 0.0)}", "")
+    return None
+
+
+def _hampered(group: Group, evidence: Evidence) -> Finding | None:
+    """A node that goes on, short of something; where nobody says who was asked, it may have been it."""
+    fault = evidence.fault
+    short = fault.hampered(fault.node, group.ended)
+    if short is None or group.first.outcome not in _NO_ANSWER or group.breaks:
+        return None
+    announced = [node for at, node in evidence.cluster.announcers if at <= group.began][-1:] == [fault.node]
+    if group.pods and not announced and not any(map(evidence.was_on_node, group.pods)):
+        return None
+    return Finding(short.cause, f"{fault.node} {short.words} from {_clock(fault.at or 0.0)} on", "")
 
 
 def _shutdown_race(group: Group, evidence: Evidence) -> Finding | None:

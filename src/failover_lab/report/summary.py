@@ -45,7 +45,8 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             + (f", the last one first after {words.seconds(last)}" if last is not None else "")
         )
     clocks = {name: took for name, took in report["clocks_s"].items() if took is not None}
-    if clocks and kinds.of(report["fault"]["kind"]).takes_node:
+    kind = kinds.of(report["fault"]["kind"])
+    if clocks and (kind.takes_node or kind.in_place):
         told = [f"{words.CLOCKS[name]} {words.seconds(took)}" for name, took in clocks.items()]
         if report["operator_s"] is not None:
             told.append(f"of it the operator {words.seconds(report['operator_s'])}")

@@ -278,7 +278,7 @@ def _replacements(data: RunData, found: list[dict[str, Any]], reasons: list[str]
         for entry in found
         if entry["first_answer_at"] is None and entry["pod"] not in _unasked(data)
     ]
-    if silent and named:
+    if silent and named and play.get("meets_all") is not False:
         reasons.append(f"no answer through the address came from {', '.join(silent)}")
     old = {entry["uid"] for entry in displaced}
     same = [entry["pod"] for entry in found if entry["uid"] in old]

@@ -30,10 +30,13 @@ CAUSES = {
     "bad_answer": "a bad answer",
     "endpoint_dead": "a dead endpoint",
     "endpoint_refuses": "a flaky endpoint",
+    "killed_in_place": "a pod that was killed and started again",
     "no_endpoint": "no endpoint",
     "not_received": "an address that led nowhere",
     "not_serving_yet": "a pod not serving yet",
+    "packet_loss": "packets that were dropped",
     "shutdown_race": "a shutdown race",
+    "slow_node": "a slow node",
     "stale_flow": "a stale tracked connection",
     "stale_reused_connection": "a stale reused connection",
     "ungraceful_stop": "a stop that was not graceful",
@@ -163,7 +166,7 @@ def is_begun(report: dict[str, Any]) -> bool:
 def bound_counts(report: dict[str, Any]) -> bool:
     """Whether the bound on the chance of a loss says anything: of a sudden fault, how long it was."""
     kind = kinds.of(report["fault"]["kind"])
-    return not kind.name or kind.evicts or not is_begun(report)
+    return not kind.name or kind.polite or not is_begun(report)
 
 
 def rule(report: dict[str, Any]) -> str | None:

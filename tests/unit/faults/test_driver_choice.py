@@ -10,7 +10,7 @@ import pytest
 
 from failover_lab import arguments, nodes
 from failover_lab.errors import UserError
-from failover_lab.faults import driver_choice
+from failover_lab.faults import driver_choice, kinds
 from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import Listed
 
@@ -98,7 +98,7 @@ def test_where_there_is_none_it_is_told_what_there_could_be(
     assert error.startswith("fault_kind=freeze needs a driver that breaks a node")
     assert why in error
     assert "no group nodes" in error
-    assert error.endswith("or choose fault_kind=drain or pod")
+    assert error.endswith("or choose fault_kind=drain or pod or rollout")
 
 
 def test_the_clusters_own_words_are_not_taken_for_an_engines(
@@ -150,29 +150,34 @@ def folder(place: Path, *names: str) -> str:
 @pytest.mark.parametrize(
     ("driver", "files", "hosts", "can"),
     [
-        ("ssh", [], HOSTS, {"kill", "partition", "kubelet"}),
-        ("ssh", ["pause", "resume"], HOSTS, {"kill", "partition", "kubelet", "freeze"}),
+        ("ssh", [], HOSTS, {"kill", "partition", "kubelet", "reboot"}),
+        ("ssh", ["pause", "resume"], HOSTS, {"kill", "partition", "kubelet", "freeze", "reboot"}),
+        ("ssh", ["drop_some", "drop_none"], HOSTS, {"kill", "partition", "kubelet", "loss", "reboot"}),
         ("custom", ["state"], [], set()),
         ("custom", ["state", "kill", "start"], [], {"kill"}),
         ("custom", ["state", "kill"], HOSTS, {"partition", "kubelet"}),
         ("custom", ["state", "stop_kubelet", "start_kubelet"], [], {"kubelet"}),
+        ("custom", ["state", "slow_down", "kill_first", "drop_none"], [], {"process"}),
+        ("custom", ["state", "slow_down", "speed_up", "kill_sandbox"], [], {"slow", "sandbox"}),
+        ("custom", ["state", "reboot", "start"], [], {"reboot"}),
     ],
 )
 def test_what_a_driver_can_do(  # noqa: PLR0917  each says its own
     world: World, driver: str, files: list[str], hosts: Any, can: set[str], tmp_path: Path
 ) -> None:
     words = [f"--driver={driver}", folder(tmp_path, *files)]
-    for kind in ("kill", "freeze", "partition", "kubelet"):
+    for kind in ORDER:
         status, told = asked(f"--kind={kind}", *words, hosts=hosts)
         assert (status == 0) is (kind in can), (kind, told)
         if status:
             assert told.startswith(f"fault_driver={driver} cannot do fault_kind={kind}: docker can")
             assert "in the folder node_tasks would say how" in told
             assert not can or f"choose fault_kind={' or '.join(k for k in ORDER if k in can)}" in told
-    assert asked("--kind=drain", *words, hosts=hosts)[0] == 0
+    for kind in ("drain", "rollout"):
+        assert asked(f"--kind={kind}", *words, hosts=hosts)[0] == 0
 
 
-ORDER = ("kill", "freeze", "partition", "kubelet")
+ORDER = [name for name in kinds.names() if kinds.of(name).needs == "driver"]
 
 
 def test_files_of_ones_own_go_before_what_ssh_does(world: World, tmp_path: Path) -> None:

@@ -113,34 +113,43 @@ def test_healing_goes_by_who_shows_it(name: str, turn: int) -> None:
 def test_the_order_of_healing() -> None:
     assert [(kind.symptom, kind.shown_by) for kind in kinds.healers()] == [
         ("cordoned", "cluster"),
+        ("rolled_out", "cluster"),
         ("paused", "engine"),
         ("exited", "engine"),
         ("cut_off", "node"),
         ("no_kubelet", "node"),
+        ("lossy", "node"),
+        ("slow", "node"),
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "holds"),
     [
-        ("drain", {"moves_pods", "replaces_pods"}),
+        ("drain", {"moves_pods", "polite", "replaces_pods"}),
         ("pod", {"spares_node", "replaces_pods"}),
         *((name, {"takes_node", "moves_pods", "replaces_pods"}) for name in ("kill", "freeze", "partition")),
         ("kubelet", {"takes_node", "moves_pods", "replaces_pods"}),
+        ("loss", {"takes_node"}),
+        ("process", {"spares_node", "in_place"}),
+        ("reboot", {"takes_node", "comes_back"}),
+        ("rollout", {"spares_node", "polite", "replaces_pods"}),
+        ("sandbox", {"spares_node", "in_place"}),
+        ("slow", {"takes_node"}),
     ],
 )
 def test_what_follows_from_a_row(name: str, holds: set[str]) -> None:
     kind = kinds.of(name)
-    derived = {"takes_node", "moves_pods", "spares_node", "replaces_pods"}
+    derived = {"takes_node", "moves_pods", "spares_node", "polite", "in_place", "comes_back", "replaces_pods"}
     assert {column for column in derived if kind.row()[column]} == holds
     silent = name in ("kill", "freeze", "partition")
     whoever = ("automatic", "watchdog", "manual") if silent else ("automatic", "manual")
-    assert kind.recoveries == (whoever if "takes_node" in holds else ("automatic",))
+    assert kind.recoveries == (whoever if {"takes_node", "moves_pods"} <= holds else ("automatic",))
     assert kind.returns == (("restart", "replace", "leave") if silent else ("restart",))
 
 
 def test_a_machine_that_comes_back_by_itself() -> None:
-    """No such kind is in the table, and one may be: its pods start again where they were."""
+    """Its pods start again where they were."""
     row = ROWS["kill"] | {"loses_node": False, "heals": None}
     kind = kinds.read(yaml.safe_dump(ROWS | {"away": row}, sort_keys=False))["away"]
     assert kind.takes_node
@@ -219,6 +228,8 @@ def test_a_run_that_says_nothing() -> None:
         ),
         ({"state": "running", "kubelet": "inactive"}, ["no_kubelet"]),
         ({"state": "running", "kubelet": "activating"}, []),
+        ({"state": "running", "kubelet": "active", "lossy": True}, ["lossy"]),
+        ({"state": "running", "kubelet": "active", "slow": True}, ["slow"]),
         ({"state": "restarting"}, []),
     ],
 )

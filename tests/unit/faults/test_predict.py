@@ -66,8 +66,9 @@ def test_a_pod_is_replaced_at_once() -> None:
     assert found["capacity"] == pytest.approx(3)
 
 
-def test_a_drain_loses_nothing_that_could_be_predicted() -> None:
-    assert set(middles("drain", "automatic", DEFAULT).values()) == {None}
+@pytest.mark.parametrize("kind", ["drain", "loss", "slow"])
+def test_what_nobody_holds_for_lost_starts_no_clock(kind: str) -> None:
+    assert set(middles(kind, "automatic", FAST).values()) == {None}
 
 
 @pytest.mark.parametrize("kind", ["kill", "freeze", "partition"])
@@ -88,6 +89,57 @@ def test_a_slower_watchdog_is_predicted_slower() -> None:
     assert partition is not None
     assert partition.low == pytest.approx(5.9)
     assert given_away("kill", slow) == Range(1.0, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "endpoints", "capacity"),
+    [
+        ("process", {}, 0.675, 0.5 + 2),
+        ("process", {"backoff_s": 20.0}, 0.675, 0.5 + 20 + 2),
+        ("process", {"stop_s": 5.0}, 0.675, 0.5 + 2),
+        ("sandbox", {"stop_s": 5.0}, 5.675, 5.5 + 2),
+        ("sandbox", {"pod_start_s": None}, 0.675, None),
+    ],
+)
+def test_what_starts_again_where_it_was(
+    kind: str, more: dict[str, Any], endpoints: float, capacity: float | None
+) -> None:
+    found = middles(kind, "automatic", replace(FAST, **more))
+    assert (found["address"], found["stale_flows"]) == (None, None)
+    assert found["endpoints"] == pytest.approx(endpoints)
+    assert found["capacity"] == (None if capacity is None else pytest.approx(capacity))
+
+
+@pytest.mark.parametrize(
+    ("timings", "off_s", "endpoints", "capacity"),
+    [
+        # Long before anybody would hold it for lost.
+        (DEFAULT, 5, 5 + 6.5 + 0.175, 5 + 6.5 + 3),
+        # It is, and others take its pods.
+        (FAST, 30, 5.175, 5 + 5 + 2),
+        (replace(FAST, toleration_s=None), 30, 5.175, 30 + 6.5 + 2),
+        (replace(FAST, pod_start_s=None), 30, 5.175, None),
+    ],
+)
+def test_a_machine_that_comes_back(
+    timings: Timings, off_s: float, endpoints: float, capacity: float | None
+) -> None:
+    found = predict("reboot", "automatic", timings, announcer=True, off_s=off_s)
+    assert found["address"] == Range(5, 6)
+    assert found["endpoints"] is not None
+    assert found["endpoints"].middle == pytest.approx(endpoints)
+    assert (found["capacity"] and found["capacity"].middle) == (capacity and pytest.approx(capacity))
+
+
+@pytest.mark.parametrize(("waves", "whole"), [(1, 2.175), (4, 8.175)])
+def test_a_rollout_goes_in_waves(waves: int, whole: float) -> None:
+    found = middles("rollout", "automatic", replace(FAST, waves=waves))
+    assert found == {
+        "address": None,
+        "endpoints": pytest.approx(whole),
+        "capacity": pytest.approx(whole),
+        "stale_flows": None,
+    }
 
 
 def test_nobody_knows_when_an_operator_comes() -> None:

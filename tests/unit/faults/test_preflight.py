@@ -240,3 +240,43 @@ def test_none_of_it_is_ready(port: int) -> None:
         rules.Refusal, match="None of 2 pods behind the Service web in namespace site is ready"
     ):
         look(played, force=True)
+
+
+def test_where_a_client_does_not_meet_all_nobody_s_answer_is_awaited(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = Played("Deployment", "m02", "m03", port=port)
+    web = played.service()
+    web["spec"]["externalTrafficPolicy"] = "Local"
+    monkeypatch.setattr(Played, "service", lambda *_: web)
+    plan = look(played)
+    assert (plan["meets_all"], plan["unasked"]) == (False, ["web-0", "web-1"])
+    assert "By the traffic policy or the affinity of web".lower() in plan["unproven"][0].lower()
+    web["spec"]["externalTrafficPolicy"] = "Cluster"
+    plan = look(played)
+    assert (plan["meets_all"], plan["unasked"], plan["unproven"]) == (True, [], [])
+
+
+def test_what_starts_again_where_it_is_needs_nobody_who_brings_it_back(port: int) -> None:
+    played = Played("Pod", "m02", "m03", port=port)
+    for item in played.items:
+        item["metadata"].pop("ownerReferences", None)
+        item["spec"]["containers"][0]["name"] = "web"
+        status = {"name": "web", "containerID": "containerd://" + "a" * 64, "state": {"running": {}}}
+        item["status"]["containerStatuses"] = [status]
+    plan = look(played, kind="process", node="m02")
+    assert (plan["displaced"], [row["pod"] for row in plan["struck"]]) == ([], ["web-0"])
+    assert (plan["replicas"], plan["unproven"]) == (2, [])
+    with pytest.raises(rules.Refusal, match="web-0 on m02 has no controller"):
+        look(played, kind="pod", node="m02")
+
+
+def test_a_rollout_takes_all_of_it_and_no_node(port: int) -> None:
+    played = Played("StatefulSet", "m02", "m03", port=port)
+    counts = dict.fromkeys(("updatedReplicas", "readyReplicas", "availableReplicas"), 2)
+    whole = played.workload("site", "statefulsets", "web") | {"status": {"observedGeneration": 1, **counts}}
+    whole["metadata"]["generation"] = 1
+    played.workload = lambda *_: whole  # type: ignore[method-assign]
+    plan = look(played, kind="rollout")
+    assert (plan["node"], plan["evicts"], plan["timings"]["waves"]) == ("", True, 2)
+    assert [row["pod"] for row in plan["displaced"]] == ["web-0", "web-1"]

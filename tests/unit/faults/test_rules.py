@@ -763,3 +763,21 @@ def test_a_spread_that_counts_the_lost_node_leaves_no_room() -> None:
     assert said.startswith("There is no room for a, b on main, m03")
     # The node itself takes them back.
     assert judge(snapshot(pods=spread("Ignore")), "m02", "pod", pods="all") == "m02"
+
+
+def test_a_zone_is_no_node() -> None:
+    nodes = [node("m02"), node("m03")]
+    nodes[1]["metadata"]["labels"]["topology.kubernetes.io/zone"] = "zone-b"
+    with pytest.raises(
+        rules.Refusal, match=r"fault_node=zone:zone-b would take several nodes.*choose one of m03\.$"
+    ):
+        rules.judge(snapshot(nodes), rules.Wanted("kill", "zone:zone-b"))
+
+
+def test_a_whole_zone_may_be_lost_as_long_as_another_lives() -> None:
+    """Without zones, three of four lost nodes would stop Kubernetes."""
+    nodes = [node("m01"), *(node(f"m0{number}", ready=number == 4) for number in (2, 3, 4))]
+    assert rules.evictions_would_stop(snapshot(nodes), "m04", rules.Wanted("kill", "m04"))
+    for one, zone in zip(nodes, ("a", "b", "b", "b"), strict=True):
+        one["metadata"]["labels"]["topology.kubernetes.io/zone"] = zone
+    assert rules.evictions_would_stop(snapshot(nodes), "m04", rules.Wanted("kill", "m04")) is None

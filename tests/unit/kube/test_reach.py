@@ -123,3 +123,16 @@ def test_a_dead_address_is_refused_with_its_cause() -> None:
         "spec.loadBalancerSourceRanges lets only 10.1.0.0/16 in."
     )
     assert "status.yml -e lab_profile=lab" in said
+
+
+@pytest.mark.parametrize(
+    ("spec", "all_of_them"),
+    [
+        ({}, True),
+        ({"externalTrafficPolicy": "Cluster", "sessionAffinity": "None"}, True),
+        ({"externalTrafficPolicy": "Local"}, False),
+        ({"sessionAffinity": "ClientIP"}, False),
+    ],
+)
+def test_whom_a_client_meets(spec: dict[str, str], *, all_of_them: bool) -> None:
+    assert reach.meets_all({"spec": spec}) is all_of_them

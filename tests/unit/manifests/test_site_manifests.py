@@ -108,6 +108,29 @@ def test_its_dockerfile_says_what_the_role_takes_for_granted() -> None:
     assert f"USER {CONFIG['User']}\n" in said
 
 
+@pytest.mark.parametrize("policy", ["Cluster", "Local"])
+@pytest.mark.parametrize(
+    ("affinity", "config"), [("None", None), ("ClientIP", {"clientIP": {"timeoutSeconds": 10800}})]
+)
+def test_how_traffic_is_passed_on(policy: str, affinity: str, config: Any) -> None:
+    settings = {"site_external_traffic_policy": policy, "site_session_affinity": affinity}
+    found = render("service.yaml.j2", **settings)
+    assert found["spec"]["externalTrafficPolicy"] == policy
+    assert (found["spec"]["sessionAffinity"], found["spec"]["sessionAffinityConfig"]) == (affinity, config)
+    kubernetes_validate.validate(found, NEAREST_VERSION, strict=True)
+
+
+@pytest.mark.parametrize(("zones", "keys"), [("1", []), ("3", ["topology.kubernetes.io/zone"])])
+def test_spread_over_zones_and_then_over_nodes(zones: str, keys: list[str]) -> None:
+    found = render("deployment.yaml.j2", site_zones=zones)
+    rules = found["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [rule["topologyKey"] for rule in rules] == [*keys, "kubernetes.io/hostname"]
+    # Zones of different sizes cannot be even in both ways.
+    strict = [rule["topologyKey"] for rule in rules if rule["whenUnsatisfiable"] == "DoNotSchedule"]
+    assert strict == (keys or ["kubernetes.io/hostname"])
+    kubernetes_validate.validate(found, NEAREST_VERSION, strict=True)
+
+
 def taken_back(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The patch with which an object comes back to its manifest, to whose spec somebody has added this."""
     manifest = render(name)

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab import cli
-from failover_lab.nodes import actions, script
+from failover_lab.nodes import actions, hampered, script
 
 NOW = 1795955109.213164
 
@@ -60,6 +60,16 @@ def test_one_that_has_vanished_is_told(
     said = capsys.readouterr().err
     assert f"lab-m02 has vanished since it was chosen: its container is {what}. Nothing was done" in said
     assert "recover.yml" in said
+
+
+@pytest.mark.parametrize("action", ["kill-first", "kill-sandbox"])
+def test_the_instant_at_which_a_process_was_killed(fake: FakeEngine, capsys: Any, action: str) -> None:
+    fake.output = frame(b"1795955109.213164\nover 0\n")
+    assert do(action, f"--containers=uid-a={'a' * 64}") == 0
+    assert told(capsys) == [{"name": "lab-m02", "at": NOW}]
+    fake.output = frame(b"process 10 lives on\nover 1\n")
+    assert do(action, f"--containers=uid-a={'a' * 64}") == 2
+    assert "could not be killed: process 10 lives on" in capsys.readouterr().err
 
 
 def at_the_time(monkeypatch: pytest.MonkeyPatch, instant: float) -> None:
@@ -111,6 +121,28 @@ class Immortal(dict[str, Any]):
         return self
 
 
+def test_a_reboot_is_a_kill_and_a_start(
+    fake: FakeEngine, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    at = time.time()
+    clock = argparse.Namespace(time=lambda: at, monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(actions, "time", clock)
+    monkeypatch.setattr(actions.start_nodes, "start", lambda _driver, names: dict.fromkeys(names, "then"))
+    assert do("reboot", "--off=7") == 0
+    assert told(capsys) == [{"name": "lab-m02", "at": at, "since": "then"}]
+    assert not fake.states["lab-m02"]["Running"]
+    assert slept == [pytest.approx(7.0)]
+
+
+def test_a_driver_that_reboots_does_so_itself() -> None:
+    class Itself:
+        def reboot(self, name: str) -> float:
+            return NOW if name == "m02" else 0.0
+
+    assert actions.reboot(Itself(), "m02", argparse.Namespace()) == {"at": NOW}  # type: ignore[arg-type]
+
+
 def test_pause_and_resume(fake: FakeEngine, capsys: Any) -> None:
     began = time.time()
     assert do("pause") == 0
@@ -133,7 +165,7 @@ def test_a_pause_that_does_not_hold_is_told_unless_the_account_has_it(
     assert do("pause") == 0
 
 
-@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet"])
+@pytest.mark.parametrize("action", ["cut-off", "stop-kubelet", "drop-some", "slow-down"])
 def test_what_a_node_says_of_the_instant(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"1795955109.213164\nover 0\n")
     assert do(action) == 0
@@ -150,7 +182,7 @@ def test_which_ways_are_cut(fake: FakeEngine, direction: str, ways: str) -> None
     assert fake.executed[0]["Cmd"][3:] == ["sh", "eth7", "3713", ways]
 
 
-@pytest.mark.parametrize("action", ["join", "start-kubelet"])
+@pytest.mark.parametrize("action", ["join", "start-kubelet", "drop-none", "speed-up"])
 def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
     fake.output = frame(b"over 0\n")
     assert do(action) == 0
@@ -164,6 +196,10 @@ def test_what_undoes_it(fake: FakeEngine, capsys: Any, action: str) -> None:
                                                       "sch_ingress and cls_bpf", "fault_kind=freeze"]),
         ("cut-off", b"over 1\n", ["lab-m02 could not be cut off (status 1)"]),
         ("cut-off", b"over 0\n", ["lab-m02 could not be cut off"]),
+        ("drop-some", b"Error: Unknown qdisc\nover 2\n", ["could not be made to drop packets (Error: Unknown",
+                                                        "cls_bpf"]),
+        ("slow-down", b"its pods have a limit already, 5 9\nover 1\n", ["slowed down (its pods have",
+                                                                  "CFS bandwidth"]),
         ("stop-kubelet", b"179.1\nit is active\nover 1\n", ["of lab-m02 did not stop: it is active."]),
         ("join", b"half\n", ["cannot join lab-m02: lab-m02 has ended, or says nothing"]),
         ("start-kubelet", b"no\nover 5\n", ["cannot start-kubelet lab-m02: no"]),
@@ -256,3 +292,92 @@ def test_a_kubelet_that_runs_on(tmp_path: Path) -> None:
     )
     assert said[1:] == ["it is active", "over 1"]
     assert calls(tmp_path).count("systemctl is-active kubelet") == 201
+
+
+@pytest.mark.parametrize(("percent", "bound"), [("0.1", 4290672329), ("50", 2147483648), ("100", 0)])
+def test_how_many_are_dropped(fake: FakeEngine, percent: str, bound: int) -> None:
+    fake.output = frame(b"1795955109.213164\nover 0\n")
+    assert do("drop-some", f"--percent={percent}", "--interface=eth7") == 0
+    assert fake.executed[0]["Cmd"][3:] == ["sh", "eth7", "3714", str(bound)]
+
+
+@pytest.mark.parametrize("percent", ["0", "101", "much"])
+def test_what_is_no_part_of_all_packets(percent: str) -> None:
+    with pytest.raises(SystemExit):
+        do("drop-some", f"--percent={percent}")
+
+
+def test_dropping_some(tmp_path: Path) -> None:
+    at, over = in_shell(tmp_path, hampered._DROP_SOME, "eth7", "9", "5", tools={"tc": "true"})
+    assert (float(at) > 0, over) == (True, "over 0")
+    drops = "4,32 0 0 4294963256,53 0 1 5,6 0 0 2,6 0 0 4294967295,"
+    assert calls(tmp_path) == ["tc qdisc show dev eth7", "tc qdisc add dev eth7 clsact"] + [
+        f"tc filter add dev eth7 {way} pref 9 protocol all bpf da bytecode {drops}"
+        for way in ("ingress", "egress")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("queue", "others"), [("clsact", ""), ("clsact", "filter protocol ip pref 1"), ("fq", "")]
+)
+def test_dropping_none_leaves_what_others_have_there(tmp_path: Path, queue: str, others: str) -> None:
+    shows = f'qdisc*show*) echo {queue} ;; filter*show*) printf %s "{others}" ;;'
+    body = f"case $* in {shows} filter*del*) exit 2 ;; esac"
+    assert in_shell(tmp_path, hampered._DROP_NONE, "eth0", "9", tools={"tc": body})[-1] == "over 0"
+    gone = "tc qdisc del dev eth0 clsact" in calls(tmp_path)
+    assert gone == (queue == "clsact" and not others)
+
+
+V1, V2 = ("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",)
+
+
+def pods_group(tmp_path: Path, version: tuple[str, ...], said: str, where: str = "kubepods") -> Path:
+    """A node's groups, of which that of its pods has this limit."""
+    group = tmp_path / "groups" / where
+    group.mkdir(parents=True)
+    for name, words in zip(version, [said] if version == V2 else said.split(), strict=True):
+        (group / name).write_text(words + "\n")
+    return group
+
+
+def limit(group: Path, version: tuple[str, ...]) -> str:
+    return " ".join((group / name).read_text().strip() for name in version)
+
+
+def in_groups(tmp_path: Path, program: str, *given: str) -> list[str]:
+    return in_shell(tmp_path, program.replace("/sys/fs/cgroup", str(tmp_path / "groups")), *given, tools={})
+
+
+@pytest.mark.parametrize(
+    ("version", "free", "where"),
+    [
+        (V1, "-1 100000", "cpu/kubepods"),
+        (V1, "-1 100000", "cpu/kubelet/kubepods"),
+        (V2, "max 100000", "kubepods.slice"),
+        (V2, "max 100000", "kubelet.slice/kubelet-kubepods.slice"),
+    ],
+)
+def test_slowing_down_and_back(tmp_path: Path, version: tuple[str, ...], free: str, where: str) -> None:
+    group = pods_group(tmp_path, version, free, where)
+    at, over = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert (float(at) > 0, over, limit(group, version)) == (True, "over 0", "3713 37130")
+    # Again, as by a run that follows one that was killed.
+    assert in_groups(tmp_path, hampered._SLOW_DOWN, "1114")[-1] == "over 0"
+    assert limit(group, version) == "1114 37130"
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]
+    assert limit(group, version) == free
+
+
+@pytest.mark.parametrize(("version", "theirs"), [(V1, "5000 100000"), (V2, "5000 100000")])
+def test_somebody_elses_limit_stays(tmp_path: Path, version: tuple[str, ...], theirs: str) -> None:
+    group = pods_group(tmp_path, version, theirs)
+    said = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert said == ["its pods have a limit already, 5000 100000", "over 1"]
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]
+    assert limit(group, version) == theirs
+
+
+def test_a_node_without_such_groups(tmp_path: Path) -> None:
+    said = in_groups(tmp_path, hampered._SLOW_DOWN, "3713")
+    assert said == ["it has no group of pods whose share of the processors could be limited", "over 1"]
+    assert in_groups(tmp_path, hampered._SPEED_UP) == ["over 0"]

@@ -253,8 +253,10 @@ def test_how_machines_are_ended(node: Node) -> None:
     assert said["after_s"] == 0.5
     assert (strikes(node, "trigger"), node.says("kernel/panic")) == ("c", "77")
     (node.root / "trigger").write_text("\n")
-    node.runs(remote.program(Deed("kill", 77, how="reboot"), FACTS))
-    assert strikes(node, "trigger") == "b"
+    for deed in (Deed("kill", 77, how="reboot"), Deed("reboot", 77, how="crash")):
+        (node.root / "trigger").write_text("\n")
+        node.runs(remote.program(deed, FACTS))
+        assert strikes(node, "trigger").strip() == "b", "it is one idea, whoever asks for it"
     node.runs(remote.program(Deed("kill", 77, how="command", command='echo "mine" >"$ROOT/mine"'), FACTS))
     assert strikes(node, "mine") == "mine"
 

@@ -17,7 +17,15 @@ from failover_lab.nodes.docker import EngineError
 from failover_lab.nodes.driver import Inspected, Listed, NodeState
 
 SINCE = "2026-11-27T17:00:00.123456789Z"
-WELL = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": False, "half_open_s": 120}
+WELL = {
+    "incoming": False,
+    "outgoing": False,
+    "kubelet": "active",
+    "nameless": False,
+    "lossy": False,
+    "slow": False,
+    "half_open_s": 120,
+}
 
 
 class Played:
@@ -96,15 +104,25 @@ def test_a_profile_without_nodes() -> None:
     assert look(Played({})) == []
 
 
-@pytest.mark.parametrize("cut", ["", "ingress", "egress"])
-@pytest.mark.parametrize(("kubelet", "host"), [("active", "localhost"), ("inactive", "no-such-host")])
-def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: str) -> None:
+@pytest.mark.parametrize("cut", ["", "ingress 3713", "egress 3713", "ingress 3714"])
+@pytest.mark.parametrize(
+    ("kubelet", "host", "limit"),
+    [
+        ("active", "localhost", "3713 37130"),
+        ("inactive", "no-such-host", "max 37130"),
+        ("active", "localhost", "5 9"),
+    ],
+)
+def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: str, limit: str) -> None:
     """With a tc and a systemctl that say what they are to say."""
-    for name, words in (("tc", f'[ "$5" = "{cut}" ] && echo filter'), ("systemctl", f"echo {kubelet}")):
+    for name, words in (("tc", f'[ "$5 $7" = "{cut}" ] && echo filter'), ("systemctl", f"echo {kubelet}")):
         (tmp_path / name).write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n{words}\n')
         (tmp_path / name).chmod(0o755)
+    (tmp_path / "kubepods").mkdir()
+    (tmp_path / "kubepods" / "cpu.max").write_text(limit)
+    program = state._QUESTION.replace("{groups}", state.PODS_GROUPS).replace("/sys/fs/cgroup", str(tmp_path))
     done = subprocess.run(
-        ["sh", "-c", state._QUESTION, "sh", "eth7", "3713", host],
+        ["sh", "-c", program, "sh", "eth7", "3713", host],
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         input="now\n",
         capture_output=True,
@@ -113,7 +131,9 @@ def test_the_question_in_a_shell(tmp_path: Path, cut: str, kubelet: str, host: s
         timeout=20,
     )
     said = json.loads(done.stdout)
-    assert (said["incoming"], said["outgoing"]) == (cut == "ingress", cut == "egress")
+    assert (said["incoming"], said["outgoing"]) == (cut == "ingress 3713", cut == "egress 3713")
+    assert said["slow"] is (limit == "3713 37130")
+    assert said["lossy"] is (cut == "ingress 3714")
     assert said["kubelet"] == kubelet
     assert said["nameless"] is (host not in Path("/etc/hosts").read_text())
     assert said["half_open_s"] is None or said["half_open_s"] > 0

@@ -395,3 +395,37 @@ def test_what_the_last_pod_was_at_work_on_is_its_own_doing(made_up: Any) -> None
         "ungraceful_stop": pytest.approx(10, abs=1),
         "no_endpoint": pytest.approx(100, abs=1),
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "found"),
+    [
+        ("loss", "connect_timeout", "packet_loss"),
+        ("loss", "refused", "unexplained"),
+        ("slow", "read_timeout", "slow_node"),
+    ],
+)
+def test_a_node_that_is_short_of_something(made_up: Any, kind: str, outcome: str, found: str) -> None:
+    """Without a trace: nobody who refuses was kept from it by packets that were dropped."""
+    made_up.play["fault"]["kind"] = kind
+    made_up.lose(8.0, 8.1, outcome)
+    assert cause(made_up)[0] == found
+
+
+@pytest.mark.parametrize("kind", ["process", "sandbox"])
+@pytest.mark.parametrize(("connection", "outcome"), [("new", "refused"), ("reused", "reset")])
+def test_a_pod_that_starts_again_where_it_was(made_up: Any, kind: str, connection: str, outcome: str) -> None:
+    made_up.play |= {"displaced": [], "replacements": [], "struck": [{"pod": "site-a", "uid": "uid-a"}]}
+    made_up.play["fault"]["kind"] = kind
+    ready = dict.fromkeys(("site_b", "site_c", "site_d"), "ready")
+    made_up.endpoints(-20, site_a="ready", **ready)
+    made_up.endpoints(1.0, **ready)
+    made_up.endpoints(3.0, site_a="ready", **ready)
+    made_up.lose(0.2, 1.3, outcome, kind=connection)
+    content = made_up.content()
+    # Connections that had been kept open to other pods break for another reason.
+    for group in content["failures"]:
+        concerned = not group["pods"] or set(group["pods"]) == {"site-a"}
+        assert (group["cause"] == "killed_in_place") is concerned, group
+    clocks = content["clocks_s"]
+    assert (clocks["endpoints"], clocks["capacity"]) == (1.0, 3.0)

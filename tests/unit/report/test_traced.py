@@ -326,3 +326,38 @@ def test_a_damaged_trace_is_an_error_in_one_line(traced: Traced) -> None:
     Run(directory).trace.write_text("{")
     with pytest.raises(UserError, match=r"trace.json is damaged"):
         build.build(load.load(directory))
+
+
+@pytest.mark.parametrize(
+    ("receiver", "evidence"),
+    [
+        (
+            "lab",
+            "lab sent them to site-a on lab-m02, and lab-m02 dropped a part of all packets from 19:00:00",
+        ),
+        (
+            "lab-m02",
+            "lab-m02 sent them to site-a, and lab-m02 dropped a part of all packets from 19:00:00.000 on",
+        ),
+        (
+            None,
+            "no node received them: the address led to lab-m02, which dropped a part of all packets from",
+        ),
+    ],
+)
+def test_a_node_that_drops_some_packets(traced: Traced, receiver: str | None, evidence: str) -> None:
+    traced.run.fault_kind = traced.run.play["fault"]["kind"] = "loss"
+    traced.run.change(-20, "ServiceL2Status", "l2-1", "MODIFIED", service="site", node="lab-m02")
+    traced.run.lose(1.0, 1.5, "connect_timeout", took=3.0)
+    traced.way = lambda _due, pod: ("lab-m02", pod) if pod else (receiver, "site-a") if receiver else None
+    group = only(traced.content())
+    assert (group["cause"], group["traced"]) == ("packet_loss", 10)
+    assert group["evidence"].startswith(evidence)
+
+
+def test_once_it_drops_none_it_is_no_reason(traced: Traced) -> None:
+    traced.run.play["fault"]["kind"] = "loss"
+    traced.run.marks = [(0.0, "fault_begin"), (0.0, "injected"), (20.0, "returned")]
+    traced.run.lose(21.0, 21.5, "connect_timeout", took=3.0)
+    traced.way = lambda _due, pod: ("lab", pod or "site-a")
+    assert only(traced.content())["cause"] != "packet_loss"

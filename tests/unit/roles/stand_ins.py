@@ -42,7 +42,7 @@ MODULE = """import json, pathlib
 from ansible.module_utils.basic import AnsibleModule
 names = "name kind state paused comparisons container argv context kubeconfig timeout_s nodes provider"
 names += " api_version definition hidden_fields merge_type namespace deployment service without_node"
-names += " waits_for owners asked_services"
+names += " waits_for owners asked_services rolled_out"
 module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in names.split()}})
 told = {{key: value for key, value in module.params.items() if value is not None}}
 here = pathlib.Path({here!r})

@@ -35,7 +35,9 @@ _raw:
   description:
     - One dict of dicts, by name. Each has the columns of the table, and what follows from them.
     - C(takes_node) (bool, the node itself is broken), C(moves_pods) (bool, its pods have to find a place
-      elsewhere), C(spares_node) (bool, it goes on as if nothing were), C(replaces_pods) (bool, new pods take
+      elsewhere), C(spares_node) (bool, it goes on as if nothing were), C(polite) (bool, everybody is
+      told in time), C(in_place) (bool, its pods' containers start again where they were), C(comes_back)
+      (bool, the machine does so by itself), C(replaces_pods) (bool, new pods take
       the place of those that it strikes), C(recoveries) and C(returns) (lists of str, what fault_recovery and
       fault_node_return may be) and C(shown_by) (who shows the symptom, V(cluster), V(engine) or V(node)).
   type: list

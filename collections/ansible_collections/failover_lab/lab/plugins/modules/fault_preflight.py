@@ -30,6 +30,10 @@ options:
     description: What is to be done to the node; a name of src/failover_lab/faults/kinds.yml.
     type: str
     default: drain
+  image:
+    description: What a rollout is to give the application; empty means its own, started anew.
+    type: str
+    default: ""
   node:
     description:
       - The node to break; V(auto) for the worker that carries most of the application's pods, V(announcer)
@@ -86,11 +90,11 @@ kind:
   type: str
   returned: success
 evicts:
-  description: Whether that is done the polite way, by evictions, which should lose no request.
+  description: Whether everybody is told in time, by evictions or a rollout, so that nothing should be lost.
   type: bool
   returned: success
 node:
-  description: The node to break.
+  description: The node to break; empty where the application is taken, wherever it is.
   type: str
   returned: success
 node_uid:
@@ -210,6 +214,23 @@ others:
   type: list
   elements: str
   returned: success
+struck:
+  description: Those of C(pods) whose containers start again where they are.
+  type: list
+  elements: dict
+  returned: success
+containers:
+  description:
+    - Of each of them the UID and the ids of its containers, the application's first, as C(UID=ID+ID).
+  type: list
+  elements: str
+  returned: success
+meets_all:
+  description:
+    - Whether a client meets each pod in its turn, by the traffic policies and affinities of
+      C(asked_services). Where it does not, all pods are C(unasked).
+  type: bool
+  returned: success
 timings:
   description:
     - How fast the cluster notices and replaces, in seconds, as it is set. C(grace_s), C(monitor_period_s),
@@ -237,6 +258,7 @@ def main() -> None:
             **APPLICATION,
             **ENGINE,
             "kind": {"type": "str", "default": "drain"},
+            "image": {"type": "str", "default": ""},
             "node": {"type": "str", "default": "auto"},
             "pods": {"type": "str", "choices": ["one", "all"], "default": "one"},
             "force": {"type": "bool", "default": False},

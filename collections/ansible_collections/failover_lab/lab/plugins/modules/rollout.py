@@ -33,6 +33,12 @@ options:
     description: With O(owners), to which of the Services the address leads that users ask. By default to all.
     type: list
     elements: str
+  rolled_out:
+    description:
+      - With O(owners), whether their pods have to be of their newest templates, too, and none of an older one
+        may be left.
+    type: bool
+    default: false
   without_node:
     description: A node that is lost, on which no pod counts.
     type: str
@@ -73,6 +79,12 @@ hindrances:
   type: list
   elements: str
   returned: success
+meets_all:
+  description: >-
+    Whether a client meets each pod in its turn, by the Service's traffic policy and affinity. Where it does
+    not, with O(asked_services) none of C(pods) is C(asked).
+  type: bool
+  returned: success
 pods:
   description:
     - The ready pods of the newest template, by name. Each has C(name), C(uid), C(node), and with
@@ -105,6 +117,7 @@ def main() -> None:
             **APPLICATION,
             "owners": {"type": "list", "elements": "dict"},
             "asked_services": {"type": "list", "elements": "str"},
+            "rolled_out": {"type": "bool", "default": False},
             "without_node": {"type": "str", "default": ""},
             "patience_s": {"type": "int", "default": 0},
         },
