@@ -258,7 +258,8 @@ LARGER = {"cluster": (26, 10), "witness": (9, 9)}
 
 @each_role
 def test_a_role_can_be_held_in_the_head(role: Path) -> None:
-    files = list(role.glob("tasks/**/*.yml"))
+    # A kind of fault is known by its folder: who adds one has nothing more to hold in the head.
+    files = [path for path in role.glob("tasks/**/*.yml") if "kinds" not in path.parts]
     most_files, most_entries = LARGER.get(role.name, (MOST_FILES, MOST_ENTRIES))
     assert len(files) <= most_files
     assert len(specs(role)) <= most_entries

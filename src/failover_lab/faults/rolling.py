@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from failover_lab.faults import quota
 from failover_lab.faults.capacity import without_room
@@ -11,7 +11,30 @@ from failover_lab.kube.objects import Object, name_of, of
 from failover_lab.kube.rollout import missing_in_deployment
 
 if TYPE_CHECKING:
-    from failover_lab.faults.rules import Snapshot, Wanted
+    from failover_lab.faults.kinds import Kind
+
+
+class Snapshot(Protocol):
+    """What is looked at of the cluster, as ``rules.Snapshot`` has it."""
+
+    deployment: Object
+    nodes: list[Object]
+    pods: list[Object]
+    site_pods: list[Object]
+    quotas: list[Object]
+    limit_ranges: list[Object]
+
+
+class Wanted(Protocol):
+    """What is asked for, as ``rules.Wanted`` has it."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+    @property
+    def fault(self) -> Kind:
+        """Its row."""
 
 
 def _share(value: int | str, replicas: int, *, up: bool) -> int:
