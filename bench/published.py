@@ -91,7 +91,7 @@ def rollouts(runs: int) -> Iterator[Cell]:
 
 def policies(runs: int) -> Iterator[Cell]:
     """Each traffic policy, as the node that announces the address is drained or killed."""
-    ways = {
+    ways: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         "default": ({"cluster_failure_detection": "default"}, {}),
         "fast": ({"cluster_failure_detection": "fast"}, {}),
         "watchdog": ({"cluster_failure_detection": "default"}, {"fault_recovery": "watchdog"}),

@@ -282,7 +282,7 @@ def add_parser(commands: arguments.Commands) -> None:
         help=f"an object with {', '.join(field.name for field in fields(Timings))}",
     )
     parser.add_argument(
-        "--off",
+        "--away",
         type=arguments.number(0, 3600, " s"),
         default=0.0,
         metavar="S",
@@ -306,7 +306,7 @@ def run(options: argparse.Namespace) -> Answer:
     timings = options.timings
     if options.rate is not None:
         timings = replace(timings, port_rest_s=len(ports.usable()) / options.rate)
-    clocks = predict(options.kind, options.recovery, timings, announcer=announcer, off_s=options.off)
+    clocks = predict(options.kind, options.recovery, timings, announcer=announcer, off_s=options.away)
     data = {
         "predicted_s": {name: None if c is None else round(c.middle, 2) for name, c in clocks.items()},
         "ranges_s": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from failover_lab.faults import kinds, quota
 from failover_lab.faults.capacity import without_room
@@ -14,7 +14,7 @@ from failover_lab.kube.rollout import missing_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from failover_lab.faults.rules import Snapshot, Wanted
+    from failover_lab.faults.kinds import Kind
     from failover_lab.kube.application import Application, Owner
 
 #: How a sentence ends that tells of an outage.
@@ -22,6 +22,33 @@ NOT_JUDGED = "so lost requests are expected, counted and not judged (witness_max
 _ON_DELETE, _RECREATE = "OnDelete", "Recreate"
 # How many pods more than wanted there may be, and how many fewer, where nothing is said of it.
 _USUAL = {"Deployment": ("25%", "25%"), "StatefulSet": (0, 1), "DaemonSet": (0, 1)}
+
+
+class Snapshot(Protocol):
+    """What is looked at of the cluster, as ``rules.Snapshot`` has it."""
+
+    application: Application
+    nodes: list[Object]
+    pods: list[Object]
+    site_pods: list[Object]
+    quotas: list[Object]
+    limit_ranges: list[Object]
+
+
+class Wanted(Protocol):
+    """What is asked for, as ``rules.Wanted`` has it."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+    @property
+    def image(self) -> str:
+        """Another one; empty: the same."""
+
+    @property
+    def fault(self) -> Kind:
+        """Its row."""
 
 
 def _share(value: int | str, replicas: int, *, up: bool) -> int:
@@ -124,7 +151,7 @@ def _objections(snapshot: Snapshot, wanted: Wanted) -> Iterator[str]:
     for owner in snapshot.application.owners:
         if _strategy(owner).get("type") == _RECREATE:
             # Of an application as it is, that is what somebody wants to see: ``outage`` tells of it.
-            if snapshot.own:
+            if snapshot.application.own:
                 yield (
                     f"{owner.title} ends all its pods before it makes the first new one (strategy "
                     f"{_RECREATE}): a {wanted.kind} is an outage. Set the strategy RollingUpdate, or "
@@ -140,9 +167,9 @@ def _objections(snapshot: Snapshot, wanted: Wanted) -> Iterator[str]:
             yield objection
         if not unavailable and (homeless := without_room(pods[:surge], snapshot.nodes, _staying(snapshot))):
             yield (
-                f"There is no room for {len(homeless)} more of {snapshot.called}'s pods beside those of now "
+                f"There is no room for {len(homeless)} more of {snapshot.application.called}'s pods beside those of now "
                 "(maxSurge), and none of these may go first (maxUnavailable 0): add a node, or "
-                + ("lower site_replicas or site_resources." if snapshot.own else "make room.")
+                + ("lower site_replicas or site_resources." if snapshot.application.own else "make room.")
             )
 
 

@@ -107,10 +107,11 @@ def label(api: Api, count: int, *, change: bool) -> dict[str, str]:
         wanted = {
             name: zone for name, zone in assigned(nodes, count).items() if zone != zone_of(by_name[name])
         }
-        for name, zone in wanted.items() if change else ():
+        for name, zone in wanted.items():
             # One request: no moment in which the label is there and nobody knows whose it is.
             mark = {"labels": {ZONE: zone or None}, "annotations": {ZONE_BY: "setup" if zone else None}}
-            api.request("patch", f"/api/v1/nodes/{name}", {"metadata": mark})
+            if change:
+                api.request("patch", f"/api/v1/nodes/{name}", {"metadata": mark})
     except RefusedError as refusal:
         raise UserError(f"the cluster refused to say which zone its nodes are in: {refusal}") from refusal
     return wanted

@@ -112,7 +112,7 @@ def reboot(driver: Driver, name: str, options: argparse.Namespace) -> Row:
         return {"at": driver.reboot(name)}
     row = kill(driver, name, options)
     at = row.get("at", time.time())
-    time.sleep(max(0.0, at + options.off - time.time()))
+    time.sleep(max(0.0, at + options.away - time.time()))
     return {"at": at, "since": start_nodes.start(driver, [name])[name]}
 
 
@@ -236,7 +236,7 @@ def add_parser(commands: arguments.Commands) -> None:
         help="kill-first, kill-sandbox: for each pod the ids of its containers, the application's first",
     )
     parser.add_argument(
-        "--off",
+        "--away",
         type=arguments.number(0, 60, " s"),
         default=5.0,
         metavar="S",

@@ -53,7 +53,8 @@ def test_a_zone_of_somebody_elses_is_left_alone() -> None:
 
 class Played:
     def __init__(self, *nodes: dict[str, Any]) -> None:
-        self.nodes, self.patches = nodes, {}  # type: ignore[var-annotated]  # by path
+        self.nodes = nodes
+        self.patches: dict[str, Any] = {}
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         if method == "patch":

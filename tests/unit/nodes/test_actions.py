@@ -129,7 +129,7 @@ def test_a_reboot_is_a_kill_and_a_start(
     clock = argparse.Namespace(time=lambda: at, monotonic=time.monotonic, sleep=slept.append)
     monkeypatch.setattr(actions, "time", clock)
     monkeypatch.setattr(actions.start_nodes, "start", lambda _driver, names: dict.fromkeys(names, "then"))
-    assert do("reboot", "--off=7") == 0
+    assert do("reboot", "--away=7") == 0
     assert told(capsys) == [{"name": "lab-m02", "at": at, "since": "then"}]
     assert not fake.states["lab-m02"]["Running"]
     assert slept == [pytest.approx(7.0)]
