@@ -94,7 +94,7 @@ def matched(hosts: tuple[Row, ...], members: list[Object]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for host in hosts:
         name = host.get("node") or (
-            host["host"] if host["host"] in by_name else by_address.get(host.get("address"))
+            host["host"] if host["host"] in by_name else by_address.get(str(host.get("address")))
         )
         if name not in by_name:
             raise UserError(
