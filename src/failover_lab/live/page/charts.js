@@ -108,7 +108,7 @@ export function charts(box, model, now, last, whole) {
   );
   svg.setAttribute("height", y + 16);
   svg.setAttribute("viewBox", `0 0 ${wide} ${y + 16}`);
-  svg.setAttribute("aria-label", told(model, rates, order));
+  svg.setAttribute("aria-label", described(model, rates, order));
   box.replaceChildren(svg);
 }
 
@@ -156,7 +156,7 @@ function answerTimes(where, past, x, left) {
       );
 }
 
-function told(model, rates, pods) {
+function described(model, rates, pods) {
   const by = pods.map(([name]) => `${shortPod(name)} ${number(rates.pods.get(name) ?? 0)}`).join(", ");
   return (
     `Requests a second now: ${number(rates.all)}, lost ${number(rates.failed)}; by pod: ${by || "none"}. ` +
