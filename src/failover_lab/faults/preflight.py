@@ -119,8 +119,8 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
                 "witness_url that one, such as https://shop.example.org/; witness_resolve says that it is at "
                 f"{address_of(service)}, where nobody else does."
             )
-        there = ((address_of(service), port_of(service)),)
-        return Door(url_of(service), app.identity_path or "/", service, there, (name_of(service),))
+        at = (address_of(service), port_of(service))
+        return Door(url_of(service), app.identity_path or "/", service, (at,), (name_of(service),))
     try:
         target = arguments.target(url)
         given = [options.resolution(one) for one in asked.get("resolve") or []]
@@ -139,7 +139,7 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
 
 def _by_tls(service: Object) -> bool:
     """Whether the first port of a Service is one for https, by its number or its name."""
-    first = next(iter(of(service, "spec", "ports", default=[])), {})
+    first: Object = next(iter(of(service, "spec", "ports", default=[])), {})
     names = (str(first.get("appProtocol") or ""), str(first.get("name") or ""))
     return first.get("port") == 443 or any(name.lower().startswith("https") for name in names)
 
