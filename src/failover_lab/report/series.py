@@ -87,7 +87,10 @@ class Span:
         return [
             row | {key: self.place(row[key]) for key in ("t", "u") if key in row}
             for row in rows
-            if not any(begin <= row["t"] and (row["u"] if "u" in row else row["t"]) <= end for begin, end in self.quiet)
+            if not any(
+                begin <= row["t"] and (row["u"] if "u" in row else row["t"]) <= end
+                for begin, end in self.quiet
+            )
         ]
 
 
