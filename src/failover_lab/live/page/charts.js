@@ -74,7 +74,7 @@ export function charts(box, model, now, last, whole) {
     );
     bars(one, (at) => at.pods.get(name) ?? 0, share, "answered");
   }
-  const times = lane("Answer time", "slowest, 99%, median", HEIGHTS.times, "");
+  const times = lane(narrow ? "Time" : "Answer time", "slowest, 99%, median", HEIGHTS.times, "");
   answerTimes(times, past, x, left);
 
   // The axis, above and below, so that it is near whatever one looks at.
