@@ -33,6 +33,7 @@ description:
     host, which is this machine.
   - Ends it with status 5 where one of its tasks was left out, or could not be started.
   - Brings in C(failover_lab.lab.interrupted), which puts right what an interrupted run leaves behind.
+  - Has a play go on to its end where nobody reads any more what it says, such as behind C(| head).
 """
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -77,10 +78,10 @@ def refuse(sentence: str) -> NoReturn:
     raise SystemExit(STATUS)
 
 
-def surroundings() -> ModuleType:
-    """The package's own module, from this checkout: the package need not be installed, and imports more."""
-    path = REPOSITORY / "src" / "failover_lab" / "host" / "surroundings.py"
-    spec = importlib.util.spec_from_file_location("failover_lab_surroundings", path)
+def of_host(name: str) -> ModuleType:
+    """A module of the package's, from this checkout: the package need not be installed, and imports more."""
+    path = REPOSITORY / "src" / "failover_lab" / "host" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"failover_lab_{name}", path)
     if spec is None or spec.loader is None:
         refuse(f"{path} cannot be loaded.")
     module = importlib.util.module_from_spec(spec)
@@ -167,7 +168,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever Ansible hands over
         """The environment is settled before any other process is started."""
         super().__init__(*args, **kwargs)
-        surroundings().settle(os.environ)
+        of_host("surroundings").settle(os.environ)
         os.environ[LOADED] = str(os.getpid())
         self._healer: Any = None
         self._to_come: dict[str, str] = {}
@@ -180,6 +181,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
             self._judge(playbook)
         except Exception as error:  # noqa: BLE001 - Ansible would make a warning of it, and play
             refuse(f"How Ansible was called cannot be judged: {type(error).__name__}: {error}.")
+        if any(map(is_ours, playbook.get_plays())):
+            of_host("streams").outlive_their_readers()
 
     def _judge(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         ours = [play for play in playbook.get_plays() if is_ours(play)]

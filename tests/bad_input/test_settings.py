@@ -205,7 +205,7 @@ def test_a_name_that_nothing_reads_is_refused(play: Runner, tmp_path: Path, play
     places = {"lab_state_dir": str(tmp_path / "state"), "lab_cache_dir": str(tmp_path / "cache")}
     slip = ["-e", "fault=kill", "-e", json.dumps(places)]
     play(f"{playbook}.yml", *slip).refused(
-        "No setting is called fault (fault_kind or fault_node", "docs/README.md"
+        "No setting is called fault (fault_url or fault_kind or fault_node", "docs/README.md"
     )
     assert not list(tmp_path.iterdir())
 

@@ -64,6 +64,7 @@ CLUSTER: dict[str, Any] = {
     },
     "/api/v1/namespaces/site/services/site": {
         "metadata": {"name": "site", "namespace": "site"},
+        "spec": {"selector": {"app": "site"}},
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     },
     "/apis/policy/v1/poddisruptionbudgets": {"items": []},

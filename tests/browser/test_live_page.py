@@ -149,7 +149,10 @@ def tags(page: Page, node: str) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_replay_shows_each_step(size: str, scheme: str, file: Path, browser: Browser) -> None:
+def test_a_replay_shows_each_step(
+    size: str, scheme: str, file: Path, finished: Path, browser: Browser
+) -> None:
+    failed = json.loads((finished / "report.json").read_text())["requests"]["failed"]
     with page_at(browser, file.as_uri(), size, color_scheme=scheme) as page:
         ground = page.evaluate(LIGHTNESS)
         assert max(ground) < 60 if scheme == "dark" else min(ground) > 200
@@ -168,7 +171,7 @@ def test_a_replay_shows_each_step(size: str, scheme: str, file: Path, browser: B
         assert page.locator('[data-clock="endpoints"]').get_attribute("class") == "runs"
         stand_at(page, 8)
         assert page.locator('[data-pod="site-x"]').get_attribute("data-state") == "starting"
-        assert page.locator("#failed").inner_text() == "470"
+        assert page.locator("#failed").inner_text() == str(failed)
         assert page.evaluate(CUT_OFF) == []
         # Backwards it is as it was.
         stand_at(page, 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
+from typing import Any
 
 #: What a write says where there is no room for it.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
@@ -37,3 +39,33 @@ def flushed() -> None:
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+class _Lasting(io.FileIO):
+    """A stream that goes nowhere from the moment on at which nobody takes what is written to it."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - a buffer
+        """All of it is written, or nothing ever again."""
+        try:
+            return super().write(data) or 0
+        except BlockingIOError:
+            raise
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def outlive_their_readers() -> None:
+    """Have what is said go nowhere where its reader has gone (``| head``), or has no room for it.
+
+    Ansible's thread that takes the results of tasks ends with the first word that cannot be written, and the
+    play would wait for them for ever: in the middle of a run, with a node that is broken.
+    """
+    for name in ("stdout", "stderr"):
+        old = getattr(sys, name)
+        old.flush()
+        lasting = io.BufferedWriter(_Lasting(old.fileno(), "w", closefd=False))
+        new = io.TextIOWrapper(
+            lasting, old.encoding, old.errors, line_buffering=old.line_buffering, write_through=True
+        )
+        setattr(sys, name, new)

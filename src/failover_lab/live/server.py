@@ -123,7 +123,7 @@ class Server:
         application.router.add_get(f"{root}/", self._index)
         application.router.add_get(f"{root}/page/{{name}}", self._asset)
         application.router.add_get(f"{root}/events", self._events)
-        application.router.add_get(f"{root}/report.html", self._report)
+        application.router.add_get(f"{root}/{self._page.name}", self._report)
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         await web.SockSite(runner, self._sock).start()

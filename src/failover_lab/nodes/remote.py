@@ -288,10 +288,10 @@ def facts(output: str) -> Facts | None:
     Raises:
         UserError: what it says is damaged.
     """
-    rows: list[Row] = [*told(output), {}, {}]
-    said, row, *_ = rows
-    if not said or not row:
+    rows = told(output)
+    if len(rows) < 2:
         return None
+    said, row = rows[:2]
     # Its kubelet is ours to start again only if we have stopped it.
     if str(row.get("kubelet")) in ("inactive", "failed") and not said["marked"]:
         row["kubelet"] = "stopped by somebody else"

@@ -241,6 +241,10 @@ def test_modules_are_inlined_after_what_they_take() -> None:
         assert set(taken) <= known, name
         known.add(name)
     assert known == {path.name for path in Path(replay.__file__).with_name("page").glob("*.js")}
+    # In one script, a name is one thing.
+    top = re.compile(r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", re.MULTILINE)
+    names = [name for module in replay.MODULES for name in top.findall(replay.asset(module))]
+    assert sorted(set(names)) == sorted(names)
 
 
 @pytest.mark.parametrize(

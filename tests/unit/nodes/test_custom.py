@@ -12,7 +12,6 @@ import pytest
 
 from failover_lab import nodes
 from failover_lab.errors import UserError
-from failover_lab.nodes import custom
 from failover_lab.nodes.custom import Custom, TasksError
 from failover_lab.nodes.driver import NodeState
 from failover_lab.run import instants
@@ -55,7 +54,7 @@ class Ansible:
 @pytest.fixture
 def ansible(monkeypatch: pytest.MonkeyPatch) -> Ansible:
     made = Ansible()
-    monkeypatch.setattr(custom.subprocess, "run", made.run)
+    monkeypatch.setattr(subprocess, "run", made.run)
     return made
 
 
@@ -132,9 +131,9 @@ def test_a_moments_failure_leaves_what_was_known(
     known = driver.containers()
     ansible.status = 2
     now = time.monotonic()
-    monkeypatch.setattr(custom.time, "monotonic", lambda: now + 10)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10)
     assert driver.containers() == known
-    monkeypatch.setattr(custom.time, "monotonic", lambda: now + 100)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100)
     with pytest.raises(TasksError):
         driver.containers()
 

@@ -105,6 +105,27 @@ def test_an_interrupted_run_is_put_right_whatever_is_enabled(checkout: Path) -> 
     assert play.returncode != 0
 
 
+@pytest.mark.parametrize("reader", ["gone", "full"])
+def test_a_play_outlives_whoever_reads_what_it_says(checkout: Path, reader: str) -> None:
+    """Ansible itself would wait for ever."""
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(
+            ["ansible-playbook", "playbooks/recover.yml"],
+            cwd=checkout,
+            env=OUTSIDE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if reader == "gone" else full,
+            stderr=subprocess.STDOUT,
+        ) as play,
+    ):
+        if play.stdout is not None:
+            play.stdout.readline()
+            play.stdout.close()
+        assert play.wait(timeout=50) == 0
+    assert (checkout / "healed").exists()
+
+
 def test_what_is_played_is_guarded_or_nothing_is(checkout: Path) -> None:
     """Without the callback the first task of a play says so."""
     shutil.rmtree(checkout / "playbooks" / "callback_plugins")

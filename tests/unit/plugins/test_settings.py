@@ -50,7 +50,7 @@ def test_what_is_a_slip(name: str, *, typed: bool, slip: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("fault", ["fault_kind", "fault_node"]),
+        ("fault", ["fault_url", "fault_kind", "fault_node"]),
         ("fault_knd", ["fault_kind"]),
         ("failover_detection", ["cluster_failure_detection"]),
         ("nodes", ["cluster_nodes"]),

@@ -124,6 +124,7 @@ def test_a_good_drain_passes(made_up: Any) -> None:
         "aborted": False,
         "max_lost": 0,
         "reasons": [],
+        "unproven": [],
         "checks": found["verdict"]["checks"],
     }
     assert found["requests"]["total"] == 6600

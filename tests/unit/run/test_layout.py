@@ -24,6 +24,7 @@ def test_the_names_that_people_know_stay() -> None:
         "connections": "trace.csv.gz",
         "trace": "trace.json",
         "watchdog": "watchdog.json",
+        "live": "live.json",
         "stop": "stop",
         "report": "report.json",
         "page": "report.html",

@@ -25,7 +25,7 @@ export function charts(box, model, now, last, whole) {
   const lane = (title, detail, height, value, tone = "") => {
     const group = draw("g", { class: `lane ${tone}` });
     group.append(draw("line", { x1: left, x2: wide - right, y1: y + height, y2: y + height, class: "base" }));
-    group.append(draw("text", { x: 0, y: y + height - (detail && !narrow ? 12 : 4), class: "name" }, title));
+    group.append(draw("text", { x: 0, y: narrow && height > 40 ? y + 12 : y + height - (detail && !narrow ? 12 : 4), class: "name" }, title));
     if (detail && !narrow) group.append(draw("text", { x: 0, y: y + height, class: "detail" }, detail));
     group.append(draw("text", { x: wide, y: y + height - 4, class: "value", "text-anchor": "end" }, value));
     svg.append(group);
@@ -49,7 +49,7 @@ export function charts(box, model, now, last, whole) {
   };
   const rates = model.rates(now);
 
-  const all = lane("All requests", `at most ${number(top)} a second`, HEIGHTS.all, number(rates.all));
+  const all = lane(narrow ? "All" : "All requests", `at most ${number(top)} a second`, HEIGHTS.all, number(rates.all));
   bars(all, (one) => one.answered + one.failed, top, "failed");
   bars(all, (one) => one.answered, top, "answered");
   const lost = lane(
@@ -74,7 +74,7 @@ export function charts(box, model, now, last, whole) {
     );
     bars(one, (at) => at.pods.get(name) ?? 0, share, "answered");
   }
-  const times = lane("Answer time", "slowest, 99%, median", HEIGHTS.times, "");
+  const times = lane(narrow ? "Time" : "Answer time", "slowest, 99%, median", HEIGHTS.times, "");
   answerTimes(times, past, x, left);
 
   // The axis, above and below, so that it is near whatever one looks at.
@@ -108,7 +108,7 @@ export function charts(box, model, now, last, whole) {
   );
   svg.setAttribute("height", y + 16);
   svg.setAttribute("viewBox", `0 0 ${wide} ${y + 16}`);
-  svg.setAttribute("aria-label", told(model, rates, order));
+  svg.setAttribute("aria-label", described(model, rates, order));
   box.replaceChildren(svg);
 }
 
@@ -156,7 +156,7 @@ function answerTimes(where, past, x, left) {
       );
 }
 
-function told(model, rates, pods) {
+function described(model, rates, pods) {
   const by = pods.map(([name]) => `${shortPod(name)} ${number(rates.pods.get(name) ?? 0)}`).join(", ");
   return (
     `Requests a second now: ${number(rates.all)}, lost ${number(rates.failed)}; by pod: ${by || "none"}. ` +

@@ -4,9 +4,8 @@ import { charts } from "./charts.js";
 import { clocks, figures, heading, next, story } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
-import { make, put, seconds, signed } from "./words.js";
+import { get, make, put, seconds, signed } from "./words.js";
 
-const get = (id) => document.getElementById(id);
 const stage = new Stage(get("stage"));
 const player = new Player((frame) => stage.send(frame, player.head.outcomes));
 /** For tests: how long after an event the page had drawn it, in seconds. */

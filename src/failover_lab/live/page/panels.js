@@ -1,15 +1,14 @@
 // What is told in words: the story, what is next, the clocks, the figures.
 
-import { make, number, put, seconds, signed } from "./words.js";
+import { get, make, number, put, seconds, signed } from "./words.js";
 
-const get = (id) => document.getElementById(id);
 const NAMES = {
   address: "Another node announces the address",
   endpoints: "No lost pod is listed any more",
   capacity: "All replicas are ready again",
   stale_flows: "No request goes to a lost pod any more",
 };
-const SIGNS = { good: "✓", bad: "✕", done: "▸", plain: "·" };
+const TONES = { good: "✓", bad: "✕", done: "▸", plain: "·" };
 
 /** The head of the page. */
 export function heading(model, player) {
@@ -106,7 +105,7 @@ export function story(model) {
     make(
       "li",
       { class: one.tone },
-      make("span", { class: "sign", "aria-hidden": "true" }, SIGNS[one.tone]),
+      make("span", { class: "sign", "aria-hidden": "true" }, TONES[one.tone]),
       make("time", {}, model.fault === null ? seconds(one.t) : signed(one.t - model.fault)),
       make("span", {}, one.text),
     );

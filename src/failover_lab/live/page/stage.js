@@ -6,9 +6,9 @@ import { draw, make, number, put, shortNode, shortPod } from "./words.js";
 const SIGNS = { ready: "●", starting: "◔", stopping: "◌", "not ready": "▲" };
 const SAYS = { ready: "serves", starting: "starts", stopping: "stops", "not ready": "not ready" };
 const MARKS = {
-  cordoned: "⦸",
+  cordoned: "⊘",
   NotReady: "✕",
-  "out of service": "⛔",
+  "out of service": "⊗",
   gone: "✕",
   killed: "✕",
   frozen: "❄",
@@ -217,7 +217,7 @@ export class Stage {
       const port = into.top + Math.min(20, (into.bottom - into.top) / 2);
       pieces.push(
         this.upright
-          ? `C${address.x} ${address.bottom + 26} ${gutter} ${address.bottom + 4} ${gutter} ${port - 16}Q${gutter} ${port} ${into.left} ${port}`
+          ? `C${address.x} ${address.bottom + 14} ${gutter} ${address.bottom + 2} ${gutter} ${address.bottom + 22}V${port - 16}Q${gutter} ${port} ${into.left} ${port}`
           : `C${address.right + 60} ${address.y} ${into.left - 60} ${port} ${into.left} ${port}`,
       );
       if (end && home) {

@@ -55,3 +55,6 @@ export function draw(name, attributes = {}, ...children) {
 export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** An element of the page by its id. */
+export const get = (id) => document.getElementById(id);

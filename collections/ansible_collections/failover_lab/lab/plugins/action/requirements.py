@@ -22,7 +22,18 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 CORE = ">=2.19.0"
 PYTHON = ">=3.11.0,<3.14.0"
-MODULES = ("bcrypt", "docker", "idna", "jinja2", "jsonschema", "kubernetes", "requests", "vl_convert", "yaml")
+MODULES = (
+    "aiohttp",
+    "bcrypt",
+    "docker",
+    "idna",
+    "jinja2",
+    "jsonschema",
+    "kubernetes",
+    "requests",
+    "vl_convert",
+    "yaml",
+)
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[5] / "requirements.yml"
 #: The lab's own Python package, which modules and commands of every role import.
 PACKAGE = "failover_lab"

@@ -93,8 +93,8 @@ def ratio(one: str, other: str) -> float:
 
 def similar(name: str, settings: list[str]) -> list[str]:
     """The settings that might have been meant, at most three, the likeliest first."""
-    # What the role failover is told is the fault's, and is set by that name.
-    settings = [one for one in settings if one.replace("failover_", "fault_", 1) not in set(settings) - {one}]
+    # What the role failover is told is the fault's, and is set by that name, or found out.
+    settings = [one for one in settings if not one.startswith("failover_")]
     slips = [setting for setting in settings if ratio(name, setting) >= ALMOST_THE_SAME]
     if slips:
         return slips[:3]

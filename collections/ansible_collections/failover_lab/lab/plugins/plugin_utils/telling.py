@@ -45,9 +45,8 @@ class Pace:
             self._gap_s = self._least_s
         elif elapsed_s < self._next_s:
             return False
-        else:
-            self._gap_s = min(self._most_s, self._gap_s * _SLOWER)
         self._next_s = elapsed_s + self._gap_s * 0.9
+        self._gap_s = min(self._most_s, self._gap_s * _SLOWER)
         return True
 
 
