@@ -148,10 +148,11 @@ def had_better_not(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None
 
 
 def _objections(snapshot: Snapshot, wanted: Wanted) -> Iterator[str]:
-    for owner in snapshot.application.owners:
+    app = snapshot.application
+    for owner in app.owners:
         if _strategy(owner).get("type") == _RECREATE:
             # Of an application as it is, that is what somebody wants to see: ``outage`` tells of it.
-            if snapshot.application.own:
+            if app.own:
                 yield (
                     f"{owner.title} ends all its pods before it makes the first new one (strategy "
                     f"{_RECREATE}): a {wanted.kind} is an outage. Set the strategy RollingUpdate, or "
@@ -167,9 +168,9 @@ def _objections(snapshot: Snapshot, wanted: Wanted) -> Iterator[str]:
             yield objection
         if not unavailable and (homeless := without_room(pods[:surge], snapshot.nodes, _staying(snapshot))):
             yield (
-                f"There is no room for {len(homeless)} more of {snapshot.application.called}'s pods beside those of now "
+                f"There is no room for {len(homeless)} more of {app.called}'s pods beside those of now "
                 "(maxSurge), and none of these may go first (maxUnavailable 0): add a node, or "
-                + ("lower site_replicas or site_resources." if snapshot.application.own else "make room.")
+                + ("lower site_replicas or site_resources." if app.own else "make room.")
             )
 
 
