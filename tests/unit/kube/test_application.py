@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from failover_lab.kube import application
+from failover_lab.kube import application, rollout
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster
@@ -171,3 +171,33 @@ def test_the_lab_s_own_site_is_known_by_its_label() -> None:
     ours["metadata"]["labels"] = {}
     app, _ = read(played)
     assert (app.own, app.identity_path) == (False, "")
+
+
+def test_a_rollout_is_over_once_the_pods_are_of_the_newest_template() -> None:
+    """Those of before are ready all the while, which is all that is asked after anything else."""
+    db = keeper("db", 1, {"app": "db"})
+    db["metadata"]["generation"] = 2
+    db["status"] = {"observedGeneration": 2, "updatedReplicas": 0, "readyReplicas": 1, "availableReplicas": 1}
+    played = Played([pod("db-0", "StatefulSet", "db", labels={"app": "db"})], statefulsets__db=db)
+    played.services["db"] = {"app": "db"}
+    asked = {"context": "prod", "namespace": "shop", "service": "db", "owners": [], "without_node": ""}
+
+    def lack(**more: Any) -> str | None:
+        return rollout.look(cast("Cluster", played), asked | more)[1]
+
+    assert lack() is None
+    why = "The application behind the Service db is not whole: StatefulSet db is not rolled out"
+    assert lack(rolled_out=True) == f"{why} (0 of 1 pods of the newest template)"
+    db["status"]["updatedReplicas"] = 1
+    assert lack(rolled_out=True) is None
+    played.pods.append(pod("db-1", "StatefulSet", "db", labels={"app": "db"}))
+    assert lack(rolled_out=True) == f"{why} (2 of 1 pods listed as ready)", "the list lags behind"
+
+
+def test_where_a_client_does_not_meet_all_none_is_asked() -> None:
+    played = Played([pod("a", "ReplicaSet", "web-1")], replicasets__web_1=REPLICAS, deployments__web=keeper("web", 1))
+    app, found = read(played)
+    assert app.heard(found, ["web"]) == found
+    assert app.heard(found, []) == []
+    app.services[0]["spec"]["sessionAffinity"] = "ClientIP"
+    assert (app.heard(found, ["web"]), app.meets_all(["web"])) == ([], False)

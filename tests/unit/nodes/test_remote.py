@@ -285,7 +285,8 @@ ASKED = {
     "interfaces": "eth0 eth1", "inside": True, "timer": True, "marked": False, "unit": "kubelet", "now": 1.5,
     "machine_id": "abc",
 }  # fmt: skip
-LOOKS = {"incoming": False, "outgoing": False, "kubelet": "active", "nameless": True, "half_open_s": 120}
+LOOKS = {"incoming": False, "outgoing": False, "lossy": False, "slow": False, "kubelet": "active"}
+LOOKS |= {"nameless": True, "half_open_s": 120}
 
 
 def spoken(asked: dict[str, Any] | None = None, looks: dict[str, Any] | None = None) -> str:
