@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = ("docker", "ssh", "custom")
 #: What the driver ssh does in a node; `start` waits for one that comes back by itself.
-_BY_SSH = ("same", "cut-off", "join", "stop-kubelet", "start-kubelet", "kill", "reboot", "start")
+_BY_SSH = ("same", "cut-off", "join", "stop-kubelet", "start-kubelet", "kill", "start", "reboot")
 _IN_NODES = _BY_SSH[:5]
 GROUP = "nodes"
 

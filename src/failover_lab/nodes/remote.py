@@ -215,7 +215,7 @@ class Facts:
     Attributes:
         kept: the connection by which it was asked; None: it needs none.
         kept_at: the interface of that connection; empty: nobody knows.
-        interfaces: that a partition cuts.
+        interfaces: that are cut.
         machine_id: as its kubelet tells it, too.
         row: as the command ``nodes`` tells of a node.
     """

@@ -62,7 +62,10 @@ def suggestions(report: Report) -> list[tuple[str, str]]:
     base = "ansible-playbook failover.yml"
     if kind.evicts:
         return [
-            (f"{base} -e fault_kind=kill", "the same node, without a word"),
+            (
+                f"{base} -e fault_kind={kinds.first(lambda other: other.loses_node)}",
+                "the same node, without a word",
+            ),
             (
                 f"{base} -e fault_kind={kind.name} -e fault_node=announcer",
                 "the node that announces the address",
@@ -75,7 +78,8 @@ def suggestions(report: Report) -> list[tuple[str, str]]:
     if kind.loses_node:
         fast = f"ansible-playbook setup.yml -e {_DETECTION}=fast"
         result.append((fast, "a dead node is noticed after some 5 seconds; then this run again"))
-    result.append((f"{base} -e fault_kind=drain", "the polite way, which should lose nothing"))
+    polite = kinds.first(lambda other: other.evicts)
+    result.append((f"{base} -e fault_kind={polite}", "the polite way, which should lose nothing"))
     return result
 
 

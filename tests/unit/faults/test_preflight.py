@@ -48,7 +48,7 @@ class Played:
         self.found = budget(1)
 
     def answers(self) -> str:
-        return "v1.35.1"
+        return "v1.2.3"
 
     def pods(self) -> list[Object]:
         return self.items
@@ -92,7 +92,7 @@ def port() -> Iterator[int]:
 
 
 def look(played: Played, **asked: Any) -> Object:
-    usual = {"context": "prod", "namespace": "site", "service": "web", "deployment": "", "engine": []}
+    usual: Object = {"context": "prod", "namespace": "site", "service": "web", "deployment": "", "engine": []}
     usual |= {"kind": "drain", "node": "m02", "pods": "one", "force": False}
     return preflight.look(cast("Cluster", played), usual | asked)
 
@@ -274,7 +274,7 @@ def test_what_starts_again_where_it_is_needs_nobody_who_brings_it_back(port: int
 def test_a_rollout_takes_all_of_it_and_no_node(port: int) -> None:
     played = Played("StatefulSet", "m02", "m03", port=port)
     counts = dict.fromkeys(("updatedReplicas", "readyReplicas", "availableReplicas"), 2)
-    whole = played.workload("site", "statefulsets", "web") | {"status": {"observedGeneration": 1, **counts}}
+    whole = keeper(2) | {"status": {"observedGeneration": 1, **counts}}
     whole["metadata"]["generation"] = 1
     played.workload = lambda *_: whole  # type: ignore[method-assign]
     plan = look(played, kind="rollout")

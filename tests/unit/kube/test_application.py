@@ -35,7 +35,7 @@ def keeper(name: str, wants: int, labels: Object | None = None, **more: Any) -> 
     }
 
 
-OF_A_DEPLOYMENT = {"ownerReferences": [{"kind": "Deployment", "name": "web", "controller": True}]}
+OF_A_DEPLOYMENT: Object = {"ownerReferences": [{"kind": "Deployment", "name": "web", "controller": True}]}
 
 
 class Played:
@@ -195,7 +195,9 @@ def test_a_rollout_is_over_once_the_pods_are_of_the_newest_template() -> None:
 
 
 def test_where_a_client_does_not_meet_all_none_is_asked() -> None:
-    played = Played([pod("a", "ReplicaSet", "web-1")], replicasets__web_1=REPLICAS, deployments__web=keeper("web", 1))
+    played = Played(
+        [pod("a", "ReplicaSet", "web-1")], replicasets__web_1=REPLICAS, deployments__web=keeper("web", 1)
+    )
     app, found = read(played)
     assert app.heard(found, ["web"]) == found
     assert app.heard(found, []) == []

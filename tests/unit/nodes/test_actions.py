@@ -15,7 +15,7 @@ import pytest
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 from failover_lab import cli
-from failover_lab.nodes import actions, hampered, script
+from failover_lab.nodes import actions, hampered, script, start_nodes
 
 NOW = 1795955109.213164
 
@@ -128,7 +128,7 @@ def test_a_reboot_is_a_kill_and_a_start(
     at = time.time()
     clock = argparse.Namespace(time=lambda: at, monotonic=time.monotonic, sleep=slept.append)
     monkeypatch.setattr(actions, "time", clock)
-    monkeypatch.setattr(actions.start_nodes, "start", lambda _driver, names: dict.fromkeys(names, "then"))
+    monkeypatch.setattr(start_nodes, "start", lambda _driver, names: dict.fromkeys(names, "then"))
     assert do("reboot", "--away=7") == 0
     assert told(capsys) == [{"name": "lab-m02", "at": at, "since": "then"}]
     assert not fake.states["lab-m02"]["Running"]
