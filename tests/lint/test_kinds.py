@@ -101,11 +101,8 @@ def test_each_has_its_folder_and_each_folder_a_row() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(kinds.names())
     for name in kinds.names():
         files = {path.name for path in (FOLDER / name).iterdir()}
-        kind = kinds.of(name)
-        # What a node shows is healed by the opposite action.
-        in_cluster = kind.heals is not None and kind.shown_by == "cluster"
-        wanted = {"inject.yml"} | ({"heal.yml"} if in_cluster else set())
-        assert files == wanted, f"{name}: heals is {kind.heals} in {TABLE}"
+        wanted = {"inject.yml"} | ({"heal.yml"} if kinds.of(name).heals is not None else set())
+        assert files == wanted, f"{name}: heals is {kinds.of(name).heals} in {TABLE}"
 
 
 def test_the_settings_of_kinds_are_the_roles() -> None:

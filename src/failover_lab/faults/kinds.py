@@ -250,7 +250,7 @@ def names() -> list[str]:
 
 
 def healers() -> list[Kind]:
-    """The kinds that are undone where their symptom is shown, in their turn."""
+    """The kinds whose heal.yml is played where nodes show their symptom, in their turn."""
     return _in_turn(table())
 
 
