@@ -184,7 +184,7 @@ def test_files_of_ones_own_go_before_what_ssh_does(world: World, tmp_path: Path)
     _, data = asked("--driver=ssh", folder(tmp_path, "start", "kill", "fence"), hosts=HOSTS)
     assert data["by"] == {
         "same": "ssh", "cut-off": "ssh", "join": "ssh", "stop-kubelet": "ssh", "start-kubelet": "ssh",
-        "kill": "custom", "start": "custom",
+        "kill": "custom", "start": "custom", "reboot": "ssh",
     }  # fmt: skip
 
 
