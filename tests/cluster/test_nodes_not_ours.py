@@ -77,7 +77,10 @@ def theirs(lab: Lab) -> Lab:
 
 
 def options(theirs: Lab, **settings: Any) -> tuple[str, ...]:
-    told = {"cluster_provider": "existing", "cluster_kubeconfig": theirs.environment["KUBECONFIG"]}
+    told: dict[str, Any] = {
+        "cluster_provider": "existing",
+        "cluster_kubeconfig": theirs.environment["KUBECONFIG"],
+    }
     told |= {"node_deadline_s": DEADLINE_S * 8, "fault_node": workers()[0]}
     inventories = (f"--inventory={ROOT}/inventory/lab", f"--inventory={theirs.home}/hosts-by-ssh.yml")
     return (*inventories, "-e", json.dumps(told | settings), *SHORT, *BUSY)

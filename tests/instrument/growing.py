@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from failover_lab.run import instants, marks
 from failover_lab.run.layout import Run
@@ -24,7 +25,9 @@ def begin(run: Run, clock: instants.Clock) -> None:
             "fault": {"kind": "kill", "node": "lab-m02"}, "settings": {"expected_replicas": 4}}  # fmt: skip
     run.facts.write_text(json.dumps(play))
     at = instants.text(clock.now())
-    lines = [{"kind": "Node", "change": "LISTED", "name": name, "ready": "True"} for name in NODES]
+    lines: list[dict[str, Any]] = [
+        {"kind": "Node", "change": "LISTED", "name": name, "ready": "True"} for name in NODES
+    ]
     lines += [
         {"kind": "Pod", "change": "LISTED", "name": pod, "uid": pod, "node": NODES[index % 3], "ready": True,
          "address": f"10.0.0.{index}"}

@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from failover_lab import arguments
-from failover_lab.probe import alarm, command, engine, exchange
+from failover_lab.probe import alarm, engine, exchange, probing
 from failover_lab.run import instants
 from failover_lab.run.lifetime import StopCondition
 
@@ -136,10 +136,10 @@ def main() -> None:
     replace(selectors, DefaultSelector=Selector)
     replace(alarm, for_selector=lambda _selector: None)
     settings = engine.Settings(arguments.target("http://127.0.0.1:9/whoami"), RATE, REUSED_RATE, 10, 3.0, 5.0)
-    probe = command.Run(settings, out, Stop(), 0.0)
+    probe = probing.Run(settings, out, Stop(), 0.0)
     probe._clock = instants.Clock(1_795_000_000.0 - BEGAN)
     probe._began = probe._clock.offset_s + BEGAN
-    replace(command, time=SimpleNamespace(monotonic=now))
+    replace(probing, time=SimpleNamespace(monotonic=now, time=time.time))
     probe.run()
     print(json.dumps({"recorded": probe._tally.ended, "mib": samples}))
 

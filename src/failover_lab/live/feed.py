@@ -62,7 +62,7 @@ def head(data: load.RunData, zero: float) -> dict[str, Any]:
         "run": data.directory.name if data.directory is not None else "",
         "address": play.get("address"),
         "profile": (play.get("lab") or {}).get("profile"),
-        "fault": {"kind": fault.get("kind"), "node": fault.get("node")},
+        "fault": {"kind": fault.get("kind"), "node": fault.get("node"), "deed": story.deed(fault)},
         "predicted": dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {}),
         "expected": data.settings["expected_replicas"],
         "clocks": words.CLOCKS,

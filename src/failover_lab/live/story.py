@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from failover_lab.faults import kinds
 from failover_lab.kube.names import OUT_OF_SERVICE
@@ -11,7 +11,7 @@ from failover_lab.report import words
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from failover_lab.report.cluster import Cluster, PodLife
     from failover_lab.report.load import Mark, RunData
@@ -61,13 +61,19 @@ def tell(data: RunData, seen: Cluster) -> list[Sentence]:
     return sorted(said, key=lambda sentence: sentence.at)
 
 
+def deed(fault: Mapping[str, Any]) -> str | None:
+    """What a run does, as its sentences begin; None where it breaks nothing, as far as is known."""
+    kind = kinds.of(fault.get("kind"))
+    return kind.says.format(node=fault.get("node") or "the node") if kind.name else None
+
+
 def _of_mark(mark: Mark, data: RunData, node: str) -> Sentence | None:
-    kind = kinds.of(((data.play or {}).get("fault") or {}).get("kind"))
-    deed = kind.says.format(node=node) if kind.name else "The fault"
+    fault = (data.play or {}).get("fault") or {}
+    kind, told = kinds.of(fault.get("kind")), deed(fault) or "The fault"
     window = f"{data.settings['steady_window_s']:g}\u00a0s"
     text = {
         marks.STEADY_BEFORE: (f"Steady: nothing was lost for {window}.", GOOD),
-        marks.FAULT_BEGIN: (f"{deed} begins.", DONE),
+        marks.FAULT_BEGIN: (f"{told} begins.", DONE),
         marks.INJECTED: (f"{node} is struck." if kind.takes_node else "The fault has struck.", BAD),
         "cordoned": (f"{node} is cordoned: no new pod goes there.", DONE),
         "drained": (f"{node} is empty.", GOOD),

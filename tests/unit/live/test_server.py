@@ -36,7 +36,7 @@ class Client:
             return answer.status, await answer.text()
 
     async def events(self, count: int) -> list[tuple[str, Any]]:
-        found = []
+        found: list[tuple[str, Any]] = []
         async with self.session.get(f"{self.url}events") as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
             while len(found) < count and (line := await answer.content.readline()):

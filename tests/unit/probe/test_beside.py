@@ -18,7 +18,7 @@ from tests.unit.probe.test_probe import GOOD, say_status, until
 
 from failover_lab import cli
 from failover_lab.arguments import Target
-from failover_lab.probe import command, wait
+from failover_lab.probe import probing, wait
 from failover_lab.probe.engine import Settings
 from failover_lab.report import command as report_command
 from failover_lab.run import instants, marks
@@ -118,7 +118,7 @@ def test_the_last_rows_are_there_though_what_comes_after_them_breaks_down(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(Target("127.0.0.1", server.port, "/whoami"), 100.0, 0.0, 1, 0.3, 0.3)
-    run = command.Run(settings, tmp_path, StopCondition(most_s=20.0), 0.0)
+    run = probing.Run(settings, tmp_path, StopCondition(most_s=20.0), 0.0)
     assert run._marks is not None
     asked = run._marks.newest
 
@@ -152,7 +152,7 @@ def test_what_hangs_is_not_steady(tmp_path: Path) -> None:
 def test_the_status_tells_since_when_a_request_is_open(tmp_path: Path) -> None:
     server = Server(lambda number: (b"", "stall") if number % 2 else (GOOD, "close"))
     settings = Settings(Target("127.0.0.1", server.port, "/whoami"), 20.0, 0.0, 1, 5.0, 5.0)
-    run = command.Run(settings, tmp_path, StopCondition(most_s=1.5), 0.0)
+    run = probing.Run(settings, tmp_path, StopCondition(most_s=1.5), 0.0)
     seen = []
     stop = run._stop.reason
 

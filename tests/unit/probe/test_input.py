@@ -19,7 +19,7 @@ from tests.quiet_server import QuietServer
 
 from failover_lab import arguments, cli
 from failover_lab.errors import UserError
-from failover_lab.probe import command, engine, identity, spread, writer
+from failover_lab.probe import engine, identity, probing, spread, writer
 from failover_lab.probe.ports import Ports
 from failover_lab.report import command as report_command
 from failover_lab.run import files, instants, records
@@ -106,11 +106,11 @@ def test_more_sockets_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         UserError,
         match=r"180065 sockets open, and 4096 are allowed: use a shell whose `ulimit -Hn` is 180065 or more",
     ):
-        command.allow_open_files(plan)
+        probing.allow_open_files(plan)
     raised: list[Any] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", lambda *limits: raised.append(limits))
-    command.allow_open_files(plan)
+    probing.allow_open_files(plan)
     assert raised[0][1][0] == 180065
 
 

@@ -346,6 +346,7 @@ def test_a_damaged_trace_is_an_error_in_one_line(traced: Traced) -> None:
     ],
 )
 def test_a_node_that_drops_some_packets(traced: Traced, receiver: str | None, evidence: str) -> None:
+    assert traced.run.play is not None
     traced.run.fault_kind = traced.run.play["fault"]["kind"] = "loss"
     traced.run.change(-20, "ServiceL2Status", "l2-1", "MODIFIED", service="site", node="lab-m02")
     traced.run.lose(1.0, 1.5, "connect_timeout", took=3.0)
@@ -356,6 +357,7 @@ def test_a_node_that_drops_some_packets(traced: Traced, receiver: str | None, ev
 
 
 def test_once_it_drops_none_it_is_no_reason(traced: Traced) -> None:
+    assert traced.run.play is not None
     traced.run.play["fault"]["kind"] = "loss"
     traced.run.marks = [(0.0, "fault_begin"), (0.0, "injected"), (20.0, "returned")]
     traced.run.lose(21.0, 21.5, "connect_timeout", took=3.0)

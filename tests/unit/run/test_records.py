@@ -104,7 +104,7 @@ def test_of_rows_that_are_read_at_once_the_wrong_one_is_named(
     path = tmp_path / "r"
     lines = [wrong.get(at, row) for at, row in enumerate(rows_of(12))]
     path.write_bytes(gzip.compress("\n".join([records.HEADER, *lines, ""]).encode()))
-    found = []
+    found: list[int] = []
     with pytest.raises(UserError, match=f"row {named} cannot be read"):
         found.extend(record.number for record in RecordFile(path).records())
     # What comes before it is read all the same.

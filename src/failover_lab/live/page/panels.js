@@ -13,12 +13,7 @@ const TONES = { good: "✓", bad: "✕", done: "▸", plain: "·" };
 /** The head of the page. */
 export function heading(model, player) {
   const { head, end } = model,
-    { kind, node } = head.fault;
-  const title = end
-    ? end.sentence
-    : kind
-      ? `${DEEDS[kind] ?? kind} ${node ?? ""}`.trim()
-      : "A run of the witness";
+    title = end ? end.sentence : (head.fault.deed ?? "A run of the witness");
   put(get("title"), title);
   put(
     get("about"),
@@ -33,14 +28,6 @@ export function heading(model, player) {
   );
   document.title = `${badge.textContent}: ${title}`;
 }
-const DEEDS = {
-  drain: "Draining",
-  kill: "Killing",
-  freeze: "Freezing",
-  partition: "Cutting off",
-  kubelet: "Stopping the kubelet of",
-  pod: "Deleting pods on",
-};
 
 /** What is waited for, since when and for about how long. */
 export function next(model, now) {
