@@ -115,6 +115,8 @@ def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
         "state": "running",
         "incoming": False,
         "outgoing": False,
+        "lossy": False,
+        "slow": False,
         "kubelet": "active",
         "nameless": False,
         "half_open_s": 0,
