@@ -28,6 +28,11 @@ def open_all() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
 
 
+def _lead_nowhere(number: int) -> None:
+    """Have whatever is written to a stream from now on go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
 def flushed() -> None:
     """See that what was printed is written.
 
@@ -37,7 +42,7 @@ def flushed() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _lead_nowhere(sys.stdout.fileno())
         raise
 
 
@@ -51,7 +56,7 @@ class _Lasting(io.FileIO):
         except BlockingIOError:
             raise
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            _lead_nowhere(self.fileno())
             return len(data)
 
 

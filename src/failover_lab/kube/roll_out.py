@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from failover_lab import arguments
@@ -104,7 +103,8 @@ def roll_back(api: Api, namespace: str) -> list[str]:
         marked = [
             (kind, thing, str(before))
             for kind in ROLLABLE
-            for thing in _all(api, namespace, kind)
+            # None where the API server does not have the kind.
+            for thing in items(found(api.request, _path(namespace, kind)) or {})
             if (before := of(thing, "metadata", "annotations", IMAGE_BEFORE))
         ]
         for kind, thing, before in marked:
@@ -123,16 +123,6 @@ def roll_back(api: Api, namespace: str) -> list[str]:
             f"the cluster refused to give the application its image again: {refusal}"
         ) from refusal
     return done
-
-
-def _all(api: Api, namespace: str, kind: str) -> list[Object]:
-    """Those of a kind; none where the API server does not have the kind."""
-    try:
-        return items(api.request("get", _path(namespace, kind)))
-    except RefusedError as refusal:
-        if refusal.status == HTTPStatus.NOT_FOUND:
-            return []
-        raise
 
 
 def add_parser(commands: arguments.Commands) -> None:

@@ -117,7 +117,8 @@ def test_first_answers_of_an_application_that_says_nothing(going: Going) -> None
     assert watch.first == {"site-a": AT + 6.001}
 
 
-def test_the_steady_state_of_an_application_that_says_nothing(going: Going) -> None:
+def nothing_said(going: Going) -> tuple[instants.Clock, float, dict[str, Any]]:
+    """A probe that runs, and no answer has named a pod: its clock, what it says now, and its status."""
     clock = instants.shared_clock(going.out)
     now = clock.now()
     status = {
@@ -125,6 +126,11 @@ def test_the_steady_state_of_an_application_that_says_nothing(going: Going) -> N
         "pods": {}, "last_ok": instants.text(now), "sent": 1, "failed": 0,
     }  # fmt: skip
     Run(going.out).probe().status.write_text(json.dumps(status))
+    return clock, now, status
+
+
+def test_the_steady_state_of_an_application_that_says_nothing(going: Going) -> None:
+    clock, now, _ = nothing_said(going)
     steady = SteadyState(10.0, ["site-a"])
     assert steady.look(going.out, clock).missing == ["an answer of site-a within 10 s"]
     going.answer(now - AT - 1.0, 4000)
@@ -133,13 +139,7 @@ def test_the_steady_state_of_an_application_that_says_nothing(going: Going) -> N
 
 
 def test_where_nobody_says_who_answers_no_pod_is_waited_for(going: Going) -> None:
-    clock = instants.shared_clock(going.out)
-    now = clock.now()
-    status = {
-        "state": "running", "updated": instants.text(now), "elapsed_s": 60.0, "since_last_failure_s": None,
-        "pods": {}, "last_ok": instants.text(now), "sent": 1, "failed": 0,
-    }  # fmt: skip
-    Run(going.out).probe().status.write_text(json.dumps(status))
+    clock, now, status = nothing_said(going)
     assert SteadyState(10.0, ["web-0"], untraced=True).look(going.out, clock).missing == []
     named = {"web-1": {"last": instants.text(now)}}
     Run(going.out).probe().status.write_text(json.dumps(status | {"pods": named}))
