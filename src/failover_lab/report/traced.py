@@ -228,7 +228,7 @@ def _look(trace: Trace, record: Record, way: Way) -> Record:
         return record
     if way.last is not None:
         trace.matched += opens
-        return _named(trace, record, way.last)
+        return _named(trace, record, (way.last, *way.rivals))
     if opens and _all_heard(trace, record.due, record.done):
         trace.missed += 1
     else:
@@ -236,11 +236,15 @@ def _look(trace: Trace, record: Record, way: Way) -> Record:
     return record
 
 
-def _named(trace: Trace, record: Record, last: Entry) -> Record:
-    life = trace.addresses.at(last.pod, last.at)
+def _named(trace: Trace, record: Record, carriers: tuple[Entry, ...]) -> Record:
+    lives = [trace.addresses.at(one.pod, one.at) for one in carriers]
+    # The nodes do not say which of two carried it; where the application does, it is one of them.
+    life = next((one for one in lives if one is not None and one.name == record.pod), lives[0])
     if life is None:
         return record
     if not record.pod:
+        if any(one is not life for one in lives):
+            return record
         trace.named += 1
         return dataclasses.replace(record, pod=life.name, node=record.node or life.node)
     trace.compared += 1

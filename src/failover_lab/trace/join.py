@@ -57,10 +57,13 @@ class Way(NamedTuple):
         entries: that were made for its connection, in that order. More than one: a packet was sent again, and
             another node received it.
         older: without any, one from an earlier connection of the same port that was still there.
+        rivals: of an answered request, others by which it may have been carried just as well. Nodes are read
+            one after the other, so that which of two made its entry first is not known to the millisecond.
     """
 
     entries: tuple[Entry, ...] = ()
     older: Entry | None = None
+    rivals: tuple[Entry, ...] = ()
 
     @property
     def last(self) -> Entry | None:
@@ -78,20 +81,21 @@ def begun(record: Record) -> float:
     return record.due + record.late_ms / 1000.0
 
 
-def _carrier(entries: tuple[Entry, ...], record: Record) -> Entry | None:
-    """Of several entries, the one by which a connection came about on which an answer came.
+def _carriers(entries: tuple[Entry, ...], record: Record) -> tuple[Entry, ...]:
+    """Of several entries, those by which a connection may have come about on which an answer came.
 
-    An address that moves just then has another node make one for what followed: that one carried nothing.
-    None: the one by which it came about is not among them.
+    The likeliest first; empty: none of them can have carried it. An address that moves just then has another
+    node make one for what followed: that one carried nothing. Where both were made between two looks at the
+    kernels, either may have been the first.
     """
     connected = record.done if record.connected is None else record.connected
     there = [one for one in entries if one.ended is None or one.ended >= connected]
     # One that a kernel gave up at once, to make another, carried nothing either.
     lasting = [one for one in there if one.ended is None or one.ended - one.ended_within_s > record.done]
-    entries = tuple(lasting or there)
-    if not entries or connected - begun(record) < _AGAIN_S:
-        return entries[0] if entries else None
-    return [entries[0], *(entry for entry in entries if entry.at - entry.within_s <= connected)][-1]
+    there = sorted(lasting or there, key=lambda one: one.at)
+    in_time = [one for one in there if one.at - one.within_s <= connected] or there[:1]
+    # The first packet was sent again: whoever received it last.
+    return tuple(in_time if connected - begun(record) < _AGAIN_S else reversed(in_time))
 
 
 class Join:
@@ -130,8 +134,8 @@ class Join:
             return self._of_reused(record, record.local_port)
         way = self._between(record.local_port, begun(record), record.done)
         if not record.failed and way.entries:
-            carrier = _carrier(way.entries, record)
-            way = NOWHERE if carrier is None else Way((carrier,))
+            carriers = _carriers(way.entries, record)
+            way = Way(carriers[:1], rivals=carriers[1:])
         if record.kind == REUSED:
             self._opened[record.local_port] = way
         return way

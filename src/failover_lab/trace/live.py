@@ -56,10 +56,11 @@ class Answered:
         newest = fresh[-1].done if fresh else None
         still: collections.deque[Record] = collections.deque()
         for record in self._waiting:
-            entry = self._join.way(record).last
-            if entry is not None:
-                name = self._name(entry.pod)
-                if name:
+            way = self._join.way(record)
+            if way.last is not None:
+                names = {self._name(entry.pod) for entry in (way.last, *way.rivals)}
+                # Where it may have been another's just as well, it is nobody's.
+                if len(names) == 1 and (name := names.pop()):
                     yield name, record
             elif newest is None or newest - record.done < _PATIENCE_S:
                 still.append(record)

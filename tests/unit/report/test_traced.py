@@ -107,6 +107,23 @@ def test_who_answered_is_compared_with_what_the_kernel_says(traced: Traced) -> N
     assert answers == {"compared": 1200, "named": 0, "disagreements": 0, "examples": []}
 
 
+@pytest.mark.parametrize("says_who", [True, False])
+def test_of_two_that_may_have_carried_it_the_one_that_answered_did(traced: Traced, says_who: bool) -> None:
+    """The address moves for a moment, while a connection is opened."""
+
+    def answer(due: float, kind: str, _number: int) -> dict[str, Any]:
+        its = {"pod": "site-a", "port": 4999} if kind == "new" and abs(due - 5.0) < 0.001 else {}
+        return its if says_who else its | {"pod": "", "node": ""}
+
+    traced.run.differ = answer
+    traced.way = lambda due, pod: ("lab", "site-a" if abs(due - 5.0) < 0.001 else pod or "site-c")
+    traced.entry(5.001, "lab-m03", 4999, "site-b")
+    answers = traced.content()["trace"]["answers"]
+    # Where nobody says so, the one is nobody's.
+    whose = {"compared": 1200, "named": 0} if says_who else {"compared": 0, "named": 1199}
+    assert answers == whose | {"disagreements": 0, "examples": []}
+
+
 def test_a_disagreement_is_a_finding(traced: Traced) -> None:
     traced.way = lambda due, pod: ("lab", "site-d" if 5.0 <= due < 5.25 and pod == "site-c" else pod)
     report = traced.report()

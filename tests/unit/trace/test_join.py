@@ -92,6 +92,23 @@ def test_an_answer_came_by_the_entry_by_which_its_connection_came_about() -> Non
     assert went(ways([line(100.02), again, line(101.3, "10.0.0.8", "m04")], slow)[0]) == [("m03", "10.0.0.9")]
 
 
+def test_nodes_that_were_read_in_one_round_do_not_say_which_of_them_was_first() -> None:
+    """The address moves in the middle of it, and back: the line of the first may stand behind the other's."""
+    opened, stray = line(100.0203, "10.0.0.1"), line(100.0201, "10.0.0.9", "m03")
+    answered = request(100.0, done=100.21)
+    (way,) = ways([stray, opened], answered)
+    carriers = [(one.node, one.pod) for one in (*way.entries, *way.rivals)]
+    assert sorted(carriers) == [("m02", "10.0.0.1"), ("m03", "10.0.0.9")]
+    # In the next round, it is known.
+    for later in (line(100.0703, "10.0.0.9", "m03"), line(100.0701, "10.0.0.9", "m03")):
+        (way,) = ways([opened, later], answered)
+        assert (went(way), way.rivals) == ([("m02", "10.0.0.1")], ())
+    # Of a first packet that was sent again, whoever was there later is the likelier.
+    slow = request(100.0, connected=101.01, sent=101.01, done=101.02)
+    (way,) = ways([line(101.02, "10.0.0.9", "m03"), opened], slow)
+    assert went(way) == [("m03", "10.0.0.9")]
+
+
 def test_what_was_over_before_carried_no_answer() -> None:
     """The line of the entry that did was lost."""
     slow = request(100.0, connected=101.01, sent=101.01, done=101.02)

@@ -70,6 +70,16 @@ def test_each_answer_has_its_pod_as_soon_as_the_kernel_has_said_so(going: Going)
     assert names(answered) == [("site-b", 2.0)]
 
 
+def test_an_answer_that_two_pods_may_have_given_is_nobodys(going: Going) -> None:
+    answered = Answered(going.out, Run(going.out).probe())
+    going.pod("site-b", "10.0.0.2")
+    for port, other in ((4000, "10.0.0.2"), (4001, "10.0.0.1")):
+        going.answer(1.0, port)
+        going.trace.add("m03", AT + 1.01, 0.05, [Event(NEW, CLIENT, port, other, 8080)])
+        going.sent(1.0, port, "10.0.0.1")
+    assert names(answered) == [("site-a", 1.0)]
+
+
 def test_what_the_cluster_has_said_is_read_once(going: Going, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long run it is much, and every answer of somebody unknown asks for it."""
     read: list[str | bytes] = []
