@@ -39,6 +39,23 @@ def test_what_is_new_is_told_at_once_and_soon_again() -> None:
     assert pace.is_due(205.5)
 
 
+def test_beside_lines_that_come_all_the_time_figures_come_at_their_own_pace() -> None:
+    pace = telling.Pace(5.0)
+    told = 0
+    for look in range(1, 61):
+        pace.hasten(look * 0.5)
+        told += pace.is_due(look * 0.5)
+    assert 5 <= told <= 7
+
+
+def test_figures_come_soon_after_what_was_told() -> None:
+    pace = telling.Pace(5.0)
+    lines(pace, 200)
+    pace.hasten(200.5)
+    assert not pace.is_due(201.0)
+    assert pace.is_due(205.5)
+
+
 def test_a_story_is_told_from_where_one_came_in(tmp_path: Path) -> None:
     told = {"said": ["+1.0 s  One."], "count": 1, "ahead": "two, 1 of about 5 s"}
     Run(tmp_path).live.write_text(json.dumps(told))

@@ -34,6 +34,11 @@ class Pace:
         # A look comes a little early or late.
         self._next_s = interval_s * 0.9
 
+    def hasten(self, elapsed_s: float) -> None:
+        """Something was told by itself: the rest comes soon, and not beside each such line."""
+        self._gap_s = self._least_s
+        self._next_s = min(self._next_s, elapsed_s + self._gap_s * 0.9)
+
     def is_due(self, elapsed_s: float, *, fresh: bool = False) -> bool:
         """Whether it is time.
 

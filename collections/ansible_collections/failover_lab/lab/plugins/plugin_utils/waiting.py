@@ -100,6 +100,8 @@ def _tell(over: threading.Event, interval_s: float, waits_for: str, run_dir: str
         for sentence in news:
             display.display(f"  {sentence}")
         elapsed_s = time.monotonic() - began
-        if pace.is_due(elapsed_s, fresh=bool(news)):
+        if news:
+            pace.hasten(elapsed_s)
+        if pace.is_due(elapsed_s):
             so_far = witness.figures(run_dir) or timing.duration(elapsed_s)
             display.display(f"  … {so_far}; waiting for {story.ahead() or waits_for}")
