@@ -12,9 +12,8 @@ from failover_lab.errors import UserError
 from failover_lab.live import story
 from failover_lab.live.ahead import Ahead
 from failover_lab.live.film import Counts, Film, Frame, Key
-from failover_lab.live.scene import Scenes
 from failover_lab.observe import resources
-from failover_lab.report import clocks, cluster, instrument, load, traced, words
+from failover_lab.report import clocks, cluster, instrument, load, scene, traced, words
 from failover_lab.report import fault as what
 from failover_lab.run import files, instants, tail, texts
 from failover_lab.run.layout import Run
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from failover_lab.run.records import Record
-    from failover_lab.trace.join import Way
 
 _COUNTED = {str(outcome): counted_as(outcome) for outcome in Outcome}
 # So many rows at a look: whoever watches a run that is large already gets it in pieces.
@@ -66,17 +64,9 @@ def head(data: load.RunData, zero: float) -> dict[str, Any]:
         "predicted": dict.fromkeys(clocks.CLOCKS) | (play.get("predicted_s") or {}),
         "expected": data.settings["expected_replicas"],
         "clocks": words.CLOCKS,
+        "signs": scene.vocabulary(),
         "outcomes": {str(name): [_COUNTED[name], words.OUTCOMES[name]] for name in map(str, Outcome)},
     }
-
-
-def place(way: Way, addresses: traced.Addresses) -> tuple[str, str]:
-    """The node that received a request, and the pod to which it was sent; empty: nobody knows."""
-    last = way.last
-    if last is None:
-        return "", ""
-    life = addresses.at(last.pod, last.at)
-    return last.node, last.pod if life is None else life.name
 
 
 class Feed:
@@ -218,10 +208,10 @@ class Feed:
         """Of what replaces what was before, that which is another."""
         fault = what.of(self._data)
         took = clocks.measured(self._data, self._seen, fault, [])
-        scene = Scenes(self._data, self._seen).at(now)
+        there = scene.Scenes(self._data, self._seen).at(now)
         done = {mark.event for mark in self._data.marks}
-        waits = Ahead(self._data, done, took, scene).told(self._t)
-        found: Frame = {"head": self.head(), "scene": scene, "clocks": took, "ahead": waits}
+        waits = Ahead(self._data, done, took, there).told(self._t)
+        found: Frame = {"head": self.head(), "scene": there, "clocks": took, "ahead": waits}
         if fault.at is not None:
             found["fault"] = self._t(fault.at)
         for key, value in found.items():
@@ -291,7 +281,7 @@ class Feed:
         way = self._join.way(record) if self._trace is not None else NOWHERE
         if way.last is None and not last:
             return False
-        via, pod = place(way, self._addresses)
+        via, pod = scene.place(way, self._addresses)
         if self._trace is None:
             via = self._announcer
         key = (math.floor(record.due - self._zero), via, record.pod or pod, str(record.outcome))

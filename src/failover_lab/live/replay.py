@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.live import feed, story
 from failover_lab.live.ahead import Ahead
 from failover_lab.live.film import Counts, Frame
-from failover_lab.live.scene import Scenes
 from failover_lab.report.build import build
 from failover_lab.report.load import load
-from failover_lab.run.records import Outcome
-from failover_lab.trace.join import NOWHERE
+from failover_lab.report.scene import Scenes, went
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from failover_lab.report.build import Report
-    from failover_lab.run.records import Record
 
 # How long a frame is, by how long the run is: the file of a long one is not to be so much larger.
 _STEPS = ((900.0, 0.1), (7200.0, 1.0), (math.inf, 10.0))
 _PAGE = importlib.resources.files("failover_lab.live") / "page"
+_REPORT = importlib.resources.files("failover_lab.report")
+#: The page's style: of what the report draws as well, and its own.
+STYLES = ("scene.css", "style.css")
 #: The page's own files; each module after those that it takes something from.
 MODULES = ("words.js", "model.js", "player.js", "charts.js", "stage.js", "panels.js", "main.js")
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
@@ -38,7 +38,8 @@ _EXPORT = re.compile(r"^export (?=const|let|function|class|async)", re.MULTILINE
 
 def asset(name: str) -> str:
     """One of the page's files."""
-    return (_PAGE / name).read_text(encoding="utf-8")
+    home = _REPORT if name == "scene.css" else _PAGE
+    return (home / name).read_text(encoding="utf-8")
 
 
 class _Cutting:
@@ -84,20 +85,13 @@ class _Cutting:
         for record in self._data.records:
             while upcoming and upcoming[-1][0] <= record.due:
                 node = upcoming.pop()[1]
-            via, pod = self._place(record, node)
+            via, pod = went(record, self._report.trace, node)
             index = self._index(record.done)
             self._frame(record.done)
             key = (math.floor(record.due - self.zero), via, pod, str(record.outcome))
             counts.setdefault(index, Counts()).add(key, record.latency_ms)
         for index, counted in counts.items():
             self._frames[index] |= counted.take()
-
-    def _place(self, record: Record, announcer: str) -> tuple[str, str]:
-        trace = self._report.trace
-        if record.outcome is Outcome.OK or not trace.by_any:
-            return announcer, record.pod
-        via, pod = feed.place(trace.ways.get(record.number, NOWHERE), trace.addresses)
-        return via, record.pod or pod
 
     def _put_cluster(self) -> None:
         """Scene, clocks and what is waited for, at each instant at which one of them may be another."""
@@ -172,7 +166,10 @@ def export(shown: dict[str, Any]) -> str:
     title = f"{shown['head']['fault']['kind'] or 'run'} {shown['head']['fault']['node'] or ''}".strip()
     for old, new in (
         ("<title>failover-lab</title>", f"<title>{html.escape(title)}: replay</title>"),
-        ('<link rel="stylesheet" href="page/style.css">', f"<style>\n{asset('style.css')}</style>"),
+        *(
+            (f'<link rel="stylesheet" href="page/{name}">', f"<style>\n{asset(name)}</style>")
+            for name in STYLES
+        ),
         (
             '<script type="module" src="page/main.js"></script>',
             "\n".join(

@@ -164,7 +164,7 @@ class Server:
     async def _asset(self, request: web.Request) -> web.Response:
         self._see_to(request)
         name = request.match_info["name"]
-        if name not in {*replay.MODULES, "style.css"}:
+        if name not in {*replay.MODULES, *replay.STYLES}:
             raise web.HTTPNotFound
         kind = _TYPES[name.rpartition(".")[2]]
         return web.Response(text=replay.asset(name), content_type=kind, headers=_HEADERS)

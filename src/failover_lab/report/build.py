@@ -42,17 +42,24 @@ if TYPE_CHECKING:
 _SLOWEST = 8
 # By then what was to leave has ended.
 _DRAINED = "drained"
+#: How finely it is counted when requests were lost: by parts of a second.
+PARTS = 4
 
 
 @dataclass(frozen=True)
 class Report:
-    """The report and what it was made from, for the pictures."""
+    """The report and what it was made from, for the pictures.
+
+    Attributes:
+        lost: how many of the requests were lost that were due within a part of a second since 1970.
+    """
 
     content: dict[str, Any]
     data: RunData
     cluster: cluster.Cluster
     fault: Fault
     trace: traced.Trace
+    lost: collections.Counter[int]
 
 
 def _text(at: float | None) -> str | None:
@@ -280,7 +287,10 @@ def build(data: RunData) -> Report:
         data, probes=[dataclasses.replace(data.probes[0], records=records), *data.probes[1:]]
     )
     slowest = _slowest(data.records)
-    lost = {record.number for record in data.records.where(lambda record: record.failed)}
+    lost, when = set(), collections.Counter[int]()
+    for record in data.records.where(lambda record: record.failed):
+        lost.add(record.number)
+        when[math.floor(record.due * PARTS)] += 1
     least_rest_s, port_rests = ports.rests(data.records, lost | {record.number for record in slowest})
     by_trace = ByTrace(trace, seen, fault)
     explained = [
@@ -359,4 +369,4 @@ def build(data: RunData) -> Report:
             "checks": judged.checks,
         },
     }
-    return Report(content, data, seen, fault, trace)
+    return Report(content, data, seen, fault, trace, when)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from failover_lab.report import charts, repeat, words
+from failover_lab.report import charts, repeat, strip, words
 from failover_lab.run import instants
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def render(report: Report) -> str:
         groups_left=max(0, len(content["failures"]) - _MOST_GROUPS),
         node_rows=_node_rows(content),
         answered=sum(entry["first_answer_at"] is not None for entry in replacements),
+        strip=strip.strip(report),
         drawings=_drawings(report),
         again=repeat.command(report),
         next=repeat.suggestions(report),

@@ -81,6 +81,11 @@ def short(pod: str) -> str:
     return found[1] if found else pod
 
 
+def short_node(node: str, profile: str | None) -> str:
+    """A node's name without the lab's, which all of them have; the first one has no other."""
+    return node.removeprefix(f"{profile}-") if profile else node
+
+
 def many(count: int, what: str) -> str:
     """How many: ``1 pod``, ``2 pods``."""
     return f"{number(count)} {what}{'' if count == 1 else 's'}"
@@ -143,6 +148,13 @@ def seconds(value: float | None) -> str:
     if value < 0.01:
         return milliseconds(value * 1000)
     return f"{value:.1f}\u00a0s" if value >= 10 else f"{value:.2f}\u00a0s"
+
+
+def signed(value: float) -> str:
+    """Seconds before or after: ``+3.5 s``, ``+86 395 s``."""
+    size = abs(value)
+    sign = "\u2212" if value < 0 else "+"
+    return f"{sign}{number(size) if size >= 100 else f'{size:.1f}'}\u00a0s"
 
 
 def bound(value: float | None) -> str:

@@ -3,19 +3,6 @@
 import { place } from "./model.js";
 import { draw, make, number, put, shortNode, shortPod } from "./words.js";
 
-const SIGNS = { ready: "●", starting: "◔", stopping: "◌", "not ready": "▲" };
-const SAYS = { ready: "serves", starting: "starts", stopping: "stops", "not ready": "not ready" };
-const MARKS = {
-  cordoned: "⊘",
-  NotReady: "✕",
-  "out of service": "⊗",
-  gone: "✕",
-  killed: "✕",
-  frozen: "❄",
-  "cut off": "✂",
-  "kubelet stopped": "✕",
-  "being drained": "⇣",
-};
 // So many dots a second at most, whatever the rate; each lost request has one up to a limit of its own.
 const DOTS_A_SECOND = 46,
   LOST_A_FRAME = 10,
@@ -43,6 +30,7 @@ export class Stage {
   /** Bring boxes and pods in line with what there is. */
   show(model, rates) {
     const { scene, head } = model;
+    this.#legend(head.signs);
     put(
       this.root.querySelector("#address-name"),
       (head.address ?? "–").replace(/^https?:\/\//, "").replace(/\/.*$/, ""),
@@ -50,13 +38,26 @@ export class Stage {
     put(this.root.querySelector("#users-rate"), `${number(rates.all)} a second`);
     this.#node_boxes(model, rates);
     this.#pod_chips(model, rates);
-    this.#lost_badge(this.root.querySelector("#address"), model.lost.get("address"));
+    this.#lost_badge(this.root.querySelector("#address"), model.lost.get("address"), head.signs.lost);
     if (this.stale || this.scene !== scene) this.#measure();
     this.scene = scene;
     this.#links(model, rates);
   }
 
+  /** What the signs mean. */
+  #legend({ pods, lost }) {
+    const legend = document.getElementById("signs");
+    if (legend.children.length) return;
+    const entry = (kind, sign, text) =>
+      make("li", {}, make("span", { class: `sign ${kind}` }, sign), ` ${text}`);
+    legend.append(
+      ...Object.entries(pods).map(([state, [sign, says]]) => entry(state.replace(" ", ""), sign, says)),
+      entry("bad", lost, "a request is lost here"),
+    );
+  }
+
   #node_boxes({ scene, head, lost }, rates) {
+    const { nodes: marks, announces, lost: cross } = head.signs;
     const names = new Set(scene.nodes.map((node) => node.name));
     for (const [name, box] of this.boxes)
       if (!names.has(name)) (box.remove(), this.boxes.delete(name), (this.stale = true));
@@ -67,7 +68,7 @@ export class Stage {
         box.append(
           make(
             "h3",
-            {},
+            { class: "head" },
             make("span", { class: "name", title: node.name }, shortNode(node.name, head.profile)),
             make("span", { class: "tags" }),
             make("span", { class: "lost-here", hidden: "" }),
@@ -85,28 +86,26 @@ export class Stage {
         box.classList.toggle("lost", node.lost);
         box.classList.toggle("away", !node.lost && tags.length > 0);
         box.classList.toggle("announces", scene.announcer === node.name);
-        const list = tags.map((tag) =>
-          make(
-            "span",
-            { class: `tag ${tag === "cordoned" || tag === "being drained" ? "warn" : "bad"}` },
-            `${MARKS[tag] ?? "!"} ${tag}`,
-          ),
-        );
+        const list = tags.map((tag) => {
+          const [sign, tone] = marks[tag] ?? ["!", "bad"];
+          return make("span", { class: `tag ${tone}` }, `${sign} ${tag}`);
+        });
         if (scene.announcer === node.name)
-          list.unshift(make("span", { class: "tag announcer" }, "⚑ announces the address"));
+          list.unshift(make("span", { class: "tag announcer" }, announces.join(" ")));
         box.querySelector(".tags").replaceChildren(...list);
         box.setAttribute(
           "aria-label",
-          `Node ${node.name}: ${[scene.announcer === node.name ? "announces the address" : "", ...tags].filter(Boolean).join(", ") || "ready"}`,
+          `Node ${node.name}: ${[scene.announcer === node.name ? announces[1] : "", ...tags].filter(Boolean).join(", ") || "ready"}`,
         );
         this.stale = true;
       }
       box.classList.toggle("receives", (rates.via.get(node.name) ?? 0) > 0);
-      this.#lost_badge(box.querySelector("h3"), lost.get(`node ${node.name}`));
+      this.#lost_badge(box.querySelector("h3"), lost.get(`node ${node.name}`), cross);
     }
   }
 
-  #pod_chips({ scene, lost }, rates) {
+  #pod_chips({ scene, head, lost }, rates) {
+    const { pods: words, lost: cross } = head.signs;
     const there = new Set(scene.pods.map((pod) => pod.uid || pod.name));
     for (const [uid, chip] of this.chips) {
       if (there.has(uid)) continue;
@@ -131,32 +130,32 @@ export class Stage {
         chip = make(
           "div",
           { class: "pod", role: "group", "data-pod": pod.name, title: pod.name },
-          make("span", { class: "sign", "aria-hidden": "true" }),
-          make("span", { class: "name" }, shortPod(pod.name)),
-          make("span", { class: "says" }),
-          make("span", { class: "meter", "aria-hidden": "true" }),
+          make("i", { "aria-hidden": "true" }),
+          make("b", {}, shortPod(pod.name)),
+          make("small"),
           make("span", { class: "lost-here", hidden: "" }),
         );
         this.chips.set(uid, chip);
         this.stale = true;
       }
       if (home && chip.parentElement !== home) (home.append(chip), (this.stale = true));
-      const rate = rates.pods.get(pod.name) ?? 0;
+      const rate = rates.pods.get(pod.name) ?? 0,
+        [sign, says] = words[pod.state];
       if (chip.dataset.state !== pod.state) {
         chip.dataset.state = pod.state;
-        put(chip.querySelector(".sign"), SIGNS[pod.state]);
+        put(chip.querySelector("i"), sign);
       }
-      put(chip.querySelector(".says"), pod.state === "ready" || rate ? `${number(rate)}/s` : SAYS[pod.state]);
-      chip.setAttribute("aria-label", `Pod ${pod.name} ${SAYS[pod.state]}, ${number(rate)} answers a second`);
+      put(chip.querySelector("small"), pod.state === "ready" || rate ? `${number(rate)}/s` : says);
+      chip.setAttribute("aria-label", `Pod ${pod.name} ${says}, ${number(rate)} answers a second`);
       chip.style.setProperty("--share", (rate / most).toFixed(2));
-      this.#lost_badge(chip, lost.get(`pod ${pod.name}`));
+      this.#lost_badge(chip, lost.get(`pod ${pod.name}`), cross);
     }
   }
 
-  #lost_badge(box, count) {
+  #lost_badge(box, count, cross) {
     const badge = box.querySelector(".lost-here");
     if (badge.hidden !== !count) ((badge.hidden = !count), (this.stale = true));
-    if (count) put(badge, `✕ ${number(count)} lost`);
+    if (count) put(badge, `${cross} ${number(count)} lost`);
   }
 
   /** Where everything stands. */

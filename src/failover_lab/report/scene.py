@@ -1,4 +1,4 @@
-"""What the cluster looks like at an instant."""
+"""What the cluster looks like at an instant, and words and signs for it: of the report and the live page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,41 @@ from failover_lab.faults import kinds
 from failover_lab.kube.names import OUT_OF_SERVICE
 from failover_lab.observe import resources as r
 from failover_lab.run import marks
+from failover_lab.run.records import Outcome
+from failover_lab.trace.join import NOWHERE
 
 if TYPE_CHECKING:
     from failover_lab.report.cluster import Cluster, PodLife
     from failover_lab.report.load import Change, RunData
+    from failover_lab.report.traced import Addresses, Trace
+    from failover_lab.run.records import Record
+    from failover_lab.trace.join import Way
 
+#: Of each state of a pod the sign, and what it says.
+PODS = {
+    "ready": ("●", "serves"),
+    "starting": ("◔", "starts"),
+    "stopping": ("◌", "stops"),
+    "not ready": ("▲", "not ready"),
+}
+#: Of each state of a node the sign, and whether it is bad or a warning.
+NODES = {
+    "cordoned": ("⊘", "warn"),
+    "NotReady": ("✕", "bad"),
+    "out of service": ("⊗", "bad"),
+    "gone": ("✕", "bad"),
+    "killed": ("✕", "bad"),
+    "frozen": ("❄", "bad"),
+    "cut off": ("✂", "bad"),
+    "kubelet stopped": ("✕", "bad"),
+    "being drained": ("⇣", "warn"),
+    "drops packets": ("⋯", "warn"),
+    "slowed down": ("◷", "warn"),
+}
+#: What stands at the node that announces the address, and before the number of lost requests.
+ANNOUNCES = ("⚑", "announces the address")
+LOST = "✕"
+_TABLES = {"pods": PODS, "nodes": NODES}
 # What a fault makes of its node, in a word or two, while it lasts.
 _BROKEN = {
     "exited": "killed",
@@ -21,7 +51,40 @@ _BROKEN = {
     "cut_off": "cut off",
     "no_kubelet": "kubelet stopped",
     "cordoned": "being drained",
+    "lossy": "drops packets",
+    "slow": "slowed down",
 }
+# Of such a node nothing answers, or nobody tells it anything any more.
+_LOST = frozenset({"killed", "frozen", "cut off", "kubelet stopped"})
+
+
+def vocabulary() -> dict[str, Any]:
+    """Words and signs, as the live page is told them."""
+    signs = {name: {state: list(of) for state, of in table.items()} for name, table in _TABLES.items()}
+    return {**signs, "announces": list(ANNOUNCES), "lost": LOST}
+
+
+def place(way: Way, addresses: Addresses) -> tuple[str, str]:
+    """The node that received a request, and the pod to which it was sent; empty: nobody knows."""
+    last = way.last
+    if last is None:
+        return "", ""
+    life = addresses.at(last.pod, last.at)
+    return last.node, last.pod if life is None else life.name
+
+
+def went(record: Record, trace: Trace, announcer: str) -> tuple[str, str]:
+    """The same of a request that has ended, as far as the whole run knows.
+
+    Args:
+        record: the request.
+        trace: of the run.
+        announcer: who announced the address when it was due; empty: nobody knows.
+    """
+    if record.outcome is Outcome.OK or not trace.by_any:
+        return announcer, record.pod
+    via, pod = place(trace.ways.get(record.number, NOWHERE), trace.addresses)
+    return via, record.pod or pod
 
 
 class Scenes:
@@ -46,7 +109,7 @@ class Scenes:
     def at(self, at: float) -> dict[str, Any]:
         """The scene at this instant, as the page has it."""
         listed = {endpoint.pod: endpoint for endpoint in self._seen.endpoints(at)}
-        pods = [pod for life in self._seen.lives if (pod := _pod(life, at)) is not None]
+        pods = self.pods(at)
         for pod in pods:
             endpoint = listed.get(pod["name"])
             pod["listed"] = endpoint is not None and endpoint.ready
@@ -57,6 +120,10 @@ class Scenes:
             "announcer": announcing[-1] if announcing else "",
             "ready": sum(endpoint.ready for endpoint in listed.values()) if self._seen.slices_known else None,
         }
+
+    def pods(self, at: float) -> list[dict[str, Any]]:
+        """The pods that there are at this instant, without what is said of them elsewhere."""
+        return [pod for life in self._seen.lives if (pod := _pod(life, at)) is not None]
 
     def _node(self, name: str, at: float) -> dict[str, Any]:
         said = self._nodes.get(name, [])
@@ -76,7 +143,7 @@ class Scenes:
                     states.append("cordoned")
                 if any(str(taint).startswith(OUT_OF_SERVICE) for taint in change.facts.get("taints") or []):
                     states.append("out of service")
-        return {"name": name, "states": states, "lost": broken in set(_BROKEN.values()) - {"being drained"}}
+        return {"name": name, "states": states, "lost": broken in _LOST}
 
     def _broken(self, name: str, at: float) -> str:
         """What the fault has made of a node, while it lasts."""
