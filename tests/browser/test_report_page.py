@@ -22,7 +22,18 @@ A4 = {"width": 718, "height": 1047}  # within margins of 1 cm
 # Each kind of text that a page may have, and what every page has.
 TEXTS = (
     *(".badge", ".lead", "header .soft", ".reasons li", "dt", "dd", "dd small", "h2", "section p", "th"),
-    *("td", "td code", ".cause", ".cause.unexplained", ".pod", ".pod.new", "summary", "details p"),
+    *("td", "td code", ".cause", ".cause.unexplained", "td .pod", "td .pod.new", "summary", "details p"),
+    *(
+        ".moment h3",
+        ".moment small",
+        ".users",
+        ".tag.announcer",
+        ".tag.warn",
+        ".tag.bad",
+        ".lost-here",
+        ".legend",
+    ),
+    *(".moment .pod", ".moment .pod small", ".moment .pod i", ".node .name"),
 )
 ALWAYS = {".badge", ".lead", "header .soft", "dt", "dd", "h2", "summary"}
 
@@ -210,6 +221,37 @@ def test_a_report_of_a_sudden_loss(size: str, sudden: Path, browser: Browser) ->
     assert texts[1][0].startswith("the operator was called at +1.0 s, fenced the node at +4.4 s, ")
     assert too_pale(seen.page) == {}
     seen.page.close()
+
+
+@pytest.mark.parametrize(("size", "abreast"), [("phone", 2), ("desktop", 4)])
+def test_the_head_draws_the_moments_side_by_side(
+    size: str, abreast: int, sudden: Path, browser: Browser
+) -> None:
+    seen = opened(browser, sudden.as_uri(), SIZES[size])
+    page = seen.page
+    assert seen.wrong == []
+    titles = page.locator(".moment h3").all_inner_texts()
+    assert [title.split("\u2212")[0].split("+")[0].strip() for title in titles] == [
+        "Before", "Struck", "Endpoints clean", "Afterwards",
+    ]  # fmt: skip
+    # Each node is at the same height in all that stand side by side; beneath is what there was before.
+    tops = [
+        [round(node.bounding_box()["y"]) for node in moment.locator(".node").all()]  # type: ignore[index]
+        for moment in page.locator(".moment").all()
+    ]
+    assert [len(of) for of in tops] == [3] * 4
+    assert len({tuple(of) for of in tops}) == 4 / abreast
+    figures = page.locator("dl.figures").bounding_box()
+    assert figures is not None
+    assert max(max(of) for of in tops) < figures["y"]
+    # What is lost is told by its sign and in words, not by a colour alone.
+    struck = page.locator(".moment", has_text="Struck")
+    assert "\u2715" in struck.locator(".node.lost .lost-here").inner_text()
+    assert struck.locator(".node.lost .tag").all_inner_texts() == [
+        "\u2691 announces the address",
+        "\u2715 killed",
+    ]
+    page.close()
 
 
 def test_how_it_was_measured_opens_by_the_keyboard(empty: Path, browser: Browser) -> None:
