@@ -203,6 +203,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
 
 
 # What is too small is told by one task, and in the same words as of an engine that answers.
+@pytest.mark.nightly
 @pytest.mark.parametrize("case", by_night(CHECKED, ("too little memory for an engine",)))
 def test_refused_in_check_mode(checked: dict[str, Played], case: str) -> None:
     checked[case].refused(*CHECKED[case][2])

@@ -30,6 +30,7 @@ def run(play: Runner, tmp_path: Path) -> Runner:
     return start
 
 
+@pytest.mark.nightly
 def test_recovering_where_the_api_server_never_answers(run: Runner, tmp_path: Path) -> None:
     with api.api_server(tmp_path / "tls", "mute") as server:
         played = run("recover", api.kubeconfig(tmp_path / "config", NAME, server.url, server.ca))

@@ -288,17 +288,20 @@ def test_a_context_of_the_users_that_is_called_like_the_lab(run: Runner, cluster
     assert Path(cluster).read_text() == content
 
 
+@pytest.mark.nightly
 def test_recovering_without_an_engine(run: Runner, cluster: str) -> None:
     played = run("recover", KUBECONFIG=cluster, DOCKER_HOST=NOBODY)
     played.refused(f"The engine at DOCKER_HOST={NOBODY} does not answer", "unset DOCKER_HOST")
 
 
+@pytest.mark.nightly
 def test_recovering_a_cluster_that_is_stopped(run: Runner, tmp_path: Path) -> None:
     nothing = kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
     played = run("recover", KUBECONFIG=nothing, DOCKER_HOST=NOBODY)
     played.refused(PROFILE, f"`ansible-playbook setup.yml -e lab_profile={PROFILE}`, which starts it again")
 
 
+@pytest.mark.nightly
 def test_recovering_where_a_proxy_is_asked_for_the_cluster(run: Runner, tmp_path: Path) -> None:
     nodes = kubeconfig(tmp_path / "kubeconfig", "https://192.168.49.2:8443")
     with proxy() as company:
@@ -307,6 +310,7 @@ def test_recovering_where_a_proxy_is_asked_for_the_cluster(run: Runner, tmp_path
     assert "setup.yml" not in played.message
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", by_night(("drain", "pod"), ("pod",)))
 def test_a_node_that_is_paused_and_still_counts_as_ready(run: Runner, cluster: str, kind: str) -> None:
     with serving(ENGINE) as engine:

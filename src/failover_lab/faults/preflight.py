@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from failover_lab import arguments
 from failover_lab.errors import UserError
-from failover_lab.faults import containers, kinds, replaced, rolling, rules
+from failover_lab.faults import containers, granted, kinds, replaced, rolling, rules
 from failover_lab.faults.capacity import HOSTNAME
 from failover_lab.faults.placement import takes
 from failover_lab.kube import application, timings
@@ -267,6 +267,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     )
     snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
     node, overridden = rules.judge(snapshot, wanted)
+    granted.insist(cluster, wanted.fault, namespace, app.owners, asked["context"])
     if users.silent:
         raise rules.Refusal(silent(asked["context"], users.service, nodes, users.url, own=app.own))
     restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from failover_lab.kube import errors
+from failover_lab.kube import errors, rights
 from failover_lab.kube.client import Api, found, items
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.objects import claims_of, name_of, of
 from failover_lab.kube.selectors import query
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from failover_lab.kube.objects import Object
 
 # A line of a log may be as long as it likes.
@@ -35,6 +38,10 @@ class Cluster(Api):
     def _found(self, path: str) -> Object | None:
         """The same, or None where the API server knows no such thing."""
         return found(self.request, path)
+
+    def missing(self, needed: Iterable[rights.Right]) -> str:
+        """What of it is not granted, in words; empty: nothing, or it does not tell."""
+        return rights.missing(functools.partial(rights.may, self.request), needed)
 
     def deployment(self, namespace: str, name: str) -> Object | None:
         """One Deployment, if it exists."""

@@ -30,6 +30,8 @@ _LINGER_S = 10.0
 _REPORT_S = 600.0
 # Told to end, it waits for the report that is about to be made for so long.
 _WHERE_S = 20.0
+# To look whether there is news costs next to nothing.
+_GLANCE_S = 0.03
 _LOOPBACK = "127.0.0.1"
 
 
@@ -235,4 +237,11 @@ async def _follow(
             # Whoever watches is told that nothing more will come.
             server.push(feed.gone(why))
             return why
-        await asyncio.sleep(max(0.01, EVERY_S - (time.monotonic() - began)))
+        await _pause(feed, began + EVERY_S)
+
+
+async def _pause(feed: Feed, until: float) -> None:
+    """Wait until then, or until the cluster or the play says something: that is shown at once."""
+    await asyncio.sleep(_GLANCE_S)
+    while (left := until - time.monotonic()) > 0 and not feed.has_news():  # noqa: ASYNC110  no event of the loop
+        await asyncio.sleep(min(left, _GLANCE_S))

@@ -169,6 +169,10 @@ class Feed:
         self.film.add(frame)
         return frame
 
+    def has_news(self) -> bool:
+        """Whether the cluster or the play has said something since the last look."""
+        return self._events.grown() or self._marks.grown()
+
     def _t(self, at: float) -> float:
         return round(at - self._zero, 3)
 

@@ -174,11 +174,14 @@ class Custom:
         """One node, asked by itself.
 
         Raises:
-            TasksError: nobody says what state it is in.
+            TasksError: nobody says what state it is in, or that it is off cannot be kept.
         """
         if time.monotonic() - self._off.get(name, -_CERTAIN_S) < _CERTAIN_S:
             return Inspected(NodeState.STOPPED)
         state = self._states([name])[name]
+        if state is NodeState.STOPPED:
+            # Whoever has turned it off: nothing is to be ended then, and what comes later is of a new start.
+            self._keep_off(name)
         # Nobody says since when it runs; but it was off for certain, and what its kubelet has said later was
         # said after its start.
         return Inspected(state, self._fences().get(name, "") if state is NodeState.RUNNING else "")
@@ -202,6 +205,9 @@ class Custom:
                 f"fence.yml does not say that {name} is off: it has to set the fact node_is_off to true"
             )
         self._off[name] = time.monotonic()
+        self._keep_off(name)
+
+    def _keep_off(self, name: str) -> None:
         at = self._fences() | {name: instants.text(time.time())}
         try:
             self._lab.directory.mkdir(parents=True, exist_ok=True)

@@ -116,10 +116,12 @@ else
     $own sh -c 'trap "" HUP; echo $$ >{PLACE}/waits; sleep "$1"; exec sh {PLACE}/heal.sh' sh "$deadline" \
         </dev/null >/dev/null 2>&1 &
     tries=0
-    until [ -s {PLACE}/waits ] && kill -0 "$(cat {PLACE}/waits)"; do
+    until [ -s {PLACE}/waits ]; do
         [ $((tries += 1)) -le 50 ] || refuse 'nothing that heals it could be left to wait there'
         sleep 0.1
     done
+    kill -0 "$(cat {PLACE}/waits)" 2>/dev/null ||
+        refuse 'what was to heal it there has ended before anything was done'
 fi
 """
 

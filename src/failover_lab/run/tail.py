@@ -22,17 +22,24 @@ class Tail:
         self._size = 0
         self._read = 0
 
+    def _size_now(self) -> int | None:
+        try:
+            return os.stat(self._path).st_size  # noqa: PTH116  ten times a second in the probe's loop
+        except OSError:
+            return None
+
+    def grown(self) -> bool:
+        """Whether anything has been added since the last call of ``lines``."""
+        return self._size_now() not in {None, self._size}
+
     def lines(self) -> list[bytes]:
         """The whole lines that have been added since the last call.
 
         Raises:
             OSError: it is there and may not be read.
         """
-        try:
-            size = os.stat(self._path).st_size  # noqa: PTH116  ten times a second in the probe's loop
-        except OSError:
-            return []
-        if size == self._size:
+        size = self._size_now()
+        if size is None or size == self._size:
             return []
         self._size = size
         if self._read > size:

@@ -6,7 +6,7 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab.kube import client
+from failover_lab.kube import client, rights
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE_BY
 from failover_lab.kube.objects import internal_address, name_of, of
@@ -82,16 +82,9 @@ class Api:
         # One that is gone already, or was replaced by another, is deleted enough.
         client.delete_pod(self._send, _quoted(namespace), _quoted(name), uid)
 
-    def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
-        """Whether whoever asks may do this; without a namespace, in the whole cluster."""
-        what = {"verb": verb, "resource": resource, "namespace": namespace, "group": group}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {key: value for key, value in what.items() if value}},
-        }
-        told = self._send("post", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-        return bool(of(told, "status", "allowed", default=False))
+    def may(self, verb: str, right: rights.Right) -> bool:
+        """Whether whoever asks may do this."""
+        return rights.may(self._send, verb, right)
 
     def version(self) -> Object:
         """The API server's version: the cheapest question that goes all the way."""

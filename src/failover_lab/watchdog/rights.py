@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
+from failover_lab.kube import rights
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.rights import Right
 from failover_lab.watchdog.cluster import LEASES_IN
 
 if TYPE_CHECKING:
     from failover_lab.watchdog.cluster import Api
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """What is to be done to one kind of thing; without a namespace, in the whole cluster."""
-
-    resource: str
-    verbs: tuple[str, ...]
-    namespace: str = ""
-    group: str = ""
-
-    @property
-    def where(self) -> str:
-        return f" in {self.namespace}" if self.namespace else ""
-
-
-def _rules(namespace: str) -> list[_Rule]:
+def _rights(namespace: str) -> list[Right]:
     return [
-        _Rule("nodes", ("get", "list", "patch")),
-        _Rule("leases", ("list",), LEASES_IN, "coordination.k8s.io"),
-        _Rule("pods", ("list", "delete"), namespace),
+        Right("nodes", ("get", "list", "patch")),
+        Right("leases", ("list",), LEASES_IN, "coordination.k8s.io"),
+        Right("pods", ("list", "delete"), namespace),
     ]
 
 
@@ -41,27 +28,12 @@ def missing(api: Api, namespace: str) -> str:
     Raises:
         RefusedError: it does not answer.
     """
-    refused = []
-    for rule in _rules(namespace):
-        verbs = [verb for verb in rule.verbs if not _may(api, verb, rule)]
-        if verbs:
-            refused.append(f"{', '.join(verbs)} {rule.resource}{rule.where}")
-    return "; ".join(refused)
-
-
-def _may(api: Api, verb: str, rule: _Rule) -> bool:
-    try:
-        return api.may(verb, rule.resource, rule.namespace, rule.group)
-    except RefusedError as error:
-        if error.passing:
-            raise
-        # One that does not tell what it grants may grant all of it.
-        return True
+    return rights.missing(api.may, _rights(namespace))
 
 
 def refusal(refused: str, namespace: str) -> str:
     """A sentence on what is refused, with the roles that grant it."""
-    cluster, *roles = _rules(namespace)
+    cluster, *roles = _rights(namespace)
     inner = ", and ".join(f"a Role{r.where} to {', '.join(r.verbs)} {r.resource}" for r in roles)
     return (
         f"the API server would refuse to {refused}, and so no node could be given away; have this user bound "

@@ -12,6 +12,7 @@ from tests.unit.faults.test_rules import LABELS, NODES, READY, budget, node, pod
 from failover_lab.errors import UserError
 from failover_lab.faults import preflight, rules
 from failover_lab.kube import announcer
+from failover_lab.kube.rights import Right
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster
@@ -46,9 +47,15 @@ class Played:
         self.kind = kind
         self.address, self.port = address, port
         self.found = budget(1)
+        self.needed: list[Right] = []
+        self.refuses = ""
 
     def answers(self) -> str:
         return "v1.2.3"
+
+    def missing(self, needed: list[Right]) -> str:
+        self.needed = needed
+        return self.refuses
 
     def pods(self) -> list[Object]:
         return self.items
@@ -280,3 +287,22 @@ def test_a_rollout_takes_all_of_it_and_no_node(port: int) -> None:
     plan = look(played, kind="rollout")
     assert (plan["node"], plan["evicts"], plan["timings"]["waves"]) == ("", True, 2)
     assert [row["pod"] for row in plan["displaced"]] == ["web-0", "web-1"]
+    assert played.needed == [Right("statefulsets", ("patch",), "site", "apps")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "takes"),
+    [
+        ("drain", [Right("nodes", ("patch",)), Right("pods/eviction", ("create",))]),
+        ("pod", [Right("pods", ("delete",), "site")]),
+    ],
+)
+def test_a_right_that_is_missing_is_told_before_anything_is_touched(
+    port: int, kind: str, takes: list[Right]
+) -> None:
+    played = Played(port=port)
+    look(played, kind=kind)
+    assert played.needed == takes
+    played.refuses = "patch nodes; create pods/eviction"
+    with pytest.raises(UserError, match=f"context prod may not {played.refuses}: fault_kind={kind} "):
+        look(played, kind=kind)

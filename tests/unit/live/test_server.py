@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.live import command, server
+from failover_lab.live.feed import Feed
 from failover_lab.report import command as report_command
 from failover_lab.run import lifetime
 from failover_lab.run.layout import Run
@@ -206,3 +208,18 @@ def test_where_nothing_is_served(
     made_up.write()
     assert cli.main(["live", str(made_up.directory), "--where"]) == 2
     assert "no page of this run is served" in capsys.readouterr().err
+
+
+def test_what_the_cluster_says_is_not_kept_waiting_for_the_next_look(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    feed = Feed(tmp_path)
+
+    async def took(says: bool) -> float:
+        if says:
+            asyncio.get_running_loop().call_later(0.05, run.events.write_text, "{}\n")
+        began = time.monotonic()
+        await command._pause(feed, began + 1.5)
+        return time.monotonic() - began
+
+    assert asyncio.run(took(says=False)) >= 1.5
+    assert asyncio.run(took(says=True)) < 1.0

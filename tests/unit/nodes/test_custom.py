@@ -107,6 +107,16 @@ def test_a_node_is_fenced_once_somebody_says_for_certain_that_it_is_off(
     assert not driver.inspect("m02").started
 
 
+def test_one_that_somebody_else_has_turned_off_is_known_to_have_started_later(
+    driver: Custom, ansible: Ansible
+) -> None:
+    assert driver.inspect("m03").state is NodeState.STOPPED
+    ansible.facts["m03", "node_is"] = "running"
+    assert abs(instants.parse(driver.inspect("m03").started) - time.time()) < 60
+    # Of one that was never seen off, nobody says since when it runs.
+    assert not driver.inspect("m02").started
+
+
 def test_without_a_fence_nobody_gives_a_node_away(driver: Custom, tmp_path: Path) -> None:
     (tmp_path / "fence.yml").unlink()
     with pytest.raises(

@@ -145,6 +145,7 @@ def test_what_a_command_says_is_shown_while_it_runs(tmp_path: Path) -> None:
     assert "; waiting for" in shown[0]
 
 
+@pytest.mark.nightly
 def test_a_command_that_says_nothing_is_told_of_by_its_time(tmp_path: Path) -> None:
     task = {
         "command": ["wait-steady", f"--out={tmp_path}", "--timeout=3", "--for=0.1"],
@@ -157,6 +158,7 @@ def test_a_command_that_says_nothing_is_told_of_by_its_time(tmp_path: Path) -> N
     assert "  … steady state, 1s" in done.stdout
 
 
+@pytest.mark.nightly
 def test_its_time_is_limited(tmp_path: Path) -> None:
     task = {"command": ["wait-steady", f"--out={tmp_path}", "--timeout=60"], "timeout_s": 1.5, "label": "it"}
     done, (result,) = play(tmp_path, {DOOR: task})
@@ -178,6 +180,7 @@ def test_a_command_that_breaks_off_is_a_failure_whatever_is_accepted() -> None:
         assert result == {"failed": True, "ok": False, "changed": False, "rc": 1, "msg": "it failed"}
 
 
+@pytest.mark.nightly
 def test_beside_the_play_a_command_ends_with_it(tmp_path: Path) -> None:
     run = tmp_path / "a run"
     probe = {"command": "probe", "options": {"url": "http://127.0.0.1:9", "rate": 1, "out": str(run)}}
@@ -203,6 +206,7 @@ def test_beside_the_play_a_command_ends_with_it(tmp_path: Path) -> None:
     assert not left
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -231,6 +235,7 @@ def test_its_answer_is_to_be_had_afterwards(
         assert result["msg"].startswith("argument --rate: 'many' is no number")
 
 
+@pytest.mark.nightly
 def test_one_that_nobody_knows_of_is_told(tmp_path: Path) -> None:
     done, (result,) = play(tmp_path, {DOOR: {"job": "j1.1"}})
     assert done.returncode != 0

@@ -203,6 +203,7 @@ def test_bad_arguments_are_refused(played: Played) -> None:
     assert "value of relay must be one of: timer, lines" in played.results["refuses"]["msg"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_play_leaves_nothing_running(tmp_path: Path, signum: signal.Signals) -> None:
     script = f"sleep 300 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/command; wait"

@@ -210,6 +210,7 @@ def test_a_clock_that_is_none(offset: str, tmp_path: Path, capsys: pytest.Captur
     assert "clock.json is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])
 def test_a_terminal_that_lacks_a_character(encoding: str, made_up: Any) -> None:
     directory = made_up.write()

@@ -235,6 +235,7 @@ def test_whatever_stands_in_any_place(
             report(run, capsys)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("column", records.COLUMNS)
 def test_whatever_stands_in_a_row(
     column: str, run: Path, good: Path, capsys: pytest.CaptureFixture[str]

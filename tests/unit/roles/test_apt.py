@@ -71,6 +71,7 @@ def test_nothing_was_left(tmp_path: Path) -> None:
     assert said[1:] == ["DEBIAN_FRONTEND=noninteractive"]
 
 
+@pytest.mark.nightly
 @only_as_root
 def test_a_dpkg_was_killed_and_another_one_holds_the_lock_for_a_moment(tmp_path: Path) -> None:
     (tmp_path / "updates").mkdir()

@@ -74,6 +74,7 @@ def short(called: list[list[Any]]) -> list[str]:
     return found
 
 
+@pytest.mark.nightly
 def test_nodes_go_back_to_work(here: Path) -> None:
     look(here, 1, m1=WELL, m2=WELL | {"since": "2026-11-29T12:00:00Z"})
     both = ["out-of-service-by", "left-by"]
@@ -117,6 +118,7 @@ def test_one_is_left(here: Path) -> None:
     assert facts["failover_returned"] == facts["failover_released"] == []
 
 
+@pytest.mark.nightly
 def test_another_takes_its_place(here: Path) -> None:
     before = {"m1": WELL, "m2": {"state": "exited"}}
     for number, nodes in enumerate((before, {"m1": WELL}, {"m1": WELL, "m2": WELL}), start=1):
@@ -139,6 +141,7 @@ def test_another_takes_its_place(here: Path) -> None:
     assert [row["name"] for row in called[6][1]["nodes"]] == facts["failover_returned"] == ["m2"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("count", "added"), [(2, True), (1, False), (0, False)])
 def test_one_more_joins_where_there_are_too_few(here: Path, count: int, *, added: bool) -> None:
     for number, nodes in enumerate(({"m1": WELL}, {"m1": WELL}, {"m1": WELL, "m2": WELL}), start=1):

@@ -90,6 +90,7 @@ def test_each_by_its_symptom_and_in_turn(here: Path) -> None:
     assert back == {"m3": True, "m7": True, "m5": True, "m2": False, "m4": False, "m6": False}
 
 
+@pytest.mark.nightly
 def test_nothing_is_done_where_nothing_is_shown(here: Path) -> None:
     look(here, 1, m1=WELL, m2=WELL)
     assert [name for name, *_ in played(here, ["m1", "m2"])] == ["package"]

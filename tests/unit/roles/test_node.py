@@ -83,6 +83,7 @@ def play(tmp_path: Path, *tasks: dict[str, Any], **settings: Any) -> tuple[int, 
     return done.returncode, found, done.stdout + done.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kind", "broken", "healed"),
     [
@@ -142,6 +143,7 @@ def test_a_driver_that_there_is_not_is_refused_with_those_that_there_are(
     assert fake.asked == []
 
 
+@pytest.mark.nightly
 def test_who_there_is_is_the_affair_of_whoever_made_the_cluster(fake: FakeEngine, tmp_path: Path) -> None:
     program = tmp_path / "minikube"
     program.write_text(f'#!/bin/sh\necho "$MINIKUBE_HOME $*" >> {tmp_path}/calls\n')

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from tests.unit.nodes.test_remote import PATHS, Node
 from tests.unit.watchdog.fakes import ApiServer
@@ -49,6 +50,7 @@ def does(action: str, **variables: Any) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.nightly
 def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.has("ip", IP)

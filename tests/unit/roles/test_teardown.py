@@ -81,6 +81,7 @@ def remove_home(tmp_path: Path, home: Path, **environment: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.nightly
 def test_minikubes_home_goes_with_the_last_profile(tmp_path: Path) -> None:
     home = tmp_path / ".minikube"
     (home / "profiles" / "another-lab").mkdir(parents=True)

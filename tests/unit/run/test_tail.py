@@ -42,3 +42,13 @@ def test_one_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     tail.lines()
     path.write_bytes(b"short\n")
     assert tail.lines() == [b"short"]
+
+
+def test_whether_there_is_more_is_known_without_reading(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    tail = Tail(path)
+    assert not tail.grown()
+    path.write_bytes(b"one\n")
+    assert tail.grown()
+    tail.lines()
+    assert not tail.grown()

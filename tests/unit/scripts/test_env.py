@@ -136,6 +136,7 @@ def fake_python(checkout: Path) -> Path:
     return path
 
 
+@pytest.mark.nightly
 def test_an_unsupported_python_is_refused_in_a_sentence(checkout: Path, script: Script) -> None:
     python = fake_python(checkout)
     done = script(PYTHON=str(python))
@@ -160,6 +161,7 @@ def test_without_any_python_it_says_what_to_install(checkout: Path, script: Scri
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("arguments", "taken"), [("--enable-optimizations", "own"), ("--prefix=/opt", "system")]
 )
@@ -237,6 +239,7 @@ def test_uv_itself_is_not_taken_by_another_hash(checkout: Path, script: Script) 
     assert not (checkout / ".venv" / "bin" / "uv").exists()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("setting", ["target = {elsewhere}", "dry-run = true"])
 def test_a_file_of_pips_that_leads_elsewhere(checkout: Path, script: Script, setting: str) -> None:
     file = checkout / "pip.conf"
@@ -269,6 +272,7 @@ def test_an_index_that_only_a_proxy_can_reach(checkout: Path, script: Script) ->
     assert set(company.asked) == {"packages.example.org"}
 
 
+@pytest.mark.nightly
 def test_variables_that_lead_elsewhere(
     checkout: Path, script: Script, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -20,6 +20,7 @@ from failover_lab import cli, nodes
 from failover_lab.errors import UserError
 from failover_lab.kube.errors import RefusedError
 from failover_lab.kube.names import OUT_OF_SERVICE_BY
+from failover_lab.kube.rights import Right
 from failover_lab.run import files, lifetime, stop
 from failover_lab.run.layout import Lab
 from failover_lab.watchdog import cluster, command
@@ -95,9 +96,9 @@ def test_what_is_changed(server: ApiServer, api: cluster.Api) -> None:
 def test_what_may_be_done(server: ApiServer, api: cluster.Api) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     server.answers = {f"POST {path}": (201, {"status": {"allowed": True}})}
-    assert api.may("list", "leases", "kube-node-lease", "coordination.k8s.io")
+    assert api.may("list", Right("leases", ("list",), "kube-node-lease", "coordination.k8s.io"))
     server.answers = {f"POST {path}": (201, {"status": {"allowed": False, "reason": ""}})}
-    assert not api.may("patch", "nodes")
+    assert not api.may("create", Right("pods/eviction", ("create",)))
     assert [body["spec"]["resourceAttributes"] for _, _, _, body in server.asked] == [
         {
             "verb": "list",
@@ -105,7 +106,7 @@ def test_what_may_be_done(server: ApiServer, api: cluster.Api) -> None:
             "namespace": "kube-node-lease",
             "group": "coordination.k8s.io",
         },
-        {"verb": "patch", "resource": "nodes"},
+        {"verb": "create", "resource": "pods", "subresource": "eviction"},
     ]
 
 

@@ -10,18 +10,24 @@ const stage = new Stage(get("stage"));
 const player = new Player((frame) => stage.send(frame, player.head.outcomes));
 /** For tests: how long after an event the page had drawn it, in seconds. */
 const drawn = [];
+/** What has come and is not drawn yet. */
+const awaited = [];
+/** Thirty pictures a second are smooth enough, and leave a small machine its processor, in milliseconds. */
+const PICTURE = 30;
 window.failoverLab = { player, drawn };
 let charted = 0,
   shown = 0,
   before = performance.now();
 
 function paint(at) {
+  requestAnimationFrame(paint);
+  if (at - before < PICTURE) return;
   const elapsed = (at - before) / 1000;
   before = at;
   player.tick(elapsed);
   const { model, t } = player;
-  // Texts need not change as often as dots move.
-  if (model && at - shown > 66) {
+  // Texts need not change as often as dots move, but for what is new.
+  if (model && (awaited.length || at - shown > 66)) {
     shown = at;
     const rates = model.rates(t);
     stage.show(model, rates);
@@ -35,9 +41,10 @@ function paint(at) {
       charted = at;
       charts(get("charts"), model, t, player.last, !player.live || player.ended);
     }
+    for (const news of awaited.splice(0))
+      setTimeout(() => drawn.push({ t: news, s: Date.now() / 1000 - player.head.zero - news }));
   }
   stage.animate(at, elapsed);
-  requestAnimationFrame(paint);
 }
 
 function controls() {
@@ -119,10 +126,7 @@ function connect() {
   source.addEventListener("frame", (event) => {
     const frame = JSON.parse(event.data);
     player.add(frame);
-    if ("news" in frame)
-      requestAnimationFrame(() =>
-        setTimeout(() => drawn.push({ t: frame.news, s: Date.now() / 1000 - player.head.zero - frame.news })),
-      );
+    if ("news" in frame) awaited.push(frame.news);
     if (frame.end) report();
     if (frame.gone) source.close();
   });
