@@ -102,6 +102,8 @@ def test_whoever_does_not_take_it_is_let_go(tmp_path: Path) -> None:
 def test_the_pages_files_are_served_and_no_others(tmp_path: Path) -> None:
     async def use(_mine: server.Server, client: Client) -> list[tuple[int, str]]:
         names = ["", "page/main.js", "page/style.css", "page/../command.py", "page/index.html", "report.html"]
+        # What the report draws as well is the report's.
+        assert (await client.get("page/scene.css"))[0] == 200
         return [await client.get(name) for name in names]
 
     found = served(tmp_path, use)
