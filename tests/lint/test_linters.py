@@ -151,7 +151,7 @@ WITH_SLIP = sorted(name for name, linter in LINTERS.items() if linter.slip)
 
 
 def run(argv: list[str]) -> tuple[int, str]:
-    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, check=False, timeout=900)
     return done.returncode, f"{done.stdout}{done.stderr}"
 
 
