@@ -138,13 +138,12 @@ class Feed:
         """
         now = self._clock.now()
         frame: Frame = {}
-        known = len(self._data.marks), len(self._data.changes)
+        known = len(self._data.changes)
         news = self._read_play() | self._read_marks(frame) | self._read_events()
         if news:
             self._follow()
-            at = [mark.at for mark in self._data.marks[known[0] :]]
-            at += [change.at for change in self._data.changes[known[1] :]]
-            if at:
+            # A mark is of the instant that it tells of, which the play may find out later.
+            if at := [change.at for change in self._data.changes[known:]]:
                 frame["news"] = self._t(min(at))
         if not self.film.frames and not news and not self._run.probe().records.exists():
             return None

@@ -11,7 +11,7 @@ A frame is an object with ``t``, in seconds after the film's zero, and any of th
     clocks  the four clocks: name to seconds after the fault, null while it runs
     fault   when the fault struck
     ahead   what is waited for: {text, since, about, type}
-    news    when the first thing happened that it tells of; how late it is shown goes by that
+    news    when the first thing of the cluster's was seen that it tells of; how late it is shown goes by that
     end     the verdict, once there is one
     gone    why nothing more will come, where there is no verdict
 """
