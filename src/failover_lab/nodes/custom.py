@@ -45,11 +45,14 @@ class Custom:
     Attributes:
         fences: whether there is a ``fence.yml``, which says for certain that a node is off.
         hears_peers: nothing runs in a node by this.
+        first_answer_s: tasks may take their time until they have said for the first time how the nodes are.
     """
 
     name = "custom"
     machine = "machine"
     hears_peers = False
+    first_answer_s = 60.0
+    who = TasksError.who
     forgets_names = False
 
     def __init__(

@@ -112,6 +112,7 @@ class Engine:
     """
 
     name = "docker"
+    who = EngineError.who
     machine = "container"
     # A container that has ended has no process left. No policy starts one again that somebody has killed.
     fences = True

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.errors import UserError
+from failover_lab.nodes.driver import DriverError
 from failover_lab.run import files
 from failover_lab.watchdog import rights
 from failover_lab.watchdog.act import GiveAway, Outcome
@@ -77,6 +78,7 @@ class Watchdog:
         """Nothing is asked yet; to be called where the loop runs."""
         self._settings = settings
         self._pace = pace
+        self._engine = engine
         self._recorder = recorder
         self._journal = journal
         self._stop = stop
@@ -143,9 +145,12 @@ class Watchdog:
         if nodes is None:
             why = self._looker.nodes.failure or "no answer"
             raise UserError(f"the cluster of {self._settings.profile} cannot be asked for its nodes: {why}")
-        containers = await self._looker.engine.since(began, _FIRST_ANSWER_S)
+        patience_s = max(_FIRST_ANSWER_S, getattr(self._engine, "first_answer_s", 0.0))
+        containers = await self._looker.engine.since(began, patience_s)
         if containers is None:
-            raise UserError(f"the container engine does not answer: {self._looker.engine.failure}")
+            who = getattr(self._engine, "who", DriverError.who)
+            why = self._looker.engine.failure or f"nothing was said in {patience_s:g} s"
+            raise UserError(f"{who} does not answer: {why}")
         if not {node["metadata"]["name"] for node in nodes} & set(containers):
             raise UserError(
                 f"none of the cluster's nodes is a container of the profile {self._settings.profile}; "

@@ -828,8 +828,15 @@ def test_an_engine_that_does_not_answer_is_told(
 
     async def nothing(_running: Running) -> None: ...
 
-    with pytest.raises(UserError, match="the container engine does not answer: the engine is gone"):
+    with pytest.raises(UserError, match="the driver of the nodes does not answer: the engine is gone"):
         play(world, tmp_path, nothing)
+    again = tmp_path / "again"
+    again.mkdir()
+    # Who takes longer to say how the nodes are says so, and by what name it is known.
+    for name, value in {"who": "the folder node_tasks", "first_answer_s": 0.1}.items():
+        monkeypatch.setattr(World, name, value, raising=False)
+    with pytest.raises(UserError, match="the folder node_tasks does not answer: the engine is gone"):
+        play(world, again, nothing)
 
 
 def test_a_profile_that_is_not_this_cluster_is_told(world: World, tmp_path: Path) -> None:
