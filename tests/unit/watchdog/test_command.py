@@ -23,6 +23,7 @@ from failover_lab.kube.names import OUT_OF_SERVICE_BY
 from failover_lab.kube.rights import Right
 from failover_lab.run import files, lifetime, stop
 from failover_lab.run.layout import Lab
+from failover_lab.waiting import until
 from failover_lab.watchdog import cluster, command
 from failover_lab.watchdog.cluster import connect
 from failover_lab.watchdog.journal import Journal, Phase
@@ -152,6 +153,8 @@ def test_silence_is_noticed_and_asked_once(
     assert raised.value.account.startswith("the API server does not answer")
     assert raised.value.status == 0
     assert time.monotonic() - began < 2.5
+    # Who has given up need not have been heard yet.
+    until(lambda: not server.asked, 10)
     assert len(server.asked) == 1
     server.server.shutdown()
     server.server.server_close()
