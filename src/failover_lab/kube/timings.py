@@ -52,14 +52,17 @@ def timings_of(pods: list[Object], site_pods: list[Object], lease: Object | None
     Args:
         pods: every pod of the cluster.
         site_pods: the site's, whose tolerations and starts count.
-        lease: the node's Lease; None where there is none.
+        lease: the node's Lease; None where there is none, or nobody may read it. How long it is, the grace says
+            then: within that, a kubelet has renewed it.
         version: of the API server.
     """
     controller = controller_of(pods, version)
     return {
         "grace_s": controller.grace_s,
         "monitor_period_s": controller.monitor_period_s,
-        "lease_s": float(of(lease or {}, "spec", "leaseDurationSeconds", default=Kubelet.lease_s)),
+        "lease_s": float(
+            of(lease or {}, "spec", "leaseDurationSeconds", default=min(Kubelet.lease_s, controller.grace_s))
+        ),
         "toleration_s": toleration_of(site_pods[0]) if site_pods else None,
         "pod_start_s": start_of(site_pods),
     }

@@ -85,3 +85,7 @@ def test_all_together() -> None:
         "pod_start_s": 3.0,
     }
     assert timings.timings_of([], [], None, "v1.99.1")["lease_s"] == 40.0
+    # Where none can be read, it is one that the controller manager would not take for silence.
+    assert (
+        timings.timings_of([manager("--node-monitor-grace-period=5s")], [], None, "v1.99.1")["lease_s"] == 5.0
+    )
