@@ -52,8 +52,8 @@ def timings_of(pods: list[Object], site_pods: list[Object], lease: Object | None
     Args:
         pods: every pod of the cluster.
         site_pods: the site's, whose tolerations and starts count.
-        lease: the node's Lease; None where there is none, or nobody may read it. How long it is, the grace says
-            then: within that, a kubelet has renewed it.
+        lease: the node's Lease; None where there is none, or nobody may read it. The grace says then how
+            long it is at most: within that, a kubelet has renewed it.
         version: of the API server.
     """
     controller = controller_of(pods, version)
