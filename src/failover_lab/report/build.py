@@ -61,6 +61,11 @@ class Report:
     trace: traced.Trace
     lost: collections.Counter[int]
 
+    @property
+    def zero(self) -> float:
+        """What instants are counted from: the fault or, without any, the first request, which has to be."""
+        return self.data.records[0].due if self.fault.at is None else self.fault.at
+
 
 def _text(at: float | None) -> str | None:
     return None if at is None else instants.text(at)

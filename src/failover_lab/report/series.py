@@ -128,7 +128,7 @@ def span(report: Report, bars: int) -> Span:
     """An axis over all requests with at most so many bars."""
     records = report.data.records
     first, last = records[0].due, records.ended or records[0].due
-    zero = first if report.fault.at is None else report.fault.at
+    zero = report.zero
     quiet = _quiet(report, first, last, zero)
     left_out = sum(end - begin for begin, end in quiet)
     wanted = max(last - first - left_out, 0.1) / bars

@@ -131,8 +131,6 @@ class _Moment:
             summed: those whose pods are not drawn one by one.
             most: how many requests the busiest pod answered at any moment.
         """
-        zero = self._report.fault.at
-        zero = self._report.data.records[0].due if zero is None else zero
         answered, lost = self.counted.answered.total(), self.counted.lost.total()
         spots, pods = self._spots(drawn), self.by_node()
         waiting = pods.pop("", [])
@@ -152,7 +150,7 @@ class _Moment:
             boxes.append(box)
         return {
             "title": self._moment.title,
-            "at": words.signed(self._moment.at - zero),
+            "at": words.signed(self._moment.at - self._report.zero),
             "answered": self._rate(answered),
             "lost": self._lost(lost),
             "at_address": self._lost(spots["address", ""]),

@@ -226,9 +226,9 @@ def _look(trace: Trace, record: Record, way: Way) -> Record:
         trace.ways[record.number] = way
     if record.outcome is not Outcome.OK:
         return record
-    if way.last is not None:
+    if carriers := way.carriers:
         trace.matched += opens
-        return _named(trace, record, (way.last, *way.rivals))
+        return _named(trace, record, carriers)
     if opens and _all_heard(trace, record.due, record.done):
         trace.missed += 1
     else:

@@ -70,6 +70,11 @@ class Way(NamedTuple):
         """Where it went at last, if any node received it."""
         return self.entries[-1] if self.entries else self.older
 
+    @property
+    def carriers(self) -> tuple[Entry, ...]:
+        """All by which an answered request may have been carried, the likeliest first."""
+        return () if self.last is None else (self.last, *self.rivals)
+
 
 NOWHERE = Way()
 

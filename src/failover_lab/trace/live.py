@@ -56,9 +56,8 @@ class Answered:
         newest = fresh[-1].done if fresh else None
         still: collections.deque[Record] = collections.deque()
         for record in self._waiting:
-            way = self._join.way(record)
-            if way.last is not None:
-                names = {self._name(entry.pod) for entry in (way.last, *way.rivals)}
+            if carriers := self._join.way(record).carriers:
+                names = {self._name(entry.pod) for entry in carriers}
                 # Where it may have been another's just as well, it is nobody's.
                 if len(names) == 1 and (name := names.pop()):
                     yield name, record
