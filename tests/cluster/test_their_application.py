@@ -299,7 +299,7 @@ def test_a_right_that_is_missing_is_named(lab: Lab, shop: Lab, theirs: tuple[str
         refused = shop.play("failover", *theirs, "-e", "fault_service=web", *API_IS_NO_PART, **NO_ENGINE)
         assert "may not patch nodes; create pods/eviction: fault_kind=drain takes that" in refused.error
         assert "PLAY RECAP" in refused.output
-        assert "Start the witness" not in refused.output
+        assert "Witness | Start" not in refused.output
         assert lab.cordoned() == []
     finally:
         apply(lab, *yaml.safe_load_all(RIGHTS.read_text()))

@@ -19,9 +19,6 @@ from failover_lab.probe import ports
 from failover_lab.run import files
 
 CLOCKS = ("address", "endpoints", "capacity", "stale_flows")
-# MetalLB's speakers watch each other (memberlist, its settings for a LAN): a dead one is suspected after one
-# to two seconds, and given up four seconds later; then another announces the address.
-_MEMBERLIST_S = (5.0, 6.0)
 # From a change in the cluster until another node's speaker has announced the address.
 _SPEAKER_S = (0.1, 0.6)
 # From a pod's loss of readiness, or its deletion, until it is out of the list of endpoints.
@@ -65,6 +62,9 @@ class Timings:
         lease_s: a kubelet renews its lease after a quarter of this.
         toleration_s: a pod stays bound to a lost node for so long; None: for ever.
         pod_start_s: from a pod's creation until it is ready, in whole seconds; None: not known.
+        probe_s: MetalLB's speakers ask each other this often (memberlist), and whoever has not answered by
+            the next time is suspected.
+        suspicion_s: whoever is suspected for so long is given up, and another speaker announces.
         half_open_s: for so long a kernel remembers a connection that nobody has answered; None: not known.
         port_rest_s: the client uses a port again after so long; None: not known.
         backoff_s: for so long a container that has ended before is not started again, at most.
@@ -77,6 +77,8 @@ class Timings:
     lease_s: float
     toleration_s: float | None
     pod_start_s: float | None
+    probe_s: float = 1.0
+    suspicion_s: float = 4.0
     half_open_s: float | None = None
     port_rest_s: float | None = None
     backoff_s: float = 0.0
@@ -103,6 +105,11 @@ def not_ready(timings: Timings) -> Range:
     renewal at its next look, and counts the grace period from that look.
     """
     return Range(timings.grace_s - timings.lease_s / 4, timings.grace_s + timings.monitor_period_s)
+
+
+def given_up(timings: Timings) -> Range:
+    """From a speaker's last answer until another one announces the address."""
+    return Range(timings.probe_s + timings.suspicion_s, 2 * timings.probe_s + timings.suspicion_s)
 
 
 def given_away(kind: str, pace: Pace) -> Range | None:
@@ -155,7 +162,7 @@ def predict(
     if fault.silent and announcer is not None:
         clocks["address"] = fixed(0.0)
         if announcer:
-            clocks["address"] = Range(*_MEMBERLIST_S) if fenced is None else fenced + Range(*_SPEAKER_S)
+            clocks["address"] = given_up(timings) if fenced is None else fenced + Range(*_SPEAKER_S)
     if fault.comes_back:
         clocks["endpoints"], clocks["capacity"] = _back(timings, start, off_s)
     elif fenced is not None:

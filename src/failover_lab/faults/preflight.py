@@ -12,7 +12,7 @@ from failover_lab.errors import UserError
 from failover_lab.faults import containers, granted, kinds, replaced, rolling, rules
 from failover_lab.faults.capacity import HOSTNAME
 from failover_lab.faults.placement import takes
-from failover_lab.kube import application, timings
+from failover_lab.kube import application, speakers, timings
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.objects import (
     address_of,
@@ -311,6 +311,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "timings": timings.timings_of(
             snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version
         )
+        | speakers.timings_of(cluster, snapshot.pods)
         | containers.timings_of(restarted)
         | {"waves": rolling.waves(app)},
         "overridden": overridden,

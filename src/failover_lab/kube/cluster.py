@@ -156,6 +156,11 @@ class Cluster(Api):
         """One text of a ConfigMap of kube-system; empty if there is none."""
         return str(of(self._found(f"{_CONFIG_MAPS}/{name}") or {}, "data", key, default=""))
 
+    def config_map_if_allowed(self, namespace: str, name: str, key: str) -> str:
+        """One text of a ConfigMap; empty if there is none, or this user may not read it."""
+        path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+        return str(of(self._if_allowed(path) or {}, "data", key, default=""))
+
     def set_config_map(self, name: str, key: str, text: str) -> None:
         """Change it, and nothing else of the ConfigMap."""
         self.request("patch", f"{_CONFIG_MAPS}/{name}", {"data": {key: text}})

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PLAIN, BAD, GOOD, DONE = "plain", "bad", "good", "done"
 # No request was lost for so long: the losses have stopped.
 QUIET_S = 2.0
+# A new pod is bound to its node in far less; one that is not says so.
+_UNBOUND_S = 1.0
 # Of a mark that has no sentence, by whoever did it.
 _WHO = ("watchdog", "operator")
 _STEPS = {
@@ -125,7 +127,10 @@ def _of_pod(life: PodLife, data: RunData) -> Iterator[Sentence]:
     where = f" on {life.node}" if life.node else ""
     name = f"Pod {words.short(life.name)}"
     if began is not None and life.seen > began:
-        yield Sentence(life.seen, f"{name} is made{where}.")
+        if where:
+            yield Sentence(life.seen, f"{name} is made{where}.")
+        elif data.changes and data.changes[-1].at - life.seen >= _UNBOUND_S:
+            yield Sentence(life.seen, f"{name} is made, and bound to no node yet.")
         if life.ready is not None:
             took = f"{life.ready - life.seen:.1f}\u00a0s"
             yield Sentence(life.ready, f"{name}{where} is ready, {took} after it was made.", GOOD)

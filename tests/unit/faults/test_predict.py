@@ -142,6 +142,11 @@ def test_a_rollout_goes_in_waves(waves: int, whole: float) -> None:
     }
 
 
+def test_speakers_that_ask_more_often_give_one_up_sooner() -> None:
+    found = predict("kill", "automatic", replace(FAST, probe_s=0.25, suspicion_s=0.75), announcer=True)
+    assert found["address"] == Range(1.0, 1.25)
+
+
 def test_nobody_knows_when_an_operator_comes() -> None:
     found = middles("kill", "manual", FAST)
     assert found == {"address": 5.5, "endpoints": None, "capacity": None, "stale_flows": None}

@@ -8,7 +8,8 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -253,6 +254,21 @@ def test_modules_are_inlined_after_what_they_take() -> None:
 )
 def test_pods_have_short_names(name: str, short: str) -> None:
     assert words.short(name) == short
+
+
+def test_a_pod_is_told_of_with_its_node_or_once_it_has_waited_for_one() -> None:
+    life = SimpleNamespace(
+        name="site-6b8f7c9d54-abcde", node="", seen=10.0, ready=None, told_to_stop=None, gone=None
+    )
+
+    def told(until: float) -> list[str]:
+        data = SimpleNamespace(mark=lambda _event: 9.0, changes=[SimpleNamespace(at=until)])
+        return [sentence.text for sentence in story._of_pod(cast("Any", life), cast("Any", data))]
+
+    assert told(10.2) == []
+    assert told(11.0) == ["Pod abcde is made, and bound to no node yet."]
+    life.node = "lab-m02"
+    assert told(10.2) == ["Pod abcde is made on lab-m02."]
 
 
 def test_losses_begin_and_stop() -> None:

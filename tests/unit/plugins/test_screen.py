@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible_collections.failover_lab.lab.plugins.callback import screen
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud
 
 LONG = "The site cannot be asked so: " + "it says nothing of it, " * 12 + "so give it a path."
 
@@ -29,11 +32,9 @@ class Screen:
         self.lines += text.split("\n")
         self.colours.append(color)
 
-    def phase(self, name: str, *, applies: bool = True) -> None:
-        task = SimpleNamespace(_role=None, get_name=lambda: name)
+    def phase(self, name: str, role: str | None = None) -> None:
+        task = SimpleNamespace(_role=role, get_name=lambda: name)
         self.callback.v2_playbook_on_task_start(task, is_conditional=False)
-        if applies:
-            self.callback.v2_playbook_on_include(SimpleNamespace(_is_role=True, _task=task))
 
     def task(
         self,
@@ -43,7 +44,7 @@ class Screen:
         ended: str = "ok",
         **more: Any,
     ) -> None:
-        facts = {"check_mode": False, "loop": None, "ignore_unreachable": False} | more
+        facts = {"check_mode": False, "loop": None, "ignore_unreachable": False, "become": False} | more
         task = SimpleNamespace(
             _role="a",
             action=action,
@@ -60,6 +61,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(screen, "takes", lambda _text: True)
+    monkeypatch.setattr(aloud, "_heading", "")
+    monkeypatch.setattr(aloud, "_told", multiprocessing.RawValue("b", 1))
     return Screen(monkeypatch)
 
 
@@ -67,14 +70,65 @@ def test_what_is_only_looked_at_is_not_shown(seen: Screen) -> None:
     seen.phase("Preflight")
     seen.task("fault : Preflight | The kind of fault is known", {"changed": False})
     seen.task("fault : Preflight | Say what is called otherwise now", {"skipped": True}, ended="skipped")
-    assert seen.lines == ["▸ Preflight"]
-
-
-def test_a_phase_that_is_left_out_or_applies_no_role_has_no_line(seen: Screen) -> None:
-    seen.phase("Start the watchdog", applies=False)
-    seen.phase("Name the run", applies=False)
-    seen.task("Name the run", {"changed": False}, "ansible.builtin.set_fact")
+    seen.phase("Fault")
     assert seen.lines == []
+
+
+def test_a_phase_that_takes_a_while_has_a_line_although_nothing_is_said_in_it(
+    seen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    seen.phase("Preflight")
+    now[0] += screen._WORTH_S - 0.1
+    seen.phase("fault : Preflight | The kind of fault is known", role="fault")
+    assert seen.lines == []
+    now[0] += 0.1
+    seen.phase("fault : Preflight | The node is there", role="fault")
+    seen.phase("Steady state")
+    now[0] += 5
+    seen.phase("Fault")
+    assert seen.lines == ["▸ Preflight", "▸ Steady state"]
+
+
+def test_tasks_of_one_phase_share_its_line(seen: Screen) -> None:
+    for name in ("Preflight | Settings", "Preflight | Names"):
+        seen.phase(name)
+        seen.task("cluster : Settings | Say", {"msg": name}, "ansible.builtin.debug")
+    assert seen.lines == ["▸ Preflight", "  Preflight | Settings", "  Preflight | Names"]
+
+
+def test_what_is_said_while_a_task_runs_stands_beneath_its_phase(seen: Screen) -> None:
+    """A task has a process of its own, which the play's knows nothing of but what both look at."""
+    seen.phase("Cluster")
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        for line in ("  … 20s", "  … 40s"):
+            aloud.say(line, lambda text: os.write(writing, f"{text}\n".encode()))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert told.read().splitlines() == ["▸ Cluster", "  … 20s", "  … 40s"]
+    seen.task("cluster : Start | minikube", {"changed": True})
+    assert seen.lines == ["  changed: minikube"]
+
+
+def test_without_this_callback_what_is_said_has_no_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aloud, "_told", SimpleNamespace(value=1))
+    lines: list[str] = []
+    aloud.say("  … 20s", lines.append)
+    assert lines == ["  … 20s"]
+
+
+def test_a_file_that_the_lab_keeps_is_not_shown_and_one_of_the_machines_is(seen: Screen) -> None:
+    seen.phase("Registry")
+    for action in ("copy", "file", "template"):
+        seen.task("registry : Own | A password", {"changed": True}, f"ansible.builtin.{action}")
+    seen.task("engine : Start | let this user", {"changed": True}, "ansible.builtin.file", become=True)
+    gone = {"changed": True, "state": "absent"}
+    seen.task("cluster : Absent | Forget the lab's state", gone, "ansible.builtin.file")
+    assert seen.lines == ["▸ Registry", "  changed: let this user", "  changed: Forget the lab's state"]
 
 
 def test_what_changed_is_shown_and_not_what_is_noted_of_it(seen: Screen) -> None:
@@ -84,13 +138,14 @@ def test_what_changed_is_shown_and_not_what_is_noted_of_it(seen: Screen) -> None
     )
     seen.task("journal : Open | Write it down", {"changed": True}, "failover_lab.lab.journal")
     seen.task("witness : Start | Ask", {"changed": True, "ansible_job_id": "j1"}, "failover_lab.lab.lab")
+    seen.task("witness : Stop | Wait", {"changed": True, "finished": True}, "failover_lab.lab.lab")
     seen.task("fault : Inject | Evict the pods", {"changed": True, "cmd": ["evict"]}, "failover_lab.lab.lab")
     seen.task("fault : Inject | Cordon it", {"changed": True}, check_mode=True)
     assert seen.lines == ["▸ Fault", "  changed: Evict the pods", "  would change: Cordon it"]
 
 
 def test_what_a_play_says_is_shown_line_by_line(seen: Screen) -> None:
-    seen.phase("Summary", applies=False)
+    seen.phase("Summary")
     seen.task("Summary", {"msg": ["Passed: none was lost", "Report: r.html"]}, "ansible.builtin.debug")
     assert seen.lines == ["▸ Summary", "  Passed: none was lost", "  Report: r.html"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, telling, timing, witness
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud, running, telling, timing, witness
 from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction
 
 display = Display()
@@ -54,11 +54,13 @@ class Teller:
         """Tell how far the command is, if it is time for that."""
         news = self._story.news()
         for sentence in news:
-            display.display(f"  {sentence}")
+            aloud.say(f"  {sentence}", display.display)
+        if news:
+            self._pace.hasten(elapsed_s)
         relays = self._arguments["relay"] == "lines"
-        fresh = bool(news) or (relays and bool(stdout.last) and stdout.last != self._told)
+        fresh = relays and bool(stdout.last) and stdout.last != self._told
         if self._pace.is_due(elapsed_s, fresh=fresh):
-            display.display(f"  … {self.line(elapsed_s, stdout.last)}")
+            aloud.say(f"  … {self.line(elapsed_s, stdout.last)}", display.display)
 
     def line(self, elapsed_s: float, last: str) -> str:
         """What there is to say now.

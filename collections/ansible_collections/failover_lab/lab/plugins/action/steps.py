@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import running, steps, timing
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud, running, steps, timing
 from ansible_collections.failover_lab.lab.plugins.plugin_utils.controller import ControllerAction, TaskError
 
 display = Display()
@@ -44,12 +44,13 @@ class Teller:
     def tick(self, elapsed_s: float) -> None:
         """Tell what runs, how far all is, and about how long is left."""
         now = ", ".join(step.label for step in self._plan.running)
-        display.display(f"  … {now} ({self._far(elapsed_s)})")
+        aloud.say(f"  … {now} ({self._far(elapsed_s)})", display.display)
 
     def done(self, elapsed_s: float, step: steps.Step, outcome: running.Outcome) -> None:
         """Tell that a step is done."""
-        display.display(
-            f"  … done after {timing.duration(outcome.elapsed_s)}: {step.label} ({self._far(elapsed_s)})"
+        aloud.say(
+            f"  … done after {timing.duration(outcome.elapsed_s)}: {step.label} ({self._far(elapsed_s)})",
+            display.display,
         )
 
     def _far(self, elapsed_s: float) -> str:
@@ -76,7 +77,7 @@ class ActionModule(ControllerAction):
         result = {"changed": bool(plan.steps), "steps": [step.name for step in plan.steps]}
         if self._task.check_mode:
             for step in plan.steps:
-                display.display(f"  … would be made: {step.label}")
+                aloud.say(f"  … would be made: {step.label}", display.display)
             return result
         teller = Teller(plan)
         try:

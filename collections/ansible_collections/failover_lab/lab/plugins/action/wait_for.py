@@ -6,7 +6,7 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.failover_lab.lab.plugins.module_utils.arguments import WAITING
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import waiting
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud, waiting
 
 display = Display()
 OWN = WAITING | {"says": {"type": "list", "elements": "str", "default": []}}
@@ -21,7 +21,7 @@ class ActionModule(waiting.ActionModule):
         # What a result shows is quoted and folded, and could not be typed as it stands.
         if not self._task.no_log and not self._task.check_mode:
             for line in own["says"]:
-                display.display(line)
+                aloud.say(line, display.display)
         result: dict[str, Any] = super()._execute_module(
             module_name="ansible.builtin.wait_for", module_args=theirs, **keywords
         )

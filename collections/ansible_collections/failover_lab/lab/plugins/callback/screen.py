@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import timing
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud, timing
 
 DOCUMENTATION = r"""
 name: screen
@@ -38,13 +38,20 @@ requirements:
 T = TypeVar("T", bound=Callable[..., Any])
 
 # Commands of the package that only write to the records of a run.
-_RECORDS = frozenset({"facts", "live", "mark", "observe", "probe", "report", "stop", "trace", "watchdog"})
+_RECORDS = frozenset(
+    {"facts", "live", "mark", "observe", "probe", "report", "stop", "trace", "watchdog"}
+    | {"wait-answers", "wait-steady"}
+)
 _BOOKKEEPING = frozenset({"failover_lab.lab.journal", "ansible.builtin.set_fact", "ansible.builtin.add_host"})
+# A file that the lab writes as its user is one of its own.
+_OWN_FILES = frozenset(
+    {"ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.template", "community.general.htpasswd"}
+)
 # What these print is for whoever wrote the play's words.
 _SAYS = frozenset({"ansible.builtin.debug", "debug"})
 _SIGNS = {"phase": ("▸", ">"), "failed": ("✕", "FAILED:"), "says": ("·", "-")}
-# A phase that is over so soon has no line of its own.
-_WORTH_S = 1.0
+# A phase in which nothing is said has a line of its own only where it takes as long as this.
+_WORTH_S = 2.0
 # Where a log is looked at afterwards, nobody knows how wide; a terminal says so itself.
 _LEAST_WIDTH = 40
 
@@ -73,6 +80,11 @@ def takes(text: str, stream: Any = None) -> bool:  # noqa: ANN401  a stream
     return True
 
 
+def phase(name: str) -> str:
+    """The phase that a task of a playbook belongs to: ``Preflight`` for ``Preflight | Settings``."""
+    return name.partition(" | ")[0]
+
+
 def words(name: str) -> str:
     """A task's name without its role's and its entry point's, which are for whoever looks for it."""
     return name.rpartition(" | ")[2].rpartition(" : ")[2]
@@ -82,9 +94,12 @@ def is_of_the_records(task: Any, result: Mapping[str, Any]) -> bool:  # noqa: AN
     """Whether a task has changed nothing but what the lab keeps of its own run."""
     if task.action in _BOOKKEEPING:
         return True
-    command = result.get("cmd") or [""]
+    if task.action in _OWN_FILES:
+        return not task.become and result.get("state") != "absent"
+    # What came of a command that was begun beside the play has no command of its own.
+    command = result.get("cmd") or [None]
     ours = task.action == "failover_lab.lab.lab"
-    return ours and ("ansible_job_id" in result or command[0] in _RECORDS)
+    return ours and ("ansible_job_id" in result or command[0] in {None, *_RECORDS})
 
 
 def said(result: Mapping[str, Any]) -> Iterator[str]:
@@ -107,10 +122,8 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible's own classes ca
     def __init__(self) -> None:
         """Nothing is played yet."""
         super().__init__()
-        self._phase = ""
         self._began = time.monotonic()
         self._phase_began = self._began
-        self._told = True
         self._hosts: set[str] = set()
 
     def _line(self, text: str, *, indent: str = "  ", colour: str | None = None) -> None:
@@ -138,9 +151,12 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible's own classes ca
 
     def _tell_phase(self) -> None:
         """The phase's own line, before whatever comes in it."""
-        if not self._told:
-            self._told = True
-            self._line(f"{self._sign('phase')} {self._phase}", indent="", colour=constants.COLOR_HIGHLIGHT)
+        aloud.tell_heading(lambda heading: self._line(heading, indent="", colour=constants.COLOR_HIGHLIGHT))
+
+    def _tell_phase_if_long(self) -> None:
+        """Its line without any beneath it: what takes a while is told in any case."""
+        if time.monotonic() - self._phase_began >= _WORTH_S:
+            self._tell_phase()
 
     def _of(self, result: Any) -> str:  # noqa: ANN401  Ansible's
         """Which host it is, where there are several."""
@@ -159,9 +175,11 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible's own classes ca
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ANN401, ARG002
         """A task of the playbook itself begins a phase."""
         self._last_task_name = task.get_name().strip()
+        self._tell_phase_if_long()
         if task._role is not None:  # noqa: SLF001  Ansible has no other word for it
             return
-        self._phase, self._told, self._phase_began = words(self._last_task_name), False, time.monotonic()
+        if aloud.begin(f"{self._sign('phase')} {phase(self._last_task_name)}"):
+            self._phase_began = time.monotonic()
 
     @quietly
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:  # noqa: ANN401  Ansible's
@@ -175,9 +193,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible's own classes ca
 
     @quietly
     def v2_playbook_on_include(self, included_file: Any) -> None:  # noqa: ANN401  Ansible's
-        """A phase that applies a role is one of the story."""
-        if included_file._is_role and included_file._task._role is None:  # noqa: SLF001  as above
-            self._tell_phase()
+        """What is read has no line of its own."""
 
     @quietly
     def v2_runner_on_ok(self, result: Any) -> None:  # noqa: ANN401  Ansible's
@@ -285,6 +301,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible's own classes ca
     @quietly
     def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ANN401  Ansible's
         """One line for each host."""
+        self._tell_phase_if_long()
         took = timing.duration(time.monotonic() - self._began)
         for host in sorted(stats.processed):
             counts = stats.summarize(host)

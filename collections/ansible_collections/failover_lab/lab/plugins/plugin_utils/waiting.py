@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.plugins.action.normal import ActionModule as Normal
 from ansible.utils.display import Display
-from ansible_collections.failover_lab.lab.plugins.plugin_utils import telling, timing, witness
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud, telling, timing, witness
 
 display = Display()
 
@@ -98,10 +98,10 @@ def _tell(over: threading.Event, interval_s: float, waits_for: str, run_dir: str
     while not over.wait(min(interval_s, _LOOK_S)) and os.getppid() == parent:
         news = story.news()
         for sentence in news:
-            display.display(f"  {sentence}")
+            aloud.say(f"  {sentence}", display.display)
         elapsed_s = time.monotonic() - began
         if news:
             pace.hasten(elapsed_s)
         if pace.is_due(elapsed_s):
             so_far = witness.figures(run_dir) or timing.duration(elapsed_s)
-            display.display(f"  … {so_far}; waiting for {story.ahead() or waits_for}")
+            aloud.say(f"  … {so_far}; waiting for {story.ahead() or waits_for}", display.display)
