@@ -65,12 +65,13 @@ def outlive_their_readers() -> None:
 
     Ansible's thread that takes the results of tasks ends with the first word that cannot be written, and the
     play would wait for them for ever: in the middle of a run, with a node that is broken.
+
+    And each line is there at once, for a pipe and a pipeline's log as well: else minutes of progress would
+    come in one piece.
     """
     for name in ("stdout", "stderr"):
         old = getattr(sys, name)
         old.flush()
         lasting = io.BufferedWriter(_Lasting(old.fileno(), "w", closefd=False))
-        new = io.TextIOWrapper(
-            lasting, old.encoding, old.errors, line_buffering=old.line_buffering, write_through=True
-        )
+        new = io.TextIOWrapper(lasting, old.encoding, old.errors, line_buffering=True)
         setattr(sys, name, new)
