@@ -40,7 +40,7 @@ class Part:
         """The command with more options of pytest's. Not by PYTEST_ADDOPTS, which make clears."""
         *words, last = self.command
         if last.startswith("ARGS="):
-            return (*words, f"{last} {shlex.join(options)}")
+            return (*words, f"{last}{shlex.join(options)}")
         return (*words, *options, last)
 
 
@@ -48,9 +48,10 @@ PYTEST = (sys.executable, "-m", "pytest", "-q")
 TWO = ("-n", "2", "--dist", "worksteal")
 QUICK = ("tests/bad_input", "tests/lint", "tests/unit")
 PARTS = {
-    # How much the unit tests cover is judged by [tool.coverage.report] in pyproject.toml.
-    "quick": Part(("make", "--no-print-directory", "fast", "ARGS=--cov --cov-report=")),
+    "quick": Part(("make", "--no-print-directory", "fast", "ARGS=")),
     "browser": Part((*PYTEST, "tests/browser")),
+    # Counting lines takes half as long again: by day nobody waits for it.
+    "cover": Part(("make", "--no-print-directory", "cover", "ARGS="), nightly=True),
     # What `make fast` leaves out of the same folders.
     "night": Part((*PYTEST, *TWO, "-m", "nightly", *QUICK), nightly=True),
     "pythons": Part((*PYTEST, "tests/pythons"), nightly=True),

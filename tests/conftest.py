@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import coverage
 import pytest
 from tests.beside import PARTS, Beside
 
 HERE = Path(__file__).parent
-UNIT = HERE / "unit"
 # Of these the terminal tells where the time went: they take minutes, and one at a time.
 SLOW = ("cluster", "molecule", "instrument")
 # Tests look at each task: how a play looks to a person has a test of its own.
@@ -27,26 +25,6 @@ _beside: list[Beside] = []
 def is_slow(path: Path) -> bool:
     """Whether a file of tests is one of those that take minutes."""
     return path.is_relative_to(HERE) and path.relative_to(HERE).parts[0] in SLOW
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Coverage is the unit tests': what else runs is neither counted nor slowed down."""
-    for item in items:
-        if UNIT not in item.path.parents:
-            item.add_marker("no_cover")
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """In one of several processes pytest-cov has begun to count twice, and pauses once."""
-    left = coverage.Coverage.current() if item.get_closest_marker("no_cover") else None
-    if left is None:
-        return (yield)
-    left.stop()
-    try:
-        return (yield)
-    finally:
-        left.start()
 
 
 @pytest.fixture(scope="session")

@@ -258,6 +258,7 @@ ORDER = [
     "test_live",
     "test_controls",
     "test_sabotage",
+    "test_put_right",
     "test_false_report",
     "test_whole_lab",
     "test_scenarios",
@@ -276,8 +277,8 @@ ORDER = [
 
 
 LAST = "test_teardown"
-# In the story of `make test` it has its turn while the quick tests run.
-EARLY = "test_sabotage"
+# In the story of `make test` these have their turn while the quick tests run: first who judges it.
+EARLY = ("test_sabotage", "test_put_right")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -288,10 +289,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = (Path(__file__).parent, Path(__file__).parents[1] / "molecule")
     mine = [item for item in items if item.path.parent in folders]
 
-    def place(item: pytest.Item) -> tuple[bool, bool, int, bool]:
+    def place(item: pytest.Item) -> tuple[bool, bool, int, int]:
         name, nightly = item.path.stem, item.get_closest_marker("nightly") is not None
-        early = name == EARLY and not nightly
-        return name == LAST, nightly, ORDER.index("test_beside" if early else name), not early
+        early = EARLY.index(name) if name in EARLY and not nightly else len(EARLY)
+        return name == LAST, nightly, ORDER.index("test_beside" if early < len(EARLY) else name), early
 
     mine.sort(key=place)
     first = next((index for index, item in enumerate(items) if item in mine), 0)

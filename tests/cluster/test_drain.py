@@ -6,7 +6,6 @@ import csv
 import gzip
 import json
 import re
-import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pytest
 from tests.children import output_of
 
 from .conftest import BUSY, ROOT, SHORT, docker
-from .sudden import at, is_traced
+from .sudden import is_traced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,22 +141,6 @@ def test_a_named_node_is_taken_and_the_cordon_of_somebody_else_left_alone(lab: L
         assert lab.cordoned() == [workers[0]]
     finally:
         lab.kubectl("uncordon", workers[0])
-
-
-def test_a_run_killed_in_mid_drain_is_put_right(lab: Lab) -> None:
-    at(lab, signal.SIGKILL, [], lambda lab: lab.cordoned() != [])
-    left = lab.cordoned()
-    assert len(left) == 1
-
-    status = lab.play("status")
-    assert f"{left[0]} is still cordoned" in status.output
-    assert "ansible-playbook recover.yml" in status.output
-
-    healed = lab.play("recover")
-    assert healed.returncode == 0, healed.output[-6000:]
-    assert lab.cordoned() == []
-    assert not (lab.state / "journal.json").exists()
-    assert "left " not in lab.play("status").output
 
 
 @pytest.mark.nightly

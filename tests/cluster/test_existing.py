@@ -135,9 +135,6 @@ def test_a_drain_on_a_cluster_that_is_there(found: Lab, image: tuple[str, ...]) 
     assert played.returncode == 0, played.output[-6000:]
     pods = found.pods()
     assert len(pods) == 3
-    again = found.play("setup", *image, *options, **NO_ENGINE)
-    assert again.changed == 0, again.output[-4000:]
-
     drain = report_of(found.play("failover", *options, *SHORT, **NO_ENGINE), found)
     assert drain["requests"]["failed"] == 0
     assert drain["lab"]["minikube"] is None

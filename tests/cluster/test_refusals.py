@@ -32,7 +32,7 @@ def picture(lab: Lab) -> str:
 FAILOVER = [
     pytest.param(["fault_kind=explode"], ["'explode'", "choose one of drain"], marks=nightly),
     (["fault_node=nobody"], ["There is no node nobody", f"{PROFILE}-m02"]),
-    ([f"fault_node={PROFILE}"], ["is the only control plane", "Choose a worker"]),
+    pytest.param([f"fault_node={PROFILE}"], ["is the only control plane", "Choose a worker"], marks=nightly),
     # That is no matter of taste.
     pytest.param(
         [f"fault_node={PROFILE}", "fault_force=true"],
@@ -45,7 +45,9 @@ SETUP = [
     pytest.param(
         ["cluster_nodes=1"], ["cluster_nodes must be a whole number from 2 to 8", "'1'"], marks=nightly
     ),
-    (["cluster_nodes=foo"], ["cluster_nodes must be a whole number from 2 to 8", "'foo'"]),
+    pytest.param(
+        ["cluster_nodes=foo"], ["cluster_nodes must be a whole number from 2 to 8", "'foo'"], marks=nightly
+    ),
     (["cluster_nodes=2"], ["has 3 nodes and cluster_nodes is 2", "teardown.yml"]),
     (
         ["lab_profile=another", "cluster_subnet=172.17.0.0/24"],
@@ -103,6 +105,7 @@ def test_a_wrong_password_for_a_real_registry_applies_nothing(lab: Lab) -> None:
     )
 
 
+@nightly
 def test_a_port_that_is_taken(lab: Lab) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -121,13 +121,14 @@ def test_a_second_setup_changes_nothing(lab: Lab) -> None:
     assert {name: uid for name, (uid, _) in lab.pods().items()} == before
 
 
+# By night, as the check mode of the other plays is.
+@pytest.mark.nightly
 def test_check_mode_on_the_living_lab_changes_and_promises_nothing(lab: Lab) -> None:
     checked = lab.play("setup", "--check", "--diff")
     assert checked.returncode == 0, checked.output[-4000:]
     assert checked.changed == 0
 
 
-# By night, as the check mode of the other plays is.
 @pytest.mark.nightly
 def test_check_mode_on_a_bare_profile_makes_nothing(lab: Lab) -> None:
     checked = lab.play("setup", "--check", "--diff", "-e", "lab_profile=never-made")

@@ -78,7 +78,7 @@ def test_a_phase_that_takes_a_while_has_a_line_although_nothing_is_said_in_it(
     seen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     seen.phase("Preflight")
     now[0] += screen._WORTH_S - 0.1
     seen.phase("fault : Preflight | The kind of fault is known", role="fault")

@@ -128,7 +128,7 @@ parts._run = lambda *_args, **_environment: parts.Done({status}, "a slip")
 parts.FOLDER = Path("said")
 """
     )
-    pytester.makeini("[pytest]\nmarkers =\n    shares\n    nightly\n    no_cover\n")
+    pytester.makeini("[pytest]\nmarkers =\n    shares\n    nightly\n")
     ended = pytester.runpytest_subprocess("-p", "no:cacheprovider", pytester.makepyfile(STORY))
     assert ended.ret == status
     assert ended.parseoutcomes().get("passed") == passed
@@ -139,7 +139,7 @@ parts.FOLDER = Path("said")
 def test_more_options_reach_pytest_through_make_as_well() -> None:
     """Not by PYTEST_ADDOPTS: with another's there, `make test` would end well with nothing tested."""
     assert beside.PARTS["browser"].given("-x", "--y=a b")[-3:] == ("-x", "--y=a b", "tests/browser")
-    assert beside.PARTS["quick"].given("-x", "--y=a b")[-1] == "ARGS=--cov --cov-report= -x '--y=a b'"
+    assert beside.PARTS["quick"].given("-x", "--y=a b")[-1] == "ARGS=-x '--y=a b'"
 
 
 def test_what_the_day_leaves_out_has_its_turn_at_night() -> None:
