@@ -86,14 +86,3 @@ LIMITS = {
     ("partition", "announcer"): Limits(address=3, endpoints=3, capacity=8, tail=RULES_S, lost=4),
     ("pod", "other"): Limits(address=0, endpoints=1, capacity=5, tail=0, lost=0.5),
 }
-# Limits that nothing here can keep, which stay as goals: what can be had instead, and why no less.
-OUT_OF_REACH = {
-    ("fast", "announcer", "address"): (
-        6.6,
-        (
-            "MetalLB's speakers suspect a silent one after 1 to 2 s and give it up 4 s later, then another "
-            "announces the address: 5 to 6.6 s, and there is nothing to set "
-            "([the address clock](explanation/clocks.md#address))"
-        ),
-    ),
-}

@@ -93,7 +93,7 @@ def beside(goal: Goal) -> str:
 
 
 def goals_part(runs: list[Run]) -> list[str]:
-    """What was wanted: a table, and why some of it cannot be had; nothing if there is no limit."""
+    """What was wanted, as a table; nothing if there is no limit."""
     found = goals(groups(runs))
     if not found:
         return []
@@ -101,7 +101,6 @@ def goals_part(runs: list[Run]) -> list[str]:
     for (case, role), row in itertools.groupby(found, lambda goal: (goal.case, goal.role)):
         texts = {goal.what: beside(goal) for goal in row}
         lines.append(f"| {case} | {role} | {' | '.join(texts.get(name, '') for name in LIMITED)} |")
-    excuses = [f"- {goal.case}, {goal.role}, {goal.what}: {goal.excuse}." for goal in found if goal.excuse]
     return [
         "## Goals",
         (
@@ -110,7 +109,6 @@ def goals_part(runs: list[Run]) -> list[str]:
             "requests still went to a pod that was gone."
         ),
         "\n".join(lines),
-        *(["Out of reach:\n\n" + "\n".join(excuses)] if excuses else []),
     ]
 
 
@@ -167,7 +165,8 @@ def alarms(found: dict[str, Any]) -> str:
         f"With `fast`, during {found['seconds'] / 60:g} minutes in which {found['busy']} busy loops at "
         f"normal priority kept all {found['cores']} cores full, healthy nodes were taken for dead "
         f"{found['events']} times. The longest time without a sign of life from one of them was "
-        f"{found['silence_s']:.1f} s, of the {found['grace_s']:g} s allowed."
+        f"{found['silence_s']:.1f} s, of the {found['grace_s']:g} s allowed. The address, which no node had "
+        f"lost, moved {found['moves']} times."
     )
 
 
@@ -181,7 +180,7 @@ def page(results: dict[str, Any], chart: str) -> str:
     conditions, runs = results["conditions"], results["runs"]
     how = (
         "A node is lost without a word while users ask the site. Made by "
-        f"`make frontier` from real runs on {conditions['measured']}: {conditions['nodes']} nodes on "
+        f"`make frontier` from real runs of {conditions['measured']}: {conditions['nodes']} nodes on "
         f"{conditions['cores']} cores, Kubernetes {conditions['kubernetes']}, {conditions['rate']:g} "
         "requests a second, each on a new connection. Seconds after the fault: medians, and from the least "
         "to the most where runs differ."

@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bench.cases import LIMITS, OUT_OF_REACH, Limits
+from bench.cases import LIMITS, Limits
 
 Run = dict[str, Any]
 
@@ -39,12 +39,6 @@ class Goal:
     def kept(self) -> bool:
         """Whether it is within its limit."""
         return self.value <= self.limit
-
-    @property
-    def excuse(self) -> str | None:
-        """Why it is not, where that is known and accounts for all of it."""
-        best, why = OUT_OF_REACH.get((self.case, self.role, self.what), (0.0, ""))
-        return why if not self.kept and self.value <= best else None
 
 
 def lost_percent(run: Run) -> float | None:

@@ -97,11 +97,20 @@ def test_what_the_cluster_forgets_meanwhile_takes_nothing_away() -> None:
 
 
 def test_false_alarms_stand_with_how_they_were_looked_for() -> None:
-    found = {"seconds": 600, "busy": 2, "cores": 2, "events": 0, "silence_s": 2.14, "grace_s": 5.0}
+    found = {
+        "seconds": 600,
+        "busy": 2,
+        "cores": 2,
+        "events": 0,
+        "silence_s": 2.14,
+        "grace_s": 5.0,
+        "moves": 1,
+    }
     page = frontier_page.page(results(run("fast", "other", 1, 6.0)) | {"false_alarms": found}, "x.svg")
     assert "during 10 minutes in which 2 busy loops" in page
     assert "taken for dead 0 times" in page
     assert "was 2.1 s, of the 5 s allowed" in page
+    assert "moved 1 times" in page
 
 
 def test_the_chart_is_drawn() -> None:
