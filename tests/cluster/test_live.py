@@ -47,7 +47,8 @@ def test_it_is_drawn_as_it_happens(lab: Lab, kind: str) -> None:
             page.wait_for_function("window.failoverLab?.player.model")
             page.wait_for_function("failoverLab.player.ended", timeout=600_000)
             page.locator("#report iframe").wait_for(timeout=20_000)
-            late = sorted(one["s"] for one in page.evaluate("failoverLab.drawn"))
+            drawn = page.evaluate("failoverLab.drawn")
+            late = sorted(one["s"] for one in drawn)
             shown = [
                 int(page.locator(f"#{name}").inner_text().replace("\u202f", ""))
                 for name in ("answered", "failed")
@@ -59,6 +60,8 @@ def test_it_is_drawn_as_it_happens(lab: Lab, kind: str) -> None:
     assert shown == [requests["total"] - requests["failed"], requests["failed"]]
     at_95 = late[int(len(late) * 0.95)]
     print(f"{kind}: {len(late)} changes, drawn after {late[len(late) // 2]:.3f} s, 95% after {at_95:.3f} s")
+    slow = [f"{one['s']:.2f} s at {one['t']:.1f} s" for one in drawn if one["s"] > 0.3]
+    print(f"late: {', '.join(slow) or 'none'}")
     assert len(late) > 15
     assert at_95 <= 0.3
     # Once the play is over nobody serves the page any more.

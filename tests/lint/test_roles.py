@@ -81,14 +81,19 @@ def internal(role: Path) -> dict[str, Any]:
     return found
 
 
+def parsed(text: str) -> nodes.Template:
+    """A text with expressions in it."""
+    with warnings.catch_warnings():
+        # Jinja is freer with backslashes than Python.
+        warnings.simplefilter("ignore")
+        return JINJA.parse(text)
+
+
 def names(text: str, bare: bool) -> set[str]:
     """The variables that an expression, or a text with expressions in it, reads."""
     if not bare and "{{" not in text and "{%" not in text:
         return set()
-    with warnings.catch_warnings():
-        # Jinja is freer with backslashes than Python.
-        warnings.simplefilter("ignore")
-        tree = JINJA.parse(f"{{{{ {text} }}}}" if bare else text)
+    tree = parsed(f"{{{{ {text} }}}}" if bare else text)
     found = {True: set[str](), False: set[str]()}
     for name in tree.find_all(nodes.Name):
         found[name.ctx == "load"].add(name.name)

@@ -37,7 +37,8 @@ function paint(at) {
     story(model);
     clocks(model, t);
     controls();
-    if (at - charted > 240) {
+    // The curves take the most, and can wait until what is new is there.
+    if (at - charted > 240 && !awaited.length) {
       charted = at;
       charts(get("charts"), model, t, player.last, !player.live || player.ended);
     }
