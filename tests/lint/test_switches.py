@@ -35,11 +35,13 @@ def expressions(content: Any, key: str = "") -> Iterator[str]:
 
 def decides(node: nodes.Node) -> Iterator[nodes.Node]:
     """What is asked whether it is true."""
-    for found in node.find_all((nodes.If, nodes.CondExpr)):
-        yield found.test
-    for found in node.find_all((nodes.Not,)):
-        yield found.node
-    for both in node.find_all((nodes.And, nodes.Or)):
+    for block in node.find_all(nodes.If):
+        yield block.test
+    for choice in node.find_all(nodes.CondExpr):
+        yield choice.test
+    for denied in node.find_all(nodes.Not):
+        yield denied.node
+    for both in [*node.find_all(nodes.And), *node.find_all(nodes.Or)]:
         yield from (both.left, both.right)
 
 
