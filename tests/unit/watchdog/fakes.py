@@ -8,6 +8,7 @@ import datetime as dt
 import http.server
 import json
 import queue
+import socket
 import socketserver
 import ssl
 import struct
@@ -202,6 +203,11 @@ class FakeEngine:
         if self.output:
             time.sleep(0.05)
             handler.wfile.write(self.output)
+            # Whoever has not written yet, on a busy machine, would be told that nobody is there.
+            with contextlib.suppress(OSError):
+                handler.connection.shutdown(socket.SHUT_WR)
+                while handler.connection.recv(4096):
+                    pass
         else:
             # Each line comes back, in pieces, with an error of the program's in between.
             while line := handler.rfile.readline():
