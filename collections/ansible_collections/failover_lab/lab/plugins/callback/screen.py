@@ -37,16 +37,14 @@ requirements:
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-# Commands of the package that only write to the records of a run.
+# Commands of the package that only write to the records of a run, or to a file of the lab's own.
 _RECORDS = frozenset(
     {"facts", "live", "mark", "observe", "probe", "report", "stop", "trace", "watchdog"}
-    | {"wait-answers", "wait-steady"}
+    | {"htpasswd", "wait-answers", "wait-steady"}
 )
 _BOOKKEEPING = frozenset({"failover_lab.lab.journal", "ansible.builtin.set_fact", "ansible.builtin.add_host"})
 # A file that the lab writes as its user is one of its own.
-_OWN_FILES = frozenset(
-    {"ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.template", "community.general.htpasswd"}
-)
+_OWN_FILES = frozenset({"ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.template"})
 # What these print is for whoever wrote the play's words.
 _SAYS = frozenset({"ansible.builtin.debug", "debug"})
 _SIGNS = {"phase": ("▸", ">"), "failed": ("✕", "FAILED:"), "says": ("·", "-")}
