@@ -12,17 +12,23 @@ const player = new Player((frame) => stage.send(frame, player.head.outcomes));
 const drawn = [];
 /** What has come and is not drawn yet. */
 const awaited = [];
-/** Thirty pictures a second are smooth enough, and leave a small machine its processor, in milliseconds. */
-const PICTURE = 30;
+/** Thirty pictures a second are smooth enough; a busy machine has fewer. In milliseconds. */
+const PICTURE = 30,
+  SLOWEST = 240;
 window.failoverLab = { player, drawn };
 let charted = 0,
   shown = 0,
+  pace = PICTURE,
   before = performance.now();
 
 function paint(at) {
   requestAnimationFrame(paint);
-  if (at - before < PICTURE) return;
-  const elapsed = (at - before) / 1000;
+  const gap = at - before;
+  // What is new is drawn at once, whatever the dots are doing.
+  if (gap < pace && !awaited.length) return;
+  // Whoever cannot keep up is the machine on which a node is being lost: dots can wait, news cannot.
+  pace = gap > pace + 40 ? Math.min(SLOWEST, 2 * pace) : Math.max(PICTURE, pace - 1);
+  const elapsed = gap / 1000;
   before = at;
   player.tick(elapsed);
   const { model, t } = player;
