@@ -49,7 +49,7 @@ _OWN_FILES = frozenset({"ansible.builtin.copy", "ansible.builtin.file", "ansible
 _SAYS = frozenset({"ansible.builtin.debug", "debug"})
 _SIGNS = {"phase": ("▸", ">"), "failed": ("✕", "FAILED:"), "says": ("·", "-")}
 # A phase in which nothing is said has a line of its own only where it takes as long as this.
-_WORTH_S = 2.0
+_WORTH_S = 3.0
 # Where a log is looked at afterwards, nobody knows how wide; a terminal says so itself.
 _LEAST_WIDTH = 40
 
