@@ -137,7 +137,13 @@ def test_one_that_ignores_the_kind_signal_is_killed(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_the_command_and_is_told(tmp_path: Path, signum: signal.Signals) -> None:
     handler = signal.getsignal(signum)
-    threading.Timer(0.4, os.kill, (os.getpid(), signum)).start()
+
+    def interrupt() -> None:
+        # Sent before the command runs, it would meet the handler of before: under nohup, none.
+        wait_pid(tmp_path / "pid")
+        os.kill(os.getpid(), signum)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(running.Interrupted) as interrupted:
         shell(f"sleep 30 & echo $! > {tmp_path}/pid; wait")
     assert interrupted.value.args == (signum,)
