@@ -52,11 +52,7 @@ class Teller:
 
     def __call__(self, elapsed_s: float, stdout: running.Lines) -> None:
         """Tell how far the command is, if it is time for that."""
-        news = self._story.news()
-        for sentence in news:
-            aloud.say(f"  {sentence}", display.display)
-        if news:
-            self._pace.hasten(elapsed_s)
+        self._story.tell(self._pace, elapsed_s, display.display)
         relays = self._arguments["relay"] == "lines"
         fresh = relays and bool(stdout.last) and stdout.last != self._told
         if self._pace.is_due(elapsed_s, fresh=fresh):

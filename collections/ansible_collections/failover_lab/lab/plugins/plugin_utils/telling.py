@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.failover_lab.lab.plugins.plugin_utils import aloud
 
 from failover_lab.run.layout import Run
 
@@ -97,6 +100,20 @@ class Story:
             return []
         self._count += fresh
         return [str(sentence) for sentence in told.get("said", [])[-fresh:]]
+
+    def tell(self, pace: Pace, elapsed_s: float, show: Callable[[str], object]) -> None:
+        """Tell the news, and have the rest come soon after them.
+
+        Args:
+            pace: of the rest.
+            elapsed_s: since whoever waits began.
+            show: puts a line on the terminal.
+        """
+        news = self.news()
+        for sentence in news:
+            aloud.say(f"  {sentence}", show)
+        if news:
+            pace.hasten(elapsed_s)
 
     def ahead(self) -> str | None:
         """What is waited for, since when and for about how long; None: nobody says so."""

@@ -96,12 +96,8 @@ def _tell(over: threading.Event, interval_s: float, waits_for: str, run_dir: str
     story = telling.Story(run_dir)
     pace = telling.Pace(interval_s, telling.MOST_IN_A_RUN_S if story.ahead() else telling.MOST_S)
     while not over.wait(min(interval_s, _LOOK_S)) and os.getppid() == parent:
-        news = story.news()
-        for sentence in news:
-            aloud.say(f"  {sentence}", display.display)
         elapsed_s = time.monotonic() - began
-        if news:
-            pace.hasten(elapsed_s)
+        story.tell(pace, elapsed_s, display.display)
         if pace.is_due(elapsed_s):
             so_far = witness.figures(run_dir) or timing.duration(elapsed_s)
             aloud.say(f"  … {so_far}; waiting for {story.ahead() or waits_for}", display.display)
