@@ -192,11 +192,9 @@ def test_counts_are_the_reports(file: Path, finished: Path, browser: Browser) ->
 
 
 def test_a_file_opens_at_once_and_asks_nobody(file: Path, browser: Browser) -> None:
-    began = time.monotonic()
-    with page_at(browser, file.as_uri()) as page:
-        assert page.locator(".node").count() == 3
-        assert time.monotonic() - began < 2
     seen = opened(browser, file.as_uri(), SIZES["desk"])
+    assert seen.page.locator(".node").count() == 3
+    assert 0 < seen.busy_s <= 2.0
     assert [url for url in seen.asked_for if not url.startswith("data:")] == [file.as_uri()]
     seen.page.close()
 

@@ -150,7 +150,7 @@ def test_a_report_of_100_000_requests(size: str, scheme: str, big: Path, browser
     assert seen.wrong == []
     # One file: nothing else is asked for, from the network or the disk.
     assert [url for url in seen.asked_for if not url.startswith("data:")] == [big.as_uri()]
-    assert seen.took_s <= 2.0
+    assert 0 < seen.busy_s <= 2.0
     assert page.locator(".lead").inner_text().startswith("Draining lab-m02, which announced the address,")
     assert page.locator("figure:visible svg").count() == 1
     ground = page.evaluate(LIGHTNESS)
