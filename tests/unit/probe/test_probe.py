@@ -816,7 +816,7 @@ def test_waiting_since_a_mark(
             began = time.monotonic()
             marked = marks.append(out, ["healed"])
             assert cli.main([*steady, "--since", "healed"]) == 0
-            assert 0.3 <= time.monotonic() - began < 2.0
+            assert 0.3 <= time.monotonic() - began < 8.0
         assert cli.main([*steady, "--since", instants.text(marked)]) == 0
         answers = [
             "wait-answers",

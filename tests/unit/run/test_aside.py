@@ -82,7 +82,7 @@ def test_a_pipe_that_nobody_reads_is_not_waited_for(pipe: tuple[int, io.TextIOWr
         # The first is taken out and waits for the pipe.
         time.sleep(0.05 if number == 0 else 0)
     assert not sayer.settle(0.01)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     said = drained(reads, "line 3")
     assert sayer.settle(5)
     sayer.say("the last", stream)

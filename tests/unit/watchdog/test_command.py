@@ -152,7 +152,7 @@ def test_silence_is_noticed_and_asked_once(
         api.nodes()
     assert raised.value.account.startswith("the API server does not answer")
     assert raised.value.status == 0
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 4.5
     # Who has given up need not have been heard yet.
     until(lambda: not server.asked, 10)
     assert len(server.asked) == 1

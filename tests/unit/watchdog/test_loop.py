@@ -155,7 +155,7 @@ def test_without_news_of_the_engine_it_is_found_too(
 
 def test_news_shorten_the_way(world: World, tmp_path: Path) -> None:
     """In the middle of a look with a long time-out, the engine says that the container has ended."""
-    slow = dataclasses.replace(FAST, ask_s=2.0, interval_s=0.1)
+    slow = dataclasses.replace(FAST, ask_s=20.0, interval_s=0.1)
 
     async def scenario(running: Running) -> None:
         await until(lambda: alive(running), 20)
@@ -164,7 +164,7 @@ def test_news_shorten_the_way(world: World, tmp_path: Path) -> None:
         began = time.monotonic()
         world.stop(NODE)
         await until(lambda: "dead" in running.events())
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 10.0
         await until(lambda: running.watchdog.given_away)
 
     play(world, tmp_path, scenario, pace=slow)

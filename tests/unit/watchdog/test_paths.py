@@ -84,7 +84,7 @@ def test_a_connection_without_a_word_is_no_answer(certificate: Path) -> None:
             kubelet = Kubelet("127.0.0.1", listening.getsockname()[1])
             began = time.monotonic()
             assert await kubelet.ask(0.1) is Reach.MUTE
-            assert 0.09 < time.monotonic() - began < 1
+            assert 0.09 < time.monotonic() - began < 8
 
     asyncio.run(run())
 
@@ -264,7 +264,7 @@ def test_the_program_in_the_node_tells_what_it_reaches(silent: int) -> None:
                 "b": {"a": Reach.REFUSED},
                 "c": {"a": Reach.SILENT, "b": Reach.SILENT},
             }
-            assert 0.09 < time.monotonic() - began < 1
+            assert 0.09 < time.monotonic() - began < 8
             # Each question has its own answer.
             del addresses["c"]
             for _ in range(3):
