@@ -232,7 +232,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
 
     def _bring_healer(self, playbook: Any) -> None:  # noqa: ANN401 - Ansible's
         from ansible_collections.failover_lab.lab.plugins.callback import interrupted  # noqa: PLC0415
+        from ansible_collections.failover_lab.lab.plugins.plugin_utils import whole  # noqa: PLC0415
 
+        # The healer plays when this process ends, which it has to.
+        whole.say_all()
         # It plays the recover.yml beside, with the same options. A playbook of somebody's own may set more.
         beside = Path(playbook._file_name).resolve().with_name("recover.yml")  # noqa: SLF001 - as above
         if not beside.exists() and any(
