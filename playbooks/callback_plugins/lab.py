@@ -170,6 +170,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible's own class
         super().__init__(*args, **kwargs)
         of_host("surroundings").settle(os.environ)
         os.environ[LOADED] = str(os.getpid())
+        of_host("streams").open_all()
         self._healer: Any = None
         self._to_come: dict[str, str] = {}
         self._is_ours = False

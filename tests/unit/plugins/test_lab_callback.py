@@ -126,6 +126,16 @@ def test_a_play_outlives_whoever_reads_what_it_says(checkout: Path, reader: str)
     assert (checkout / "healed").exists()
 
 
+def test_a_play_without_standard_output_is_played(checkout: Path) -> None:
+    play = subprocess.run(
+        ["/bin/sh", "-c", "exec ansible-playbook playbooks/recover.yml >&-"],
+        cwd=checkout, env=OUTSIDE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=50,
+    )  # fmt: skip
+    assert play.returncode == 0, play.stderr
+    assert "probably a bug" not in play.stderr
+    assert (checkout / "healed").exists()
+
+
 def test_what_is_played_is_guarded_or_nothing_is(checkout: Path) -> None:
     """Without the callback the first task of a play says so."""
     shutil.rmtree(checkout / "playbooks" / "callback_plugins")
