@@ -256,6 +256,7 @@ ORDER = [
     # It ends with a setup, which the next one begins with.
     "test_existing",
     "test_live",
+    "test_given",
     "test_controls",
     "test_sabotage",
     "test_put_right",
