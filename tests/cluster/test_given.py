@@ -1,4 +1,4 @@
-"""Applications as anybody has them, which know nothing of the lab: set up, drained, killed under, or refused."""
+"""Applications that know nothing of the lab: set up, drained, killed under, or refused with a reason."""
 
 from __future__ import annotations
 
