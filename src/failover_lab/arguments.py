@@ -116,6 +116,29 @@ def rate(low: float, high: float) -> Callable[[str], float]:
     return convert
 
 
+def add_seconds(
+    parser: argparse.ArgumentParser,
+    name: str,
+    default: float,
+    says: str = "",
+    *,
+    low: float = 0.0,
+    high: float = 86400.0,
+) -> None:
+    """Add an option for a number of seconds.
+
+    Args:
+        parser: of a subcommand.
+        name: of the option.
+        default: taken without it.
+        says: what the help says of it, beside the default.
+        low: the least that may be given.
+        high: the most.
+    """
+    told = f"{says} (default {default:g})" if says else f"default {default:g}"
+    parser.add_argument(name, type=number(low, high, " s"), default=default, metavar="S", help=told)
+
+
 def add_cluster(parser: argparse.ArgumentParser, *, context: str = "default: the current one") -> None:
     """Add the options that say which cluster is meant.
 

@@ -288,12 +288,8 @@ def add_parser(commands: arguments.Commands) -> None:
         metavar="JSON",
         help=f"an object with {', '.join(field.name for field in fields(Timings))}",
     )
-    parser.add_argument(
-        "--away",
-        type=arguments.number(0, 3600, " s"),
-        default=0.0,
-        metavar="S",
-        help="for how long a machine is off that comes back by itself",
+    arguments.add_seconds(
+        parser, "--away", 0.0, "for how long a machine is off that comes back by itself", high=3600
     )
     parser.add_argument(
         "--rate",

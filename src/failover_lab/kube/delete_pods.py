@@ -88,9 +88,7 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("pods", nargs="+", type=pod, metavar="NAME=UID")
     parser.add_argument("--namespace", required=True)
     arguments.add_cluster(parser)
-    parser.add_argument(
-        "--timeout", type=arguments.number(1, 3600, " s"), default=60.0, metavar="S", help="default 60"
-    )
+    arguments.add_seconds(parser, "--timeout", 60.0, low=1, high=3600)
 
 
 def run(options: argparse.Namespace) -> Answer:

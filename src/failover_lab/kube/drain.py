@@ -36,9 +36,7 @@ def add_parser(commands: arguments.Commands) -> None:
         "--orphans", action="store_true", help="evict pods as well that nothing brings back (default: refuse)"
     )
     arguments.add_cluster(parser)
-    parser.add_argument(
-        "--timeout", type=arguments.number(1, 86400, " s"), default=300.0, metavar="S", help="default 300"
-    )
+    arguments.add_seconds(parser, "--timeout", 300.0, low=1)
     parser = arguments.command(commands, "uncordon", run_uncordon)
     arguments.add_cluster(parser)
 

@@ -235,12 +235,8 @@ def add_parser(commands: arguments.Commands) -> None:
         metavar="UID=ID+ID,…",
         help="kill-first, kill-sandbox: for each pod the ids of its containers, the application's first",
     )
-    parser.add_argument(
-        "--away",
-        type=arguments.number(0, 60, " s"),
-        default=5.0,
-        metavar="S",
-        help="reboot: how long it is off, where it does not reboot by itself; default 5",
+    arguments.add_seconds(
+        parser, "--away", 5.0, "reboot: how long it is off, where it does not reboot by itself", high=60
     )
     parser.add_argument("--interface", default=INTERFACE, help=f"of the nodes, default {INTERFACE}")
 

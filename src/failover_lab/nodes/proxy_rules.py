@@ -145,9 +145,7 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--service", required=True, type=arguments.names, metavar="A,B")
     arguments.add_cluster(parser)
-    parser.add_argument(
-        "--timeout", type=arguments.number(0, 86400, " s"), default=60.0, metavar="S", help="default 60"
-    )
+    arguments.add_seconds(parser, "--timeout", 60.0)
 
 
 def run(options: argparse.Namespace) -> Answer:

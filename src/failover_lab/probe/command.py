@@ -126,13 +126,7 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="record each request in this directory (default: nowhere)"
     )
-    parser.add_argument(
-        "--progress",
-        type=arguments.number(0, 3600, " s"),
-        default=0.0,
-        metavar="S",
-        help="a line every S seconds (default 0: none)",
-    )
+    arguments.add_seconds(parser, "--progress", 0.0, "a line every S seconds, 0 for none", high=3600)
     parser.set_defaults(run=run)
 
     checking = commands.add_parser(

@@ -233,16 +233,8 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument(
         "--expect-nodes", type=arguments.names, default=[], metavar="X,Y", help="nodes that must"
     )
-    parser.add_argument(
-        "--timeout", type=arguments.number(0.1, 86400, " s"), default=60.0, metavar="S", help="for all"
-    )
-    parser.add_argument(
-        "--wait",
-        type=arguments.number(0, 86400, " s"),
-        default=0.0,
-        metavar="S",
-        help="for the first answer, before which nothing counts (default 0)",
-    )
+    arguments.add_seconds(parser, "--timeout", 60.0, "for all", low=0.1)
+    arguments.add_seconds(parser, "--wait", 0.0, "for the first answer, before which nothing counts")
     parser.add_argument(
         "--identity",
         choices=["auto", "none"],

@@ -244,7 +244,6 @@ class AnswerWatch:
 
 def add_parser(commands: arguments.Commands) -> None:
     """Add both commands to the command line."""
-    seconds = arguments.number(0.1, 86400, " s")
     steady = arguments.command(commands, "wait-steady", run_steady)
     answers = arguments.command(commands, "wait-answers", run_answers)
     for parser in (steady, answers):
@@ -252,7 +251,7 @@ def add_parser(commands: arguments.Commands) -> None:
         parser.add_argument(
             "--pods", type=arguments.names, default=[], metavar="A,B", help="pods that must answer"
         )
-        parser.add_argument("--timeout", type=seconds, default=120.0, metavar="S", help="default 120")
+        arguments.add_seconds(parser, "--timeout", 120.0, low=0.1)
         parser.add_argument(
             "--untraced",
             action="store_true",
@@ -281,7 +280,7 @@ def add_parser(commands: arguments.Commands) -> None:
         metavar="MARK",
         help="mark this once it is steady; may be given several times",
     )
-    steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
+    arguments.add_seconds(steady, "--for", 10.0, low=0.1)
 
 
 def _instant(out: Path, since: float | str) -> float:
@@ -300,7 +299,7 @@ def run_steady(options: argparse.Namespace) -> Answer:
     since = None if options.since is None else _instant(out, options.since)
     if options.mark_first is not None:
         since = marks.append(out, [options.mark_first])
-    state = SteadyState(options.window, options.pods, since, options.observed, options.untraced)
+    state = SteadyState(vars(options)["for"], options.pods, since, options.observed, options.untraced)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         why = f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}"
@@ -308,7 +307,7 @@ def run_steady(options: argparse.Namespace) -> Answer:
         return no(why, changed=options.mark_first is not None)
     if options.mark:
         marks.append(out, options.mark)
-    print(f"steady for {options.window:g} s")
+    print(f"steady for {vars(options)['for']:g} s")
     return Answer(changed=bool(options.mark or options.mark_first))
 
 

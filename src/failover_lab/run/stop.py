@@ -91,4 +91,4 @@ def add_parser(commands: arguments.Commands) -> None:
     """Add this subcommand."""
     parser = arguments.command(commands, "stop", run)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's directory")
-    parser.add_argument("--timeout", type=arguments.number(0.1, 600, " s"), default=20.0, metavar="S")
+    arguments.add_seconds(parser, "--timeout", 20.0, low=0.1, high=600)

@@ -60,12 +60,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="NAME",
         help=f"of the nodes, default {nodes.DEFAULT}; {NOBODY}: nobody reaches them, which is written down",
     )
-    parser.add_argument(
-        "--duration",
-        type=arguments.number(0.1, 7 * 86400, " s"),
-        default=0.0,
-        metavar="S",
-        help="obey the stop file only after so many seconds, as the probe does",
+    arguments.add_seconds(
+        parser, "--duration", 0.0, "obey the stop file only after so long, as the probe does", high=7 * 86400
     )
     arguments.add_lifetime(parser)
     parser.set_defaults(run=run)
