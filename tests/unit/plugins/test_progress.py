@@ -147,6 +147,13 @@ def test_it_shows_the_time_and_returns_the_output(played: Played) -> None:
     assert log[1:] == ["hello", str(played.folder)]
 
 
+def test_it_passes_over_what_says_nothing() -> None:
+    arguments = {"relay": "lines", "passes_over": "NO_PROXY", "expected_s": None}
+    teller = progress.Teller(arguments, "x")
+    heard = [teller._last(line) for line in ("first", "- env NO_PROXY=10.0.0.1", "second")]
+    assert heard == ["first", "first", "second"]
+
+
 def test_it_relays_lines(played: Played) -> None:
     assert played.lines("relays")[:3] == ["first", "first (2s)", "second"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ display = Display()
 TELLING: dict[str, dict[str, Any]] = {
     "interval_s": {"type": "float", "default": 10.0},
     "relay": {"type": "str", "choices": ["timer", "lines"], "default": "timer"},
+    "passes_over": {"type": "str"},
     "run_dir": {"type": "path"},
     "timeout_s": {"type": "float"},
     "finishes": {"type": "bool", "default": False},
@@ -45,7 +47,7 @@ class Teller:
         """Remember what there is to tell."""
         self._arguments = arguments
         self._label = label
-        self._told = ""
+        self._told = self._heard = ""
         self._story = telling.Story(arguments.get("run_dir"))
         most_s = telling.MOST_IN_A_RUN_S if self._story.ahead() else telling.MOST_S
         self._pace = telling.Pace(arguments.get("interval_s", 0.0), most_s)
@@ -54,9 +56,17 @@ class Teller:
         """Tell how far the command is, if it is time for that."""
         self._story.tell(self._pace, elapsed_s, display.display)
         relays = self._arguments["relay"] == "lines"
-        fresh = relays and bool(stdout.last) and stdout.last != self._told
+        last = self._last(stdout.last)
+        fresh = relays and bool(last) and last != self._told
         if self._pace.is_due(elapsed_s, fresh=fresh):
-            aloud.say(f"  … {self.line(elapsed_s, stdout.last)}", display.display)
+            aloud.say(f"  … {self.line(elapsed_s, last)}", display.display)
+
+    def _last(self, last: str) -> str:
+        """The last line that is worth telling."""
+        passes_over = self._arguments.get("passes_over")
+        if not (passes_over and re.search(passes_over, last)):
+            self._heard = last
+        return self._heard
 
     def line(self, elapsed_s: float, last: str) -> str:
         """What there is to say now.

@@ -125,6 +125,9 @@ options:
     type: str
     choices: [timer, lines]
     default: timer
+  passes_over:
+    description: A regular expression. Lines that have it are not relayed.
+    type: str
   run_dir:
     description:
       - The folder of a run that is going on. Each line begins with how many requests there were, and how many
