@@ -201,6 +201,15 @@ def test_a_watch_that_goes_on_from_where_it_was_tells_late_what_it_missed(
     assert found["measurement"]["not_observed"][0]["began"] == "2026-11-23T19:00:01.000000Z"
 
 
+def test_what_comes_at_once_after_a_cut_is_of_its_end_though_nothing_was_listed_anew(made_up: Any) -> None:
+    made_up.observed_kill()
+    made_up.change(4.0, "Observer", "EndpointSlice", "INTERRUPTED", message="ProtocolError")
+    found = made_up.content()
+    assert found["clocks_s"]["endpoints"] is None
+    assert found["clocks_between_s"]["endpoints"] == [4.0, 6.0]
+    assert found["measurement"]["not_observed"][0]["ended"] == "2026-11-23T19:00:06.000000Z"
+
+
 def test_an_observer_that_never_came_back(made_up: Any) -> None:
     cut_off(made_up)
     made_up.changes.pop()
