@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab
+from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab, Played
 from .sudden import nothing_is_left
 
 pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
@@ -95,11 +94,11 @@ def refused(lab: Lab, *settings: str) -> tuple[str, float]:
             time.sleep(0.1)
             if asked is None and PODS in log.read_text():
                 asked = time.monotonic()
-    said = log.read_text()
-    assert play.returncode == 2, said[-6000:]
-    assert asked is not None, said[-6000:]
-    told = " ".join(said.rpartition("fatal: ")[2].partition("PLAY RECAP")[0].replace("''", "'").split())
-    return told, time.monotonic() - asked
+    ended = time.monotonic()
+    done = Played(play.returncode, log.read_text(), ended - (asked or ended))
+    assert done.returncode == 2, done.output[-6000:]
+    assert asked is not None, done.output[-6000:]
+    return done.error, done.took_s
 
 
 def own(folder: Path, command: str) -> Path:
@@ -134,11 +133,12 @@ def test_an_image_that_does_not_exist(theirs: Lab) -> None:
     assert "not found" in told
 
 
-def test_no_room_for_its_memory(theirs: Lab, tmp_path: Path) -> None:
-    shop = tmp_path / "shop"
-    shutil.copytree(ROOT / "examples" / "shop", shop)
-    resources = {"site_resources": {"requests": {"memory": "999Gi"}}}
-    told, took_s = refused(theirs, "-e", f"image_context={shop}", "-e", json.dumps(resources))
+def test_no_room_for_its_memory(theirs: Lab) -> None:
+    settings = {
+        "image_context": str(ROOT / "examples" / "shop"),
+        "site_resources": {"requests": {"memory": "999Gi"}},
+    }
+    told, took_s = refused(theirs, "-e", json.dumps(settings))
     assert took_s < TOLD_WITHIN_S, told
     assert "memory" in told
     assert "site_resources" in told

@@ -280,7 +280,8 @@ def add_parser(commands: arguments.Commands) -> None:
         metavar="MARK",
         help="mark this once it is steady; may be given several times",
     )
-    arguments.add_seconds(steady, "--for", 10.0, low=0.1)
+    seconds = arguments.number(0.1, 86400, " s")
+    steady.add_argument("--for", type=seconds, default=10.0, metavar="S", dest="window", help="default 10")
 
 
 def _instant(out: Path, since: float | str) -> float:
@@ -299,7 +300,7 @@ def run_steady(options: argparse.Namespace) -> Answer:
     since = None if options.since is None else _instant(out, options.since)
     if options.mark_first is not None:
         since = marks.append(out, [options.mark_first])
-    state = SteadyState(vars(options)["for"], options.pods, since, options.observed, options.untraced)
+    state = SteadyState(options.window, options.pods, since, options.observed, options.untraced)
     missing = wait(lambda: state.look(out, clock), options.timeout)
     if missing:
         why = f"not steady after {options.timeout:g} s: still missing {'; '.join(missing)}"
@@ -307,7 +308,7 @@ def run_steady(options: argparse.Namespace) -> Answer:
         return no(why, changed=options.mark_first is not None)
     if options.mark:
         marks.append(out, options.mark)
-    print(f"steady for {vars(options)['for']:g} s")
+    print(f"steady for {options.window:g} s")
     return Answer(changed=bool(options.mark or options.mark_first))
 
 

@@ -60,9 +60,8 @@ def add_parser(commands: argparse._SubParsersAction[arguments.Parser]) -> None:
         metavar="NAME",
         help=f"of the nodes, default {nodes.DEFAULT}; {NOBODY}: nobody reaches them, which is written down",
     )
-    arguments.add_seconds(
-        parser, "--duration", 0.0, "obey the stop file only after so long, as the probe does", high=7 * 86400
-    )
+    says = "obey the stop file only after so long, as the probe does"
+    arguments.add_seconds(parser, "--duration", 0.0, says, low=0.1, high=7 * 86400)
     arguments.add_lifetime(parser)
     parser.set_defaults(run=run)
 
