@@ -60,7 +60,11 @@ def test_it_is_drawn_as_it_happens(lab: Lab, kind: str) -> None:
     assert shown == [requests["total"] - requests["failed"], requests["failed"]]
     at_95 = late[int(len(late) * 0.95)]
     print(f"{kind}: {len(late)} changes, drawn after {late[len(late) // 2]:.3f} s, 95% after {at_95:.3f} s")
-    slow = [f"{one['s']:.2f} s at {one['t']:.1f} s" for one in drawn if one["s"] > 0.3]
+    slow = [
+        f"{one['s']:.2f} s at {one['t']:.1f} s (told after {one['told']:.2f}, heard after {one['heard']:.2f})"
+        for one in drawn
+        if one["s"] > 0.3
+    ]
     print(f"late: {', '.join(slow) or 'none'}")
     assert len(late) > 15
     assert at_95 <= 0.3

@@ -8,7 +8,7 @@ import { get, make, put, seconds, signed } from "./words.js";
 
 const stage = new Stage(get("stage"));
 const player = new Player((frame) => stage.send(frame, player.head.outcomes));
-/** For tests: how long after an event the page had drawn it, in seconds. */
+/** For tests: how long after an event the server told of it, the page heard, and had drawn it, in seconds. */
 const drawn = [];
 /** What has come and is not drawn yet. */
 const awaited = [];
@@ -20,6 +20,8 @@ let charted = 0,
   shown = 0,
   pace = PICTURE,
   before = performance.now();
+
+const since = (t) => Date.now() / 1000 - player.head.zero - t;
 
 function paint(at) {
   requestAnimationFrame(paint);
@@ -48,8 +50,7 @@ function paint(at) {
       charted = at;
       charts(get("charts"), model, t, player.last, !player.live || player.ended);
     }
-    for (const news of awaited.splice(0))
-      setTimeout(() => drawn.push({ t: news, s: Date.now() / 1000 - player.head.zero - news }));
+    for (const news of awaited.splice(0)) setTimeout(() => drawn.push({ ...news, s: since(news.t) }));
   }
   stage.animate(at, elapsed);
 }
@@ -133,7 +134,8 @@ function connect() {
   source.addEventListener("frame", (event) => {
     const frame = JSON.parse(event.data);
     player.add(frame);
-    if ("news" in frame) awaited.push(frame.news);
+    if ("news" in frame)
+      awaited.push({ t: frame.news, told: frame.t - frame.news, heard: since(frame.news) });
     if (frame.end) report();
     if (frame.gone) source.close();
   });
