@@ -42,9 +42,9 @@ from failover_lab.nodes import (
 )
 from failover_lab.nodes.driver import DriverError, unanswered
 from failover_lab.observe import command as observe_command
+from failover_lab.probe import api, ready, spread, wait
 from failover_lab.probe import command as probe_command
 from failover_lab.probe import options as probe_options
-from failover_lab.probe import ready, spread, wait
 from failover_lab.report import command as report_command
 from failover_lab.run import marks, stop
 from failover_lab.trace import command as trace_command
@@ -99,6 +99,7 @@ def parser() -> arguments.Parser:
         marks,
         wait,
         observe_command,
+        api,
         trace_command,
         watchdog_command,
         stop,

@@ -39,6 +39,8 @@ SHORT = ("-e", "witness_steady_s=2")
 BUSY = ("-e", "witness_max_slowest_ms=0")
 # A second lab, beside it for a while.
 SECOND = f"{PROFILE}-2"
+# One with a control plane of three, once the first is gone.
+THREE = f"{PROFILE}-3"
 
 
 @dataclass
@@ -274,10 +276,13 @@ ORDER = [
     "test_slower",
     "test_documented",
     "test_teardown",
+    "test_control_plane",
 ]
 
 
 LAST = "test_teardown"
+# With a lab of their own, which comes after that.
+APART = "test_control_plane"
 # In the story of `make test` these have their turn while the quick tests run: first who judges it.
 EARLY = ("test_sabotage", "test_put_right")
 
@@ -290,10 +295,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = (Path(__file__).parent, Path(__file__).parents[1] / "molecule")
     mine = [item for item in items if item.path.parent in folders]
 
-    def place(item: pytest.Item) -> tuple[bool, bool, int, int]:
+    def place(item: pytest.Item) -> tuple[bool, bool, bool, int, int]:
         name, nightly = item.path.stem, item.get_closest_marker("nightly") is not None
         early = EARLY.index(name) if name in EARLY and not nightly else len(EARLY)
-        return name == LAST, nightly, ORDER.index("test_beside" if early < len(EARLY) else name), early
+        return (
+            name == APART,
+            name == LAST,
+            nightly,
+            ORDER.index("test_beside" if early < len(EARLY) else name),
+            early,
+        )
 
     mine.sort(key=place)
     first = next((index for index, item in enumerate(items) if item in mine), 0)
@@ -345,8 +356,8 @@ def put_right(result: Lab) -> None:
         return
     # Without a running engine nobody knows what there is to remove.
     apply_role("engine", result.environment)
-    second = dataclasses.replace(result, profile=SECOND)
-    for left in [second, result] if second.state.exists() else [result]:
+    others = [dataclasses.replace(result, profile=profile) for profile in (SECOND, THREE)]
+    for left in [*(other for other in others if other.state.exists()), result]:
         gone = left.play("teardown")
         assert gone.returncode == 0, gone.output[-6000:]
 
@@ -389,8 +400,8 @@ def set_up_and_kill(result: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest, beside: Beside) -> Iterator[Lab]:
-    """A lab that is set up; removed at the end, however the tests went.
+def unmade() -> Iterator[Lab]:
+    """A lab that is yet to be set up.
 
     It lives at a place that the next test run knows, and only one can have it.
     """
@@ -433,18 +444,24 @@ def lab(request: pytest.FixtureRequest, beside: Beside) -> Iterator[Lab]:
                 }
             )
         )
-        try:
-            if any("half_made" in getattr(item, "fixturenames", ()) for item in request.session.items):
-                set_up_and_kill(result)
-            result.setups.append(result.play("setup"))
-            assert result.setups[0].returncode == 0, result.setups[0].output[-6000:]
-            yield result
-        finally:
-            if not result.gone:
-                gone = result.play("teardown")
-                assert gone.returncode == 0, gone.output[-6000:]
-            # The reports stay until the next run: they tell what a test that failed has seen.
-            shutil.rmtree(home / "data")
+        yield result
+        # The reports stay until the next run: they tell what a test that failed has seen.
+        shutil.rmtree(home / "data", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, unmade: Lab, beside: Beside) -> Iterator[Lab]:
+    """A lab that is set up; removed at the end, however the tests went."""
+    try:
+        if any("half_made" in getattr(item, "fixturenames", ()) for item in request.session.items):
+            set_up_and_kill(unmade)
+        unmade.setups.append(unmade.play("setup"))
+        assert unmade.setups[0].returncode == 0, unmade.setups[0].output[-6000:]
+        yield unmade
+    finally:
+        if not unmade.gone:
+            gone = unmade.play("teardown")
+            assert gone.returncode == 0, gone.output[-6000:]
 
 
 @pytest.fixture(scope="session")

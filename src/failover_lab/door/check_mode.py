@@ -25,6 +25,7 @@ class Check(Enum):
 #: By command, or by command and option where that makes the difference.
 COMMANDS = {
     "application": Check.RUNS,
+    "ask-api": Check.WOULD_CHANGE,
     "bases": Check.RUNS,
     "belongings": Check.RUNS,
     "belongings --remember": Check.MAY_CHANGE,

@@ -31,6 +31,10 @@ _BOOT_S = (3.0, 10.0)
 _FENCE_S = (0.1, 0.5)
 # The present pods' times of start are known in whole seconds.
 _SECOND_S = 1.0
+# A leader renews its lease this often, and who waits for it looks as often or a little later.
+_RENEWED_S, _JITTER = 2.0, 1.2
+# A controller that begins lists everything first.
+_LISTS_S = (0.3, 1.5)
 # Longer than anybody waits.
 _MOST_S = 366 * 86400.0
 
@@ -70,6 +74,8 @@ class Timings:
         backoff_s: for so long a container that has ended before is not started again, at most.
         stop_s: a container that is told to stop serves on for so long.
         waves: so often new pods start one after the other in a rolling update.
+        manager_s: the lease of the controller manager lasts so long, where the node has it; 0: it has not.
+        scheduler_s: likewise of the scheduler.
     """
 
     grace_s: float
@@ -84,6 +90,8 @@ class Timings:
     backoff_s: float = 0.0
     stop_s: float = 0.0
     waves: float = 1
+    manager_s: float = 0.0
+    scheduler_s: float = 0.0
 
     @property
     def leaves_a_tail(self) -> bool:
@@ -98,12 +106,28 @@ def fixed(seconds: float) -> Range:
     return Range(seconds, seconds)
 
 
+def taken_over(lasts_s: float) -> Range:
+    """From the loss of a leader until another one has its lease, and works; nothing where it did not lead.
+
+    It was renewed up to some seconds before, and who waits for it looks as often; then it lists what there
+    is.
+    """
+    if not lasts_s:
+        return fixed(0.0)
+    return Range(lasts_s - _RENEWED_S, lasts_s + _RENEWED_S * _JITTER) + Range(*_LISTS_S)
+
+
 def not_ready(timings: Timings) -> Range:
     """From the last breath of a kubelet until its node is not ready.
 
     The lease was renewed up to a quarter of its length before the fault. The controller manager sees a
-    renewal at its next look, and counts the grace period from that look.
+    renewal at its next look, and counts the grace period from that look. One that has only just taken over
+    counts from when it began.
     """
+    if timings.manager_s:
+        return taken_over(timings.manager_s) + Range(
+            timings.grace_s, timings.grace_s + timings.monitor_period_s
+        )
     return Range(timings.grace_s - timings.lease_s / 4, timings.grace_s + timings.monitor_period_s)
 
 
@@ -166,8 +190,11 @@ def predict(
     if fault.comes_back:
         clocks["endpoints"], clocks["capacity"] = _back(timings, start, off_s)
     elif fenced is not None:
-        clocks["endpoints"] = fenced + Range(*_SLICE_S)
-        clocks["capacity"] = None if start is None else fenced + start
+        # What the watchdog says is written at once; who acts on it may have to be found first.
+        managed = _both(fenced, taken_over(timings.manager_s))
+        clocks["endpoints"] = managed + Range(*_SLICE_S)
+        placed = _both(managed, taken_over(timings.scheduler_s))
+        clocks["capacity"] = None if start is None else placed + start
     elif fault.loses_node and recovery != "manual":
         clocks |= _lost(fault, timings, start)
     return clocks
@@ -178,7 +205,8 @@ def _lost(fault: kinds.Kind, timings: Timings, start: Range | None) -> dict[str,
     lost = not_ready(timings)
     clocks: dict[str, Range | None] = {"endpoints": lost + Range(*_SLICE_S)}
     if start is not None and timings.toleration_s is not None:
-        clocks["capacity"] = lost + fixed(timings.toleration_s) + start
+        evicted = lost + fixed(timings.toleration_s)
+        clocks["capacity"] = _both(evicted, taken_over(timings.scheduler_s)) + start
     if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
         # A connection that was begun just before the endpoint was gone.
         clocks["stale_flows"] = lost + Range(*_SLICE_S) + fixed(timings.half_open_s)
@@ -232,6 +260,11 @@ def _back(timings: Timings, start: Range | None, off_s: float) -> tuple[Range, R
 def _first(one: Range, other: Range) -> Range:
     """The first of two."""
     return Range(min(one.low, other.low), min(one.high, other.high))
+
+
+def _both(one: Range, other: Range) -> Range:
+    """Once both have come about."""
+    return Range(max(one.low, other.low), max(one.high, other.high))
 
 
 def timings_from(text: str) -> Timings:

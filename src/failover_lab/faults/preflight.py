@@ -14,6 +14,7 @@ from failover_lab.faults.capacity import HOSTNAME
 from failover_lab.faults.placement import takes
 from failover_lab.kube import application, speakers, timings
 from failover_lab.kube.announcer import announcer
+from failover_lab.kube.leaders import MANAGER, Leader, takeovers_of
 from failover_lab.kube.objects import (
     address_of,
     internal_address,
@@ -254,6 +255,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     app, _ = application.read(cluster, asked, pods=pods)
     nodes = cluster.nodes()
     users = door(asked, app, nodes)
+    leaders = cluster.leaders()
     snapshot = rules.Snapshot(
         nodes=nodes,
         pods=pods,
@@ -264,6 +266,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         quotas=cluster.quotas(namespace),
         limit_ranges=cluster.limit_ranges(namespace),
         pinned=users.address in {internal_address(node) for node in nodes} - {""},
+        leader=leaders.get(MANAGER, Leader()).node,
     )
     snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
     node, overridden = rules.judge(snapshot, wanted)
@@ -288,6 +291,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         "kubernetes": version,
         "minikube": minikube_of(snapshot.nodes),
         "nodes": [name_of(item) for item in snapshot.nodes],
+        "control_planes": sorted(snapshot.controls),
         "eligible_nodes": [
             name_of(item)
             for item in snapshot.nodes
@@ -313,6 +317,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         )
         | speakers.timings_of(cluster, snapshot.pods)
         | containers.timings_of(restarted)
+        | (takeovers_of(leaders, node) if len(snapshot.controls) > 1 else {})
         | {"waves": rolling.waves(app)},
         "overridden": overridden,
     }

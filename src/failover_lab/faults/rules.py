@@ -12,7 +12,7 @@ from failover_lab.faults.capacity import without_room
 from failover_lab.faults.placement import meant
 from failover_lab.kube import zones
 from failover_lab.kube.application import alike, is_ours
-from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE
+from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE, PRIMARY
 from failover_lab.kube.objects import (
     ENDED,
     Object,
@@ -43,7 +43,7 @@ class Wanted:
 
     Attributes:
         kind: of the fault.
-        node: a name, ``auto``, ``announcer`` or ``other``.
+        node: a name, ``auto``, ``announcer``, ``other``, ``primary`` or ``leader``.
         pods: of a kind that spares the node: ``one`` or ``all`` of the site's on it.
         force: what is a matter of taste does not count.
         may_lose: what may be lost for good: some of ``LOSSES``.
@@ -79,6 +79,7 @@ class Snapshot:
         limit_ranges: the same.
         volumes: those that the application's pods claim.
         pinned: whether the address is that of ``announcer`` itself, and never moves.
+        leader: the node whose controller manager leads; empty where nobody says.
         site_pods: the application's own, those on their way out left aside, by name.
     """
 
@@ -92,6 +93,7 @@ class Snapshot:
     limit_ranges: list[Object] = field(default_factory=list)
     volumes: list[Object] = field(default_factory=list)
     pinned: bool = False
+    leader: str = ""
     site_pods: list[Object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,7 +195,14 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
     if wanted.node in ("auto", "other"):
         return _any_worker(snapshot, wanted)
     by_name = {name_of(node): node for node in snapshot.nodes}
-    name = str(snapshot.announcer) if wanted.node == "announcer" else wanted.node
+    name = {"announcer": snapshot.announcer, "primary": _primary(snapshot), "leader": snapshot.leader}.get(
+        wanted.node, wanted.node
+    )
+    if not name:
+        raise Refusal(
+            f"Nobody says which node is the {wanted.node}: choose one by its name, of "
+            f"{', '.join(sorted(by_name))}."
+        )
     if name.startswith("zone:"):
         inside = sorted(one for one in by_name if zones.zone_of(by_name[one]) == name.removeprefix("zone:"))
         raise Refusal(
@@ -203,10 +212,16 @@ def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
     if name not in by_name:
         raise Refusal(
             f"There is no node {name}: fault_node is one of {', '.join(sorted(by_name))}, "
-            "or auto, announcer, other."
+            "or auto, announcer, other, primary, leader."
         )
     _check(by_name[name], snapshot, wanted)
     return by_name[name]
+
+
+def _primary(snapshot: Snapshot) -> str:
+    """The node that minikube began the cluster with; empty: it was not minikube."""
+    marked = (n for n in snapshot.nodes if of(n, "metadata", "labels", PRIMARY) == "true")
+    return next(map(name_of, marked), "")
 
 
 def _any_worker(snapshot: Snapshot, wanted: Wanted) -> Object:
@@ -312,10 +327,21 @@ def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
                 f"{name} is the only control plane{announces}: nothing could bring up replacements without "
                 f"it. {instead}"
             )
-        if wanted.fault.takes_node and 2 * (controls - 1) <= controls:
+        lost = [
+            name_of(other)
+            for other in snapshot.nodes
+            if name_of(other) in snapshot.controls - {name}
+            and (not is_ready(other) or faults_of(other, snapshot))
+        ]
+        if wanted.fault.takes_node and 2 * (controls - 1 - len(lost)) <= controls:
+            already = (
+                f", of which {' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} lost already"
+                if lost
+                else ""
+            )
             raise Refusal(
-                f"{name} is one of {controls} control planes{announces}: those that are left would be no "
-                f"majority. {instead}"
+                f"{name} is one of {controls} control planes{already}{announces}: those that are left would "
+                f"be no majority. {instead}"
             )
     if not snapshot.on(name):
         carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})

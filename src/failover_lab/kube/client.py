@@ -10,8 +10,10 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,26 @@ REQUEST_TIMEOUT_S = 10.0
 OPEN_TIMEOUT_S = 30.0
 # A server that says "not now" (429, 503) may say as well when to come back, be it hours.
 COME_BACK_S = 2
+# Whoever only listens, as a watch does, learns by these within three seconds that the other end is gone: it
+# may have been one of several API servers, and another has its address now.
+_ALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 2))
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How a context knows its API server, and how its user is known there: the files, as curl takes them.
+
+    Attributes:
+        ca: whose certificates are trusted; None: the system's.
+        certificate: the user's; None: the context has none, and its user is known by other means.
+        key: of that certificate.
+        insecure: whether any certificate is taken.
+    """
+
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+    insecure: bool
 
 
 class _OverdueError(BaseException):
@@ -79,6 +101,14 @@ def _usual() -> str | None:
     return os.pathsep.join(map(str, kubeconfig.read(paths))) or None
 
 
+def _alive() -> Iterator[tuple[int, int, int]]:
+    """The options of a socket that say so, as far as the system has them."""
+    for name, value in _ALIVE:
+        level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
+        if (option := getattr(socket, name, None)) is not None:
+            yield level, option, value
+
+
 def _opened(context: str | None, kubeconfig: str | None) -> ApiClient:
     """A client of the ``kubernetes`` package, opened in bounded time; nothing is asked yet.
 
@@ -90,6 +120,7 @@ def _opened(context: str | None, kubeconfig: str | None) -> ApiClient:
         import yaml  # noqa: PLC0415
         from kubernetes import config  # noqa: PLC0415  only those that need a cluster pay for it
         from urllib3 import Retry  # noqa: PLC0415
+        from urllib3.connection import HTTPConnection  # noqa: PLC0415
     except ImportError as error:
         raise errors.missing_package() from error
     said = _Said()
@@ -110,7 +141,9 @@ def _opened(context: str | None, kubeconfig: str | None) -> ApiClient:
         raise errors.no_credentials(context, said.words[-1])
     retries = Retry(3, raise_on_status=False)
     retries.retry_after_max = COME_BACK_S
-    client.rest_client.pool_manager.connection_pool_kw["retries"] = retries
+    options = client.rest_client.pool_manager.connection_pool_kw
+    options["retries"] = retries
+    options["socket_options"] = [*HTTPConnection.default_socket_options, *_alive()]
     return client
 
 
@@ -144,11 +177,22 @@ class Api:
         from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
         self.url = str(client.configuration.host)
+        self._configuration = client.configuration
         self._pools = client.rest_client.pool_manager.connection_pool_kw
         if not again:
             self._pools["retries"] = 0
         self._client = DynamicClient(client, discoverer=lambda *_: None)
         self._timeout_s = timeout_s
+
+    @property
+    def credentials(self) -> Credentials:
+        """For another program; what the kubeconfig itself holds is in files that go with this process."""
+        told = self._configuration
+
+        def path(name: str) -> Path | None:
+            return Path(file) if (file := getattr(told, name, None)) else None
+
+        return Credentials(path("ssl_ca_cert"), path("cert_file"), path("key_file"), not told.verify_ssl)
 
     @contextlib.contextmanager
     def once(self) -> Iterator[None]:

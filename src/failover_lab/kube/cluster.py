@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from failover_lab.kube import errors, rights
 from failover_lab.kube.client import Api, found, items
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.leaders import LEASES, leaders_of
 from failover_lab.kube.objects import claims_of, name_of, of
 from failover_lab.kube.selectors import query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from failover_lab.kube.leaders import Leader
     from failover_lab.kube.objects import Object
 
 # A line of a log may be as long as it likes.
@@ -173,6 +175,10 @@ class Cluster(Api):
         """The Lease by which a node says that it is alive, if there is one, and this user may read it."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}"
         return self._if_allowed(path)
+
+    def leaders(self) -> dict[str, Leader]:
+        """Who leads in the control plane, as far as this user may see it."""
+        return leaders_of(self._items_if_allowed(LEASES))
 
     def answers(self) -> str:
         """The version, asked for once: a silence is known after one time-out and not after four."""

@@ -13,6 +13,7 @@ from failover_lab.kube.client import items
 from failover_lab.kube.cluster import Cluster
 from failover_lab.kube.detection import PROGRAM, Controller, Detection, Kubelet, command_of
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.leaders import Leader
 from failover_lab.kube.objects import is_leaving, is_ready, is_running, name_of, of
 from failover_lab.waiting import until
 
@@ -229,6 +230,8 @@ class Change:
         """Change a controller manager's manifest, and wait until the new one has taken in every node."""
         wanted, cluster = self.wanted.controller, self.cluster
         before = set(cluster.taken_in())
+        # Of several, the one that leads watches the nodes; when it ends, another leads.
+        leads = cluster.leaders().get(PROGRAM, Leader()).node in {"", node}
         old = self.inside(node, f"cat {MANIFEST}")
         try:
             text = wanted.written_in(old, self.found.own)
@@ -246,7 +249,7 @@ class Change:
             if any(Controller.of(command_of(pod), self.found.own) != wanted for pod in pods):
                 return "it still runs with the old flags"
             taken = {name for uid, name in cluster.taken_in().items() if uid not in before}
-            names = set(map(name_of, cluster.nodes())) - taken if written else ()
+            names = set(map(name_of, cluster.nodes())) - taken if written and leads else ()
             return f"it does not watch {', '.join(sorted(names))} yet" if names else ""
 
         log = f"kubectl --context {self.context} -n kube-system logs {PROGRAM}-{node}"

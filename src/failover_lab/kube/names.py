@@ -22,4 +22,6 @@ OUT_OF_SERVICE_BY = "failover-lab/out-of-service-by"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 # With this label, which kubeadm gives to control planes, MetalLB and cloud load balancers leave a node alone.
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+# minikube's, of the node that it began a cluster with.
+PRIMARY = "minikube.k8s.io/primary"
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"

@@ -15,6 +15,7 @@ from failover_lab.errors import UserError
 from failover_lab.kube.application import names_of
 from failover_lab.kube.client import Api
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.leaders import LEASES
 from failover_lab.kube.objects import of
 from failover_lab.run import files, instants
 from failover_lab.run.layout import Run
@@ -46,6 +47,7 @@ def add_parser(commands: arguments.Commands) -> None:
         help="the site's Service, or several (default site)",
     )
     parser.add_argument("--address", metavar="IP", help="the Service's address, on a network of this machine")
+    parser.add_argument("--leaders", action="store_true", help="watch who leads in the control plane, too")
     arguments.add_cluster(parser)
     arguments.add_lifetime(parser)
 
@@ -56,6 +58,8 @@ def resources(
     services: Sequence[str] | str,
     nodes: dict[str, str] | None = None,
     selectors: Sequence[dict[str, str]] = (),
+    *,
+    leaders: bool = False,
 ) -> list[Resource]:
     """Everything that is watched.
 
@@ -65,6 +69,7 @@ def resources(
         services: the site's; another one's endpoints are not the site's.
         nodes: is kept filled with the nodes' own addresses, by their names.
         selectors: of the Services; a pod that none of them means is not the site's. None at all: each pod is.
+        leaders: who leads in the control plane as well.
     """
     from functools import partial  # noqa: PLC0415
 
@@ -81,7 +86,9 @@ def resources(
     names = names_of(services)
     mine = f"{_OF} in ({','.join(names)})" if len(names) > 1 else f"{_OF}={names[0]}"
     announcements = "/apis/metallb.io/v1beta1/servicel2statuses"
+    leading = r.Resource(r.LEADER, partial(api.open, "get", LEASES), r.leader, optional=True)
     return [
+        *([leading] if leaders else []),
         r.Resource(r.NODE, partial(api.open, "get", "/api/v1/nodes"), node),
         r.Resource(r.LEASE, partial(api.open, "get", leases), r.lease, optional=True),
         r.Resource(r.SLICE, partial(api.open, "get", slices, labelSelector=mine), r.endpoint_slice),
@@ -195,7 +202,9 @@ def run(options: argparse.Namespace) -> Answer:
         api = Api(options.context, options.kubeconfig)
         nodes: dict[str, str] = {}
         selectors = selectors_of(api, options.namespace, options.service)
-        watched = resources(api, options.namespace, options.service, nodes, selectors)
+        watched = resources(
+            api, options.namespace, options.service, nodes, selectors, leaders=options.leaders
+        )
         written = observe(options.out, watched, stop, address=options.address, nodes=nodes)
     except UserError as error:
         # Beside a play nobody reads what it prints; who waits for it reads this.

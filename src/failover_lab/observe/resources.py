@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.kube.application import names_of
-from failover_lab.kube.objects import condition_of, internal_address, of
+from failover_lab.kube.leaders import PROGRAMS, holder_of
+from failover_lab.kube.objects import condition_of, internal_address, name_of, of
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
     from failover_lab.kube.objects import Object
 
-NODE, LEASE, SLICE, POD, EVENT, ANNOUNCEMENT = (
+NODE, LEASE, LEADER, SLICE, POD, EVENT, ANNOUNCEMENT = (
     "Node",
     "Lease",
+    "Leader",
     "EndpointSlice",
     "Pod",
     "Event",
@@ -66,6 +68,13 @@ def node(obj: Object) -> Object:
 def lease(obj: Object) -> Object:
     """When the node's kubelet last said that it lives."""
     return {"stamped": obj.get("spec", {}).get("renewTime")}
+
+
+def leader(obj: Object) -> Object | None:
+    """Which node's instance of a part of the control plane leads the others."""
+    if name_of(obj) not in PROGRAMS:
+        return None
+    return {"node": holder_of(obj), "stamped": of(obj, "spec", "renewTime")}
 
 
 def endpoint_slice(obj: Object) -> Object:

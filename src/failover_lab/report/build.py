@@ -19,6 +19,7 @@ from failover_lab.report import (
     clock_reasons,
     clocks,
     cluster,
+    control_plane,
     groups,
     kept,
     ports,
@@ -336,6 +337,7 @@ def build(data: RunData) -> Report:
         "clock_reasons": clock_reasons.reasons(
             clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures, between_s)
         ),
+        "control_plane": control_plane.described(data, fault),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
         **_struck(play),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from failover_lab.kube.leaders import MANAGER, SCHEDULER
 from failover_lab.observe import resources
-from failover_lab.report import clocks, evidence
+from failover_lab.report import clocks, control_plane, evidence
 from failover_lab.run import instants, marks
 
 if TYPE_CHECKING:
@@ -95,6 +96,15 @@ class Run:
         if called is not None:
             told.insert(0, f"was called at {self.after(called)}")
         return [f"the {self.who} {told[0]}", *told[1:]]
+
+    def led(self, program: str, until: float) -> list[str]:
+        """That another node had to lead before it could come about; nothing if it came without."""
+        taken = control_plane.takeover(self.data, program, self.zero)
+        if taken is None or taken.at is None or taken.before != self.fault.node:
+            return []
+        if taken.at > until + _NOTED_S:
+            return []
+        return [f"{taken.after} led the {program} since {self.after(taken.at)}, before it {taken.before}"]
 
     def too_late(self) -> list[str]:
         """That somebody was to do it, and had not by the time that it came about."""
@@ -204,8 +214,9 @@ def _endpoints(run: Run) -> str:
     if not run.fault.what.takes_node:
         return f"{', '.join(_stops(run))}, out of the list of endpoints at {run.after(clean)}"
     out = f"its endpoints were out of the list at {run.after(clean)}"
+    led = run.led(MANAGER, clean)
     if steps := run.steps(clean):
-        return ", ".join([*steps, out])
+        return ", ".join([*steps, *led, out])
     sign, lost = _last_sign(run), _not_ready(run)
     parts = [] if sign is None else [f"the node's last sign of life was at {run.after(sign)}"]
     if lost is None:
@@ -214,7 +225,7 @@ def _endpoints(run: Run) -> str:
         parts.append(f"it was declared not ready at {run.after(lost)}")
     else:
         parts.append("its pods were gone before it was declared not ready")
-    return ", ".join([*parts, out, *run.too_late()])
+    return ", ".join([*parts, *led, out, *run.too_late()])
 
 
 def _capacity(run: Run) -> str:
@@ -234,6 +245,7 @@ def _capacity(run: Run) -> str:
         parts = run.steps(last.seen)
         if not parts and lost is not None and lost <= last.seen:
             parts = [f"the node was declared not ready at {run.after(lost)}"]
+    parts += run.led(SCHEDULER, last.ready or last.seen)
     parts.append(f"the last replacement, {last.name}, was made at {run.after(last.seen)}")
     parts.append(f"it was ready {(last.ready or last.seen) - last.seen:.1f}\u00a0s later")
     return ", ".join(parts)

@@ -74,6 +74,7 @@ class RunData:
         play: what the play knew, None where it said nothing.
         probes: what each probe saw, the run's own first. The report goes by that one.
         directory: where it is; None: nowhere.
+        api: what was asked of the cluster's own API, by ``layout.API_KINDS``, as far as it was.
     """
 
     play: dict[str, Any] | None
@@ -81,6 +82,7 @@ class RunData:
     marks: list[Mark] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     directory: Path | None = None
+    api: dict[str, ProbeData] = field(default_factory=dict)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -271,4 +273,9 @@ def load(directory: Path) -> RunData:
         marks=[mark(run.marks, entry) for entry in files.read_lines(run.marks)],
         changes=[change(run.events, entry) for entry in files.read_lines(run.events)],
         directory=directory,
+        api={
+            kind: _probe(asked)
+            for kind, asked in ((kind, run.api_probe(kind)) for kind in layout.API_KINDS)
+            if asked.about.exists()
+        },
     )

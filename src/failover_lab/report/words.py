@@ -227,6 +227,33 @@ def not_observed(report: dict[str, Any]) -> str | None:
     return f"the observer was cut off from the cluster ({told}); what changed meanwhile is known by its end"
 
 
+def control_plane(report: dict[str, Any]) -> list[str]:
+    """What became of the API and of those who lead; nothing where it was not looked at."""
+    told = report.get("control_plane")
+    if not told:
+        return []
+    lines = []
+    asked = {"read": told["reads"], "written": told["writes"]}
+    if all(asked.values()):
+        ways = ", ".join(f"{done} {_again(of)}" for done, of in asked.items())
+        lost = ", ".join(f"{number(of['failed'])} of {number(of['total'])}" for of in asked.values())
+        lines.append(f"The cluster's API: {ways} (lost {lost})")
+    moved = [one for one in told["leaders"] if one["after"]]
+    lines += [
+        f"{one['program']}: {one['after']} leads since {seconds(one['taken_s'])} after the fault, before it "
+        f"{one['before'] or 'nobody known'}"
+        for one in moved
+    ]
+    return lines
+
+
+def _again(asked: dict[str, Any]) -> str:
+    back_s = asked["back_s"]
+    if back_s is None:
+        return "not again"
+    return f"again after {seconds(back_s)}" if back_s else "all the time"
+
+
 def heading(report: dict[str, Any]) -> str:
     """One or two words of verdict."""
     verdict = report["verdict"]

@@ -13,6 +13,9 @@ from typing import overload
 
 from failover_lab.errors import UserError
 
+# What is asked of a cluster's own API.
+READS, WRITES = API_KINDS = ("reads", "writes")
+
 
 class File:
     """A file of a folder, by its name there.
@@ -104,10 +107,18 @@ class Run(Folder):
     summary = File("summary.txt")
     #: The folders of further vantage points.
     vantage_points = File("probes")
+    #: What was asked of the cluster's own API, in a folder each for reads and writes.
+    api = File("api.asked")
+    #: How whoever asks it fares.
+    api_asker = File("api.asked.json")
 
     def probe(self, name: str = "") -> Probe:
         """The files of the probe at this vantage point; without a name, of the run's own."""
         return Probe(self.vantage_points / name if name else self.directory, name)
+
+    def api_probe(self, name: str) -> Probe:
+        """The files of what was asked of the API: ``reads`` or ``writes``."""
+        return Probe(self.api / name, name)
 
     def probes(self) -> list[Probe]:
         """All probes of the run, its own first."""

@@ -1,4 +1,4 @@
-"""``stop``: end the probe, the observer, the trace and the watchdog of a run that nobody is left to end."""
+"""``stop``: end the processes of a run that nobody is left to end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def processes_of(run: Path) -> list[int]:
     found = []
     known = Run(run)
     about = [probe.about for probe in known.probes()]
-    for path in (*about, known.observer, known.trace, known.watchdog, known.live):
+    for path in (*about, known.observer, known.api_asker, known.trace, known.watchdog, known.live):
         pid = files.read_json(path).get("pid") if path.exists() else None
         if isinstance(pid, int) and 1 < pid < _MOST_PID and _works_on(pid, run):
             found.append(pid)

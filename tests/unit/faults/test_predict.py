@@ -10,7 +10,7 @@ import pytest
 
 from failover_lab import cli
 from failover_lab.faults import kinds
-from failover_lab.faults.predict import Range, Timings, given_away, not_ready, predict
+from failover_lab.faults.predict import Range, Timings, given_away, not_ready, predict, taken_over
 from failover_lab.nodes.pace import Pace
 from failover_lab.probe import ports
 
@@ -236,3 +236,20 @@ def test_what_are_no_timings(text: str, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert "no timings" in said
     assert said.count("\n") == 1
+
+
+def test_a_leader_that_dies_has_to_be_followed_by_another_first() -> None:
+    """Its lease was renewed up to 2 s before; then what it knew of the nodes has to be learnt anew."""
+    leads = replace(FAST, manager_s=15.0, scheduler_s=15.0)
+    assert taken_over(15.0) == Range(13.3, 18.9)
+    assert taken_over(0.0) == Range(0.0, 0.0)
+    assert not_ready(leads) == Range(13.3 + 5, 18.9 + 6)
+    found = predict("kill", "watchdog", leads, announcer=True)
+    alone = predict("kill", "watchdog", FAST, announcer=True)
+    # The speakers need no leader.
+    assert found["address"] == alone["address"]
+    assert found["endpoints"] == Range(13.3 + 0.05, 18.9 + 0.3)
+    # The pod is made by the one, and placed by the other.
+    scheduled = predict("kill", "watchdog", replace(FAST, scheduler_s=15.0), announcer=True)
+    assert scheduled["endpoints"] == alone["endpoints"]
+    assert scheduled["capacity"] == Range(13.3 + 1, 18.9 + 3)

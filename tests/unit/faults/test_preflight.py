@@ -16,6 +16,7 @@ from failover_lab.kube.rights import Right
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster
+    from failover_lab.kube.leaders import Leader
 
 Object = dict[str, Any]
 
@@ -81,6 +82,9 @@ class Played:
         return []
 
     quotas = limit_ranges = volumes = autoscalers = announcers = nothing
+
+    def leaders(self) -> dict[str, Leader]:
+        return {}
 
     def lease(self, _: str) -> None:
         return None

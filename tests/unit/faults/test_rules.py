@@ -146,7 +146,10 @@ def test_a_cordoned_node_may_be_drained_by_name() -> None:
 
 def test_refuses_an_unknown_node() -> None:
     said = refusal(snapshot(), "m09")
-    assert said == "There is no node m09: fault_node is one of m02, m03, main, or auto, announcer, other."
+    assert (
+        said == "There is no node m09: fault_node is one of m02, m03, main, "
+        "or auto, announcer, other, primary, leader."
+    )
 
 
 def test_refuses_the_only_control_plane() -> None:
@@ -617,6 +620,24 @@ def test_refuses_a_control_plane_whose_loss_leaves_no_majority() -> None:
     assert "one of 2 control planes" in refusal(snapshot(nodes), "main", "kill")
     nodes.append(node("m04", control_plane=True))
     assert judge(snapshot(nodes), "main", "kill") == "main"
+
+
+def test_of_three_control_planes_one_may_be_lost_and_no_second_one() -> None:
+    nodes = [node(name, control_plane=True) for name in ("main", "m02", "m03")]
+    assert judge(snapshot(nodes), "main", "kill") == "main"
+    nodes[2] = node("m03", control_plane=True, ready=False)
+    said = refusal(snapshot(nodes), "main", "kill")
+    assert "main is one of 3 control planes, of which m03 is lost already: those that are left" in said
+
+
+def test_the_primary_and_the_leader_are_taken_by_what_the_cluster_says() -> None:
+    nodes = [node(name, control_plane=True) for name in ("main", "m02", "m03")]
+    nodes[0]["metadata"]["labels"]["minikube.k8s.io/primary"] = "true"
+    seen = snapshot(nodes)
+    seen.leader = "m02"
+    assert judge(seen, "primary", "kill") == "main"
+    assert judge(seen, "leader", "kill") == "m02"
+    assert "Nobody says which node is the leader" in refusal(snapshot(nodes), "leader", "kill")
 
 
 def test_pods_on_the_only_control_plane_may_be_killed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -206,3 +207,20 @@ def test_a_damaged_kubeconfig_is_one_clear_line(tmp_path: Path, content: bytes) 
         Api("lab", path)
     assert "\n" not in str(raised.value)
     assert str(raised.value).endswith("; mend it, or give another with --kubeconfig")
+
+
+def test_a_silent_end_of_a_watch_is_found_soon(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the kernel: whoever only listens would wait for ever for one that died."""
+    given: list[dict[int, int]] = []
+    connect = socket.socket.connect
+
+    def watched(sock: socket.socket, address: Any) -> None:
+        connect(sock, address)
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        given.append({option: sock.getsockopt(socket.IPPROTO_TCP, option) for option in options})
+
+    monkeypatch.setattr(socket.socket, "connect", watched)
+    Api("lab", kubeconfig).request("get", "/x")
+    [found] = given
+    assert sum(found.values()) <= 4

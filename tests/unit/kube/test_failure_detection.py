@@ -16,6 +16,7 @@ from ansible_collections.failover_lab.lab.plugins.modules import failure_detecti
 
 from failover_lab.kube import failure_detection
 from failover_lab.kube.detection import Controller, Kubelet, seconds
+from failover_lab.kube.leaders import MANAGER, Leader
 from failover_lab.kube.objects import is_running
 
 Object = dict[str, Any]
@@ -74,6 +75,7 @@ class Played:
         self.log: list[str] = []
         self.stuck = False
         self.serial = 0
+        self.leads = "lab"
 
     @staticmethod
     def started(manifest: str) -> Object:
@@ -119,6 +121,9 @@ class Played:
     def taken_in(self) -> dict[str, str]:
         return dict(self.events)
 
+    def leaders(self) -> dict[str, Leader]:
+        return {MANAGER: Leader(self.leads)}
+
     def joining(self) -> str:
         return self.text
 
@@ -153,7 +158,8 @@ class Played:
 
     def replace_controller(self, manifest: str) -> None:
         self.pod = self.started(manifest)
-        self.events |= {f"new{self.serial}-{name}": name for name in self.names}
+        if self.leads == "lab":
+            self.events |= {f"new{self.serial}-{name}": name for name in self.names}
 
 
 @pytest.fixture
@@ -264,6 +270,12 @@ def test_a_controller_manager_that_does_not_come_back_is_named(run: Answer) -> N
     answer = run(played, timeout_s=0)
     assert "the controller manager of lab is not as set: it still runs with the old flags" in answer["msg"]
     assert played.log == ["manifest lab"], "no kubelet is slower than the controller manager thinks"
+
+
+def test_one_that_does_not_lead_takes_in_no_nodes_and_is_not_waited_for(run: Answer) -> None:
+    played = Played()
+    played.leads = "lab-m02"
+    assert run(played, settings=FAST)["changed"]
 
 
 def test_a_cluster_of_somebody_else(run: Answer) -> None:

@@ -31,6 +31,8 @@ def test_the_names_that_people_know_stay() -> None:
         "junit": "junit.xml",
         "summary": "summary.txt",
         "vantage_points": "probes",
+        "api": "api.asked",
+        "api_asker": "api.asked.json",
     }
     assert Probe.names() == {
         "records": "requests.csv.gz",

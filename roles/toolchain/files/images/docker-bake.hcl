@@ -22,7 +22,7 @@ variable "TOOLS_ROOTFS" { default = "" }
 variable "KUBERNETES_VERSION" { default = "" }
 
 group "early" {
-  targets = ["etcd", "coredns", "flannel", "metallb", "pause", "registry", "nginx", "node-base"]
+  targets = ["etcd", "coredns", "flannel", "metallb", "pause", "keepalived", "registry", "nginx", "node-base"]
 }
 
 group "kubernetes" {
@@ -89,6 +89,12 @@ target "pause" {
   inherits = ["_binaries"]
   target   = "pause-image"
   tags     = ["failover-lab/pause:${KEY}"]
+}
+
+target "keepalived" {
+  context = "keepalived"
+  args    = { ROOTFS = TOOLS_ROOTFS }
+  tags    = ["failover-lab/keepalived:${KEY}"]
 }
 
 target "registry" {
