@@ -200,9 +200,9 @@ class ByTrace:
         if (since := self._dead_since(last.node, record.done)) is not None:
             said = f"{nodes} received them for {{pods}}, and was {self._struck} from {_clock(since)} on"
             return Told("address_moved", said)
-        opened = way.entries[0].node
-        if opened != last.node and _followed(record, last):
-            knew = f"what followed, {last.node} received, which knew nothing of them"
+        opened, then = _opened_and_followed(record, way.entries)
+        if opened != then:
+            knew = f"what followed, {then} received, which knew nothing of them"
             said = f"they were opened through {opened}; {knew}"
             return Told("address_moved", said)
         if record.kind == REUSED and record.prior:
@@ -278,6 +278,18 @@ class ByTrace:
             return Told("address_moved", because)
         where = f", while the address led to {led}" if led is not None else ""
         return Told(NOT_RECEIVED, f"no node received them{where}")
+
+
+def _opened_and_followed(record: Record, entries: Sequence[Entry]) -> tuple[str, str]:
+    """The node through which a connection was opened, and the one that received what came then."""
+    if _followed(record, entries[-1]):
+        return entries[0].node, entries[-1].node
+    # Nodes are read one after the other: which of two entries was the first is not known to the millisecond.
+    rest = [entry for entry in entries if entry.is_of_the_rest]
+    lasting = [entry for entry in entries if not entry.is_of_the_rest]
+    if rest and lasting and _was_connected(record):
+        return lasting[0].node, rest[-1].node
+    return entries[-1].node, entries[-1].node
 
 
 def _followed(record: Record, entry: Entry) -> bool:

@@ -21,6 +21,8 @@ _SLACK_S = 0.05
 _AHEAD_S = 1.0
 # After so long at the earliest a first packet is sent again.
 _AGAIN_S = 0.9
+# Of a connection that came about a kernel keeps its entry for longer after the end: 10 s after a reset.
+_AT_ONCE_S = 1.0
 # So many entries of one port are remembered; each node may have one, and old ones are looked for among them.
 _MOST = 8
 
@@ -48,6 +50,15 @@ class Entry:
     client: str
     ended: float | None = None
     ended_within_s: float = 0.0
+
+    @property
+    def is_of_the_rest(self) -> bool:
+        """Whether it was forgotten as soon as it was made.
+
+        So it is of what came on a connection of another node's once the address had moved: the pod to
+        which it is sent knows nothing of it, and resets it.
+        """
+        return self.ended is not None and self.ended - self.at < _AT_ONCE_S
 
 
 class Way(NamedTuple):

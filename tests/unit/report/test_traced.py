@@ -124,6 +124,21 @@ def test_of_two_that_may_have_carried_it_the_one_that_answered_did(traced: Trace
     assert answers == whose | {"disagreements": 0, "examples": []}
 
 
+@pytest.mark.parametrize("read_s", [0.003, 0.001])
+def test_what_was_opened_as_the_address_moved_was_reset_by_who_knew_nothing_of_it(
+    traced: Traced, read_s: float
+) -> None:
+    """Whichever node's kernel was read first: neither says which of the two made its entry first."""
+    traced.run.lose(5.0, 5.04, "reset", took=0.02, port=4999)
+    traced.entry(5.0 + read_s, "lab-m03", 4999, "site-b")
+    traced.entry(5.0 + read_s, "lab-m03", 4999, "site-b", END)
+    group = only(traced.content())
+    assert (group["cause"], group["traced"]) == ("address_moved", 1)
+    assert group["evidence"] == (
+        "they were opened through lab; what followed, lab-m03 received, which knew nothing of them"
+    )
+
+
 def test_a_disagreement_is_a_finding(traced: Traced) -> None:
     traced.way = lambda due, pod: ("lab", "site-d" if 5.0 <= due < 5.25 and pod == "site-c" else pod)
     report = traced.report()
