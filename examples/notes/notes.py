@@ -33,6 +33,12 @@ class Board(BaseHTTPRequestHandler):
         self._answer("<!DOCTYPE html><title>Notes</title><p>Thank you.</p>", 201)
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection; so many may wait for theirs."""
+
+    request_queue_size = 128
+
+
 if __name__ == "__main__":
     NOTES.touch()
-    ThreadingHTTPServer(("", 5000), Board).serve_forever()
+    Server(("", 5000), Board).serve_forever()
