@@ -21,6 +21,22 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("cluster", {"cluster_nodes": "foo"}, ["a whole number from 2 to 8", "'foo'"]),
     ("cluster", {"cluster_nodes": 1}, ["a whole number from 2 to 8", "'1'"]),
     ("cluster", {"cluster_nodes": 3.5}, ["a whole number from 2 to 8", "'3.5'"]),
+    ("cluster", {"cluster_control_planes": 2}, ["cluster_control_planes is '2'", "1 or 3 control planes"]),
+    (
+        "cluster",
+        {"cluster_control_planes": 3, "cluster_nodes": 2},
+        ["cluster_nodes 2", "no fewer nodes"],
+    ),
+    (
+        "cluster",
+        {"cluster_provider": "existing", "cluster_kube_proxy_mode": "nftables"},
+        [
+            "cluster_kube_proxy_mode=nftables changes kube-proxies",
+            "cluster_provider=existing",
+            "leave it out",
+        ],
+    ),
+    ("cluster", {"cluster_kube_proxy_mode": "ipvs"}, ["cluster_kube_proxy_mode", "iptables, nftables"]),
     ("cluster", {"cluster_profile": "Not A Name"}, ["lab_profile", "'Not A Name'"]),
     ("cluster", {"cluster_failure_detection": "eager"}, ["cluster_failure_detection", "default, fast"]),
     ("cluster", {"cluster_timeout_s": "long"}, ["cluster_timeout_s", "int"]),

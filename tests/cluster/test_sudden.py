@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .conftest import docker
-from .detection import FAST, within
+from .detection import FAST, names, within
 from .sudden import (
     TAINT,
     broken,
@@ -278,6 +278,36 @@ def test_zones_are_said_and_taken_back(lab: Lab) -> None:
     finally:
         assert lab.play("setup", *FAST).changed > 0
     assert zones() == set()
+
+
+@nightly
+@faster
+def test_rules_are_written_by_another_means_and_taken_back(lab: Lab) -> None:
+    """A drain loses nothing by them, and a kill's losses are traced as ever."""
+
+    def by_iptables() -> set[str]:
+        """The nodes that have rules for Services in there."""
+        return {node for node in names(lab) if ":KUBE-SVC-" in within_node(node, "iptables-save")}
+
+    everywhere = set(names(lab))
+    assert by_iptables() == everywhere
+    assert lab.play("setup", *FAST, "-e", "cluster_kube_proxy_mode=nftables").changed > 0
+    try:
+        assert by_iptables() == set()
+        before = lab.pods()
+        _, report = broken(lab, "-e", "fault_kind=drain", bitten=lambda: lab.cordoned() != [])
+        assert report["requests"]["failed"] == 0, report["failures"]
+        is_true_to_the_cluster(lab, report, before)
+        _, report = broken(
+            lab,
+            *("-e", "fault_kind=kill", "-e", "fault_recovery=watchdog"),
+            bitten=of_any(lambda node: state(node) == "exited"),
+        )
+        is_traced(report)
+    finally:
+        assert lab.play("setup", *FAST).changed > 0
+    assert by_iptables() == everywhere
+    nothing_is_left(lab)
 
 
 @nightly

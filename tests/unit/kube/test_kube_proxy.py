@@ -12,6 +12,7 @@ from ansible_collections.failover_lab.lab.plugins.modules import kube_proxy as m
 from failover_lab.kube import kube_proxy
 from failover_lab.kube.cluster import Cluster
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.kube_proxy import Writing
 
 Object = dict[str, Any]
 Answer = Callable[..., Object]
@@ -20,6 +21,7 @@ Answer = Callable[..., Object]
 CONFIG = """\
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 configSyncPeriod: 0s
+mode: ""
 iptables:
   masqueradeAll: false
   minSyncPeriod: 0s
@@ -38,7 +40,7 @@ class Played:
         self.text = config
         self.serial = 0
         self.pods = {node: self.pod(node, ready=True) for node in NODES}
-        self.running = {pod["metadata"]["uid"]: 1.0 for pod in self.pods.values()}
+        self.running = {pod["metadata"]["uid"]: Writing() for pod in self.pods.values()}
         self.looks = 0
         self.log: list[str] = []
         self.stuck = False
@@ -62,15 +64,15 @@ class Played:
             for node, pod in self.pods.items():
                 if pod["metadata"]["uid"] not in self.running:
                     self.pods[node] = self.pod(node, ready=True)
-                    period_s = (
+                    self.running[self.pods[node]["metadata"]["uid"]] = Writing(
+                        "nftables" if "\nmode: nftables\n" in self.text else "iptables",
                         0.1
                         if "iptables:\n  masqueradeAll: false\n  minSyncPeriod: 100ms" in self.text
-                        else 1.0
+                        else 1.0,
                     )
-                    self.running[self.pods[node]["metadata"]["uid"]] = period_s
         return list(self.pods.values())
 
-    def period_s(self, pod: Object) -> float | None:
+    def writing(self, pod: Object) -> Writing | None:
         return self.running.get(pod["metadata"]["uid"])
 
     def end(self, pod: Object) -> None:
@@ -99,7 +101,10 @@ def test_there_and_back_again_node_after_node(run: Answer) -> None:
     assert there["changed"], there
     assert played.log == ["config", *NODES]
     assert played.text == CONFIG.replace("minSyncPeriod: 0s", "minSyncPeriod: 100ms")
-    assert there["diff"] == {"before": "min_sync_s: 1\n", "after": "min_sync_s: 0.1\n"}
+    assert there["diff"] == {
+        "before": "mode: iptables\nmin_sync_s: 1\n",
+        "after": "mode: iptables\nmin_sync_s: 0.1\n",
+    }
     again = run(played, min_sync_ms=100)
     assert (again["changed"], again["steps"]) == (False, [])
 
@@ -109,10 +114,27 @@ def test_there_and_back_again_node_after_node(run: Answer) -> None:
     assert run(played)["changed"] is False
 
 
+def test_by_another_means_of_the_kernels_and_back_again(run: Answer) -> None:
+    played = Played()
+    there = run(played, mode="nftables")
+    assert played.log == ["config", *NODES]
+    assert played.text == CONFIG.replace('mode: ""', "mode: nftables")
+    assert there["diff"]["after"] == "mode: nftables\nmin_sync_s: 1\n"
+    assert run(played, mode="nftables")["changed"] is False
+    assert run(played)["steps"] == there["steps"]
+    assert played.text == CONFIG, "something of it is left"
+
+
+def test_a_mode_that_is_written_out_is_left_so(run: Answer) -> None:
+    played = Played(CONFIG.replace('""', "iptables"))
+    assert run(played)["changed"] is False
+    assert run(played, mode="nftables")["changed"] is True
+
+
 def test_what_an_interrupted_run_has_left_is_done(run: Answer) -> None:
     played = Played()
     run(played, min_sync_ms=100)
-    played.running[played.pods["lab-m02"]["metadata"]["uid"]] = 1.0
+    played.running[played.pods["lab-m02"]["metadata"]["uid"]] = Writing()
     played.log.clear()
     answer = run(played, min_sync_ms=100)
     assert answer["steps"] == ["the kube-proxy of lab-m02"]
@@ -122,16 +144,16 @@ def test_what_an_interrupted_run_has_left_is_done(run: Answer) -> None:
 def test_one_that_is_about_to_answer_is_waited_for(run: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     played = Played()
     uid = played.pods["lab-m02"]["metadata"]["uid"]
-    period_s = played.running.pop(uid)
+    writing = played.running.pop(uid)
     asked: list[str] = []
 
-    def late(pod: Object) -> float | None:
+    def late(pod: Object) -> Writing | None:
         asked.append(pod["metadata"]["uid"])
         if asked.count(uid) == 3:
-            played.running[uid] = period_s
+            played.running[uid] = writing
         return played.running.get(pod["metadata"]["uid"])
 
-    monkeypatch.setattr(played, "period_s", late)
+    monkeypatch.setattr(played, "writing", late)
     monkeypatch.setattr(played, "proxies", lambda: list(played.pods.values()))
     answer = run(played)
     assert (answer["changed"], played.log) == (False, []), answer
@@ -177,6 +199,7 @@ def test_another_kind_of_proxy_is_left_alone(run: Answer) -> None:
 def test_a_configuration_of_another_shape_is_refused(run: Answer) -> None:
     played = Played(config="iptables: {}\n")
     assert "has no minSyncPeriod" in run(played, min_sync_ms=100)["msg"]
+    assert "has no mode" in run(played, mode="nftables")["msg"]
     assert played.log == []
 
 
@@ -189,11 +212,15 @@ def test_a_period_that_kube_proxy_would_not_start_with(run: Answer, period_ms: i
 
 
 @pytest.mark.parametrize(
-    ("said", "period_s"),
-    [({"MinSyncPeriod": "100ms"}, 0.1), ({"IPTables": {"MinSyncPeriod": "1s"}}, 1.0), ({}, None)],
+    ("said", "writing"),
+    [
+        ({"MinSyncPeriod": "100ms", "Mode": "nftables"}, Writing("nftables", 0.1)),
+        ({"IPTables": {"MinSyncPeriod": "1s"}, "Mode": ""}, Writing("iptables", 1.0)),
+        ({}, None),
+    ],
 )
 def test_what_one_says_of_itself(
-    monkeypatch: pytest.MonkeyPatch, said: Object, period_s: float | None
+    monkeypatch: pytest.MonkeyPatch, said: Object, writing: Writing | None
 ) -> None:
     asked: list[str] = []
 
@@ -204,7 +231,7 @@ def test_what_one_says_of_itself(
     monkeypatch.setattr(Cluster, "__init__", lambda _self: None)
     monkeypatch.setattr(Cluster, "_get", answer)
     proxies = kube_proxy.Proxies()  # type: ignore[call-arg]
-    assert proxies.period_s({"metadata": {"name": "kube-proxy-abcde"}}) == period_s
+    assert proxies.writing({"metadata": {"name": "kube-proxy-abcde"}}) == writing
     assert asked == ["/api/v1/namespaces/kube-system/pods/kube-proxy-abcde:10249/proxy/configz"]
 
 
@@ -217,7 +244,7 @@ def test_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, status: int, 
     monkeypatch.setattr(Cluster, "_get", refuse)
     proxies = kube_proxy.Proxies()  # type: ignore[call-arg]
     if is_silent:
-        assert proxies.period_s({"metadata": {"name": "a"}}) is None
+        assert proxies.writing({"metadata": {"name": "a"}}) is None
     else:
         with pytest.raises(RefusedError):
-            proxies.period_s({"metadata": {"name": "a"}})
+            proxies.writing({"metadata": {"name": "a"}})

@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Sets for how long each node's kube-proxy gathers changes before it writes the node's rules."""
+"""Sets how each node's kube-proxy writes the node's rules: by which of the kernel's means, and how soon."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kube_proxy
-short_description: How soon the nodes' rules follow a Service's endpoints
+short_description: By what the nodes' rules are written, and how soon they follow a Service's endpoints
 version_added: 0.1.0
 author:
   - The failover-lab authors
@@ -13,11 +13,17 @@ description:
   - A kube-proxy that has just written its node's rules waits for its C(minSyncPeriod) before it writes them
     again. When a node is lost, the first of its pods that leaves a Service's endpoints is taken out of the
     rules at once, and the others only after that time; until then they are sent connections.
-  - Sets the period in the ConfigMap C(kube-proxy), as kubeadm has written it, and replaces the kube-proxies
-    that run with another one, node after node. A node's rules stay while none runs on it.
+  - Sets the period and O(mode) in the ConfigMap C(kube-proxy), as kubeadm has written it, and replaces the
+    kube-proxies that run with others, node after node. A node's rules stay while none runs on it; one that
+    begins in another mode removes what the one before it has written.
   - A cluster without that ConfigMap has another kind of proxy, and nothing is done.
 extends_documentation_fragment: failover_lab.lab.shared.reaching
 options:
+  mode:
+    description: By which of the kernel's means the rules are written.
+    type: str
+    choices: [iptables, nftables]
+    default: iptables
   min_sync_ms:
     description: The period, in milliseconds, up to 30000. Without it, Kubernetes' own, which is a second.
     type: int
@@ -31,7 +37,7 @@ attributes:
     description: Nothing is changed, and what would be is told.
   diff_mode:
     support: full
-    description: The period in force before and after.
+    description: What is in force before and after.
 """
 
 EXAMPLES = r"""
@@ -61,10 +67,15 @@ from failover_lab.kube import kube_proxy
 def main() -> None:
     """Run the module."""
     cluster_module.run(
-        {"min_sync_ms": {"type": "int"}, "timeout_s": {"type": "int", "default": 120}},
-        lambda cluster, module: kube_proxy.set_period(
+        {
+            "mode": {"type": "str", "choices": [*kube_proxy.MODES], "default": kube_proxy.IPTABLES},
+            "min_sync_ms": {"type": "int"},
+            "timeout_s": {"type": "int", "default": 120},
+        },
+        lambda cluster, module: kube_proxy.set_writing(
             cluster,
-            module.params["min_sync_ms"],
+            mode=module.params["mode"],
+            period_ms=module.params["min_sync_ms"],
             context=module.params["context"],
             timeout_s=module.params["timeout_s"],
             check_mode=module.check_mode,
