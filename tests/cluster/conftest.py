@@ -277,12 +277,13 @@ ORDER = [
     "test_documented",
     "test_teardown",
     "test_control_plane",
+    "test_kind",
 ]
 
 
 LAST = "test_teardown"
-# With a lab of their own, which comes after that.
-APART = "test_control_plane"
+# With a cluster of their own, which comes after that.
+APART = ("test_control_plane", "test_kind")
 # In the story of `make test` these have their turn while the quick tests run: first who judges it.
 EARLY = ("test_sabotage", "test_put_right")
 
@@ -299,7 +300,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name, nightly = item.path.stem, item.get_closest_marker("nightly") is not None
         early = EARLY.index(name) if name in EARLY and not nightly else len(EARLY)
         return (
-            name == APART,
+            name in APART,
             name == LAST,
             nightly,
             ORDER.index("test_beside" if early < len(EARLY) else name),
@@ -348,6 +349,19 @@ def apply_role(name: str, environment: dict[str, str], *options: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def give_addresses(lab: Lab, network: str) -> None:
+    """MetalLB, as anybody may have it, with addresses of the nodes' network."""
+    ranges = [one["Subnet"] for one in json.loads(docker("network", "inspect", network))[0]["IPAM"]["Config"]]
+    prefix = next(one for one in ranges if ":" not in one).rpartition(".")[0]
+    manifests = sorted(Path(lab.environment["LAB_CACHE"]).glob("manifests/metallb-*.yaml"))
+    settings = {
+        "load_balancer_pool": f"{prefix}.200-{prefix}.250",
+        "load_balancer_manifest": str(manifests[-1]),
+    }
+    there = {"K8S_AUTH_CONTEXT": lab.profile, "K8S_AUTH_KUBECONFIG": lab.environment["KUBECONFIG"]}
+    apply_role("load_balancer", lab.environment | there, "-e", json.dumps(settings))
 
 
 def put_right(result: Lab) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from .conftest import PROFILE, SHORT, Lab, apply_role, docker
+from .conftest import PROFILE, SHORT, Lab, docker, give_addresses
 
 if TYPE_CHECKING:
     from .conftest import Played
@@ -43,19 +43,6 @@ def minikube(lab: Lab, *words: str) -> None:
     assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
-def give_addresses(bare: Lab) -> None:
-    """MetalLB, as anybody may have it."""
-    network = json.loads(docker("network", "inspect", BARE))[0]["IPAM"]["Config"][0]
-    prefix = network["Subnet"].rpartition(".")[0]
-    manifests = sorted(Path(bare.environment["LAB_CACHE"]).glob("manifests/metallb-*.yaml"))
-    settings = {
-        "load_balancer_pool": f"{prefix}.200-{prefix}.250",
-        "load_balancer_manifest": str(manifests[-1]),
-    }
-    there = {"K8S_AUTH_CONTEXT": BARE, "K8S_AUTH_KUBECONFIG": bare.environment["KUBECONFIG"]}
-    apply_role("load_balancer", bare.environment | there, "-e", json.dumps(settings))
-
-
 @pytest.fixture(scope="module")
 def bare(lab: Lab) -> Iterator[Lab]:
     """The cluster, with MetalLB, and within reach of the registry; gone afterwards."""
@@ -64,7 +51,7 @@ def bare(lab: Lab) -> Iterator[Lab]:
     try:
         minikube(lab, *flags)
         docker("network", "connect", BARE, f"{PROFILE}-registry")
-        give_addresses(result)
+        give_addresses(result, BARE)
         yield result
     finally:
         subprocess.run(

@@ -1,0 +1,128 @@
+"""A cluster that kind made: its nodes are broken as minikube's are, and nothing of it is other than before.
+
+Once the lab is gone, kind makes one of its own, on the lab's node image; no role has a hand in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab, docker, give_addresses
+from .sudden import is_cut_off, state, still_asking, within_node
+
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
+
+NAME = f"{PROFILE}-kind"
+NODES = [f"{NAME}-control-plane", f"{NAME}-worker", f"{NAME}-worker2"]
+IMAGE = f"{PROFILE}/site:kind"
+REPLICAS = 3
+# A kind of fault, and who gives the node's work away: Kubernetes takes its time until a node is dead, 40 s.
+RUNS = {
+    "kill": ("kill", "automatic"),
+    "kill, watchdog": ("kill", "watchdog"),
+    "freeze": ("freeze", "watchdog"),
+    "partition": ("partition", "watchdog"),
+    "kubelet": ("kubelet", "automatic"),
+}
+
+
+def newest(name: str) -> str:
+    """The lab's newest image of this name."""
+    return docker(
+        "images", f"--filter=reference=failover-lab/{name}", "--format={{.Repository}}:{{.Tag}}"
+    ).split()[0]
+
+
+def clear() -> None:
+    """Remove it, or what a killed test run has left of it."""
+    ours = f"--filter=label=io.x-k8s.kind.cluster={NAME}"
+    for node in docker("ps", "--all", "--quiet", ours).split():
+        docker("rm", "--force", "--volumes", node)
+
+
+@pytest.fixture(scope="module")
+def made(unmade: Lab) -> Iterator[Lab]:
+    """The cluster, with MetalLB and an image of the site in its nodes; gone afterwards."""
+    result = dataclasses.replace(unmade, profile=f"kind-{NAME}")
+
+    def program() -> str:
+        return str(max(Path(unmade.environment["LAB_CACHE"]).glob("kind/kind-v*")))
+
+    def run(*words: str) -> None:
+        done = subprocess.run(
+            words, env=unmade.environment, capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+
+    clear()
+    had_network = "kind" in docker("network", "ls", "--format={{.Name}}").split()
+    try:
+        run(str(ROOT / "bench" / "kind" / "create"), NAME)
+        give_addresses(result, "kind")
+        docker(
+            "build", "--quiet", f"--build-arg=BASE_IMAGE={newest('nginx')}", f"--tag={IMAGE}", f"{ROOT}/site"
+        )
+        run(program(), "load", "docker-image", IMAGE, f"--name={NAME}")
+        yield result
+    finally:
+        clear()
+        docker("image", "rm", "--force", IMAGE)
+        if not had_network:
+            docker("network", "rm", "kind")
+
+
+@pytest.fixture(scope="module")
+def served(made: Lab) -> Lab:
+    settings = existing(made) | {"site_image": IMAGE, "site_replicas": REPLICAS, "site_toleration_s": 5}
+    played = made.play("setup", "-e", json.dumps(settings))
+    assert played.returncode == 0, played.output[-6000:]
+    assert len(made.pods()) == REPLICAS
+    return made
+
+
+def existing(lab: Lab) -> dict[str, Any]:
+    return {"cluster_provider": "existing", "cluster_kubeconfig": lab.environment["KUBECONFIG"]}
+
+
+def nodes(lab: Lab) -> dict[str, Any]:
+    """All of the nodes that whoever owns them has a say in."""
+    return {
+        node["metadata"]["name"]: [node["spec"], node["metadata"]["labels"], node["metadata"]["annotations"]]
+        for node in lab.get("nodes")["items"]
+    }
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_its_nodes_are_broken_as_those_of_minikube(served: Lab, name: str) -> None:
+    kind, recovery = RUNS[name]
+    before, pods = nodes(served), served.pods()
+    assert set(before) == set(NODES)
+    settings = existing(served) | {"fault_kind": kind, "fault_recovery": recovery}
+    played = served.play("failover", "-e", json.dumps(settings), *SHORT, *BUSY)
+    assert played.returncode == 0, played.output[-8000:]
+    report = json.loads((served.reports / "latest" / "report.json").read_text())
+    assert report["verdict"]["passed"] is True
+    assert report["fault"]["kind"] == kind
+    lost = report["fault"]["node"]
+    assert lost in NODES[1:]
+    assert {row["uid"] for row in report["displaced"]} == {uid for uid, node in pods.values() if node == lost}
+    fresh = report["replacements"]
+    assert fresh
+    assert {row["uid"] for row in fresh}.isdisjoint(uid for uid, _ in pods.values())
+    assert all(row["answers"] > 0 for row in fresh)
+    for clock in ("endpoints", "capacity"):
+        assert report["clocks_s"][clock] is not None
+    assert nodes(served) == before
+    for node in NODES:
+        assert state(node) == "running"
+        assert within_node(node, "systemctl", "is-active", "kubelet").strip() == "active"
+        assert not is_cut_off(node, "ingress")
+        assert not is_cut_off(node, "egress")
+    assert not still_asking(served)
