@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab, Played
+from .conftest import BUSY, ROOT, SHORT, Lab, Played
 from .sudden import nothing_is_left
 
 pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
@@ -126,11 +126,15 @@ def test_a_program_that_ends_as_it_starts(theirs: Lab, tmp_path: Path) -> None:
 
 
 def test_an_image_that_does_not_exist(theirs: Lab) -> None:
-    image = f"{PROFILE}-registry:5000/failover-lab/nothing:9"
-    told, took_s = refused(theirs, "-e", f"site_image={image} site_container_port=80")
-    assert took_s < TOLD_WITHIN_S, told
-    assert image in told
-    assert "not found" in told
+    """That is known before any pod is asked for."""
+    image = f"127.0.0.1:{theirs.registry_port()}/failover-lab/nothing:9"
+    before = theirs.pods()
+    played = theirs.play("setup", "-e", f"site_image={image} site_container_port=80")
+    assert played.returncode == 2, played.output[-6000:]
+    assert f"site_image is '{image}', which cannot be pulled" in played.error
+    assert "not found" in played.error or "unknown" in played.error, played.error
+    assert PODS not in played.output
+    assert theirs.pods() == before
 
 
 def test_no_room_for_its_memory(theirs: Lab) -> None:
