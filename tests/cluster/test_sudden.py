@@ -294,15 +294,16 @@ def test_rules_are_written_by_another_means_and_taken_back(lab: Lab) -> None:
     assert lab.play("setup", *FAST, "-e", "cluster_kube_proxy_mode=nftables").changed > 0
     try:
         assert by_iptables() == set()
-        before = lab.pods()
         _, report = broken(lab, "-e", "fault_kind=drain", bitten=lambda: lab.cordoned() != [])
         assert report["requests"]["failed"] == 0, report["failures"]
-        is_true_to_the_cluster(lab, report, before)
+        assert all(pod["answers"] > 0 for pod in report["replacements"])
+        before = lab.pods()
         _, report = broken(
             lab,
             *("-e", "fault_kind=kill", "-e", "fault_recovery=watchdog"),
             bitten=of_any(lambda node: state(node) == "exited"),
         )
+        is_true_to_the_cluster(lab, report, before)
         is_traced(report)
     finally:
         assert lab.play("setup", *FAST).changed > 0
