@@ -12,24 +12,38 @@ const player = new Player((frame) => stage.send(frame, player.head.outcomes));
 const drawn = [];
 /** What has come and is not drawn yet. */
 const awaited = [];
-/** Thirty pictures a second are smooth enough; a busy machine has fewer. In milliseconds. */
-const PICTURE = 30,
-  SLOWEST = 240;
+/**
+ * So long after a picture the next one is asked for, which makes thirty a second. One that comes late has had to wait for
+ * the one before it, and so would news: whoever cannot keep up is the machine on which a node is being lost, and has
+ * fewer. In milliseconds.
+ */
+const PICTURE = 18,
+  LATE = 40,
+  SLOWEST = 250;
 window.failoverLab = { player, drawn };
-let charted = 0,
+let charted = { at: 0, took: 0 },
   shown = 0,
   pace = PICTURE,
-  before = performance.now();
+  before = performance.now(),
+  asked = 0,
+  timer = 0;
 
 const since = (t) => Date.now() / 1000 - player.head.zero - t;
 
-function paint(at) {
+/** Have the next picture as soon as there can be one. */
+function request() {
+  clearTimeout(timer);
+  if (asked) return;
+  asked = performance.now();
   requestAnimationFrame(paint);
-  const gap = at - before;
-  // What is new is drawn at once, whatever the dots are doing.
-  if (gap < pace && !awaited.length) return;
-  // Whoever cannot keep up is the machine on which a node is being lost: dots can wait, news cannot.
-  pace = gap > pace + 40 ? Math.min(SLOWEST, 2 * pace) : Math.max(PICTURE, pace - 1);
+}
+
+function paint(at) {
+  const gap = at - before,
+    late = performance.now() - asked;
+  asked = 0;
+  pace = late > LATE ? Math.min(SLOWEST, 4 * late) : Math.max(PICTURE, 0.9 * pace);
+  timer = setTimeout(request, pace);
   const elapsed = gap / 1000;
   before = at;
   player.tick(elapsed);
@@ -46,9 +60,10 @@ function paint(at) {
     clocks(model, t);
     controls();
     // The curves take the most, and can wait until what is new is there.
-    if (at - charted > 240 && !awaited.length) {
-      charted = at;
+    if (at - charted.at > Math.max(240, 12 * charted.took) && !awaited.length) {
+      const began = performance.now();
       charts(get("charts"), model, t, player.last, !player.live || player.ended);
+      charted = { at, took: performance.now() - began };
     }
     for (const news of awaited.splice(0)) setTimeout(() => drawn.push({ ...news, s: since(news.t) }));
   }
@@ -134,8 +149,10 @@ function connect() {
   source.addEventListener("frame", (event) => {
     const frame = JSON.parse(event.data);
     player.add(frame);
-    if ("news" in frame)
+    if ("news" in frame) {
       awaited.push({ t: frame.news, told: frame.t - frame.news, heard: since(frame.news) });
+      request();
+    }
     if (frame.end) report();
     if (frame.gone) source.close();
   });
@@ -155,4 +172,4 @@ async function unpack(text) {
 const own = get("film");
 if (own) player.load({ ...(await unpack(own.textContent)), replay: true });
 else connect();
-requestAnimationFrame(paint);
+request();
