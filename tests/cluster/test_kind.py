@@ -1,6 +1,6 @@
-"""A cluster that kind made: its nodes are broken as minikube's are, and nothing of it is other than before.
+"""A cluster that kind made, with an application: its nodes are broken as minikube's are, and it is as before.
 
-Once the lab is gone, kind makes one of its own, on the lab's node image; no role has a hand in it.
+Once the lab is gone, kind makes one of its own, on the lab's node image; no play sets anything up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab, docker, give_addresses
 from .sudden import is_cut_off, state, still_asking, within_node
@@ -78,17 +79,70 @@ def made(unmade: Lab) -> Iterator[Lab]:
             docker("network", "rm", "kind")
 
 
+def manifests() -> list[dict[str, Any]]:
+    """An application of which the lab knows nothing, and that does without a node that is dead."""
+    labels = {"app.kubernetes.io/name": "site"}
+
+    def own(name: str, path: str) -> dict[str, Any]:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    without = [
+        {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute"}
+        | {"tolerationSeconds": 5}
+        for what in ("not-ready", "unreachable")
+    ]
+    spread = {
+        "topologyKey": "kubernetes.io/hostname",
+        "maxSkew": 1,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
+    container = {
+        "name": "site",
+        "image": IMAGE,
+        "env": [own("POD_NAME", "metadata.name"), own("NODE_NAME", "spec.nodeName")],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
+    }
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [container], "tolerations": without, "topologySpreadConstraints": [spread]},
+    }
+    name = {"name": "site", "namespace": "site"}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "site"}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": name,
+            "spec": {"replicas": REPLICAS, "selector": {"matchLabels": labels}, "template": template},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": name,
+            "spec": {"type": "LoadBalancer", "selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+        },
+    ]
+
+
 @pytest.fixture(scope="module")
 def served(made: Lab) -> Lab:
-    settings = existing(made) | {"site_image": IMAGE, "site_replicas": REPLICAS, "site_toleration_s": 5}
-    played = made.play("setup", "-e", json.dumps(settings))
-    assert played.returncode == 0, played.output[-6000:]
+    path = made.home / "application.yml"
+    path.write_text(yaml.safe_dump_all(manifests()))
+    made.kubectl("apply", f"--filename={path}")
+    made.rolled_out()
     assert len(made.pods()) == REPLICAS
     return made
 
 
 def existing(lab: Lab) -> dict[str, Any]:
-    return {"cluster_provider": "existing", "cluster_kubeconfig": lab.environment["KUBECONFIG"]}
+    return {
+        "cluster_provider": "existing",
+        "cluster_kubeconfig": lab.environment["KUBECONFIG"],
+        "fault_namespace": "site",
+        "fault_service": "site",
+        "witness_path": "/whoami",
+    }
 
 
 def nodes(lab: Lab) -> dict[str, Any]:
