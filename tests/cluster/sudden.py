@@ -116,7 +116,11 @@ def nothing_is_left(lab: Lab) -> None:
         assert not is_faulted(name), f"{name} is still faulted"
         assert not is_nameless(name), f"{name} does not know where the control plane is"
     assert not (lab.state / "journal.json").exists()
-    # The page of a run that is over shows its report for ten seconds more.
+    nobody_asks(lab)
+
+
+def nobody_asks(lab: Lab) -> None:
+    """What a run has started is gone; the page of one that is over shows its report for ten seconds more."""
     deadline = time.monotonic() + 20
     while asking := still_asking(lab):
         assert time.monotonic() < deadline, f"still running: {asking}"

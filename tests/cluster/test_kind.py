@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from .conftest import BUSY, PROFILE, ROOT, SHORT, Lab, docker, give_addresses
-from .sudden import is_cut_off, state, still_asking, within_node
+from .sudden import is_cut_off, nobody_asks, state, within_node
 
 pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
@@ -179,4 +179,4 @@ def test_its_nodes_are_broken_as_those_of_minikube(served: Lab, name: str) -> No
         assert within_node(node, "systemctl", "is-active", "kubelet").strip() == "active"
         assert not is_cut_off(node, "ingress")
         assert not is_cut_off(node, "egress")
-    assert not still_asking(served)
+    nobody_asks(served)
