@@ -54,7 +54,7 @@ def made(unmade: Lab) -> Iterator[Lab]:
     result = dataclasses.replace(unmade, profile=f"kind-{NAME}")
 
     def program() -> str:
-        return str(max(Path(unmade.environment["LAB_CACHE"]).glob("kind/kind-v*")))
+        return str(max(Path(f"{unmade.environment['LAB_CACHE']}-kind").glob("kind-v*")))
 
     def run(*words: str) -> None:
         done = subprocess.run(
