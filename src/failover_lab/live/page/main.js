@@ -23,6 +23,7 @@ const PICTURE = 18,
 window.failoverLab = { player, drawn };
 let charted = { at: 0, took: 0 },
   shown = 0,
+  staged = 0,
   pace = PICTURE,
   before = performance.now(),
   asked = 0,
@@ -48,11 +49,15 @@ function paint(at) {
   before = at;
   player.tick(elapsed);
   const { model, t } = player;
-  // Texts need not change as often as dots move, but for what is new.
-  if (model && (awaited.length || at - shown > 66)) {
+  // Texts need not change as often as dots move, and rates less often still, but for what is new.
+  const fresh = awaited.length > 0;
+  if (model && (fresh || at - shown > 100)) {
     shown = at;
     const rates = model.rates(t);
-    stage.show(model, rates);
+    if (fresh || model.scene !== stage.scene || at - staged > 250) {
+      staged = at;
+      stage.show(model, rates);
+    }
     heading(model, player);
     next(model, t);
     figures(model, rates, t);
@@ -60,7 +65,7 @@ function paint(at) {
     clocks(model, t);
     controls();
     // The curves take the most, and can wait until what is new is there.
-    if (at - charted.at > Math.max(240, 12 * charted.took) && !awaited.length) {
+    if (at - charted.at > Math.max(240, 12 * charted.took) && !fresh) {
       const began = performance.now();
       charts(get("charts"), model, t, player.last, !player.live || player.ended);
       charted = { at, took: performance.now() - began };

@@ -147,7 +147,7 @@ export class Stage {
       }
       put(chip.querySelector("small"), pod.state === "ready" || rate ? `${number(rate)}/s` : says);
       chip.setAttribute("aria-label", `Pod ${pod.name} ${says}, ${number(rate)} answers a second`);
-      chip.style.setProperty("--share", (rate / most).toFixed(2));
+      chip.style.setProperty("--share", Math.round((20 * rate) / most) / 20);
       this.#lost_badge(chip, lost.get(`pod ${pod.name}`), cross);
     }
   }
@@ -249,7 +249,9 @@ export class Stage {
         this.links.append(line);
       }
       if (line.getAttribute("d") !== way.d) line.setAttribute("d", way.d);
-      line.style.strokeWidth = Math.min(7, 1 + (5 * n) / Math.max(1, rates.all)).toFixed(1);
+      // In steps: each change has the whole drawing painted again.
+      const width = Math.round(2 * Math.min(7, 1 + (5 * n) / Math.max(1, rates.all))) / 2;
+      if (line.dataset.width !== `${width}`) line.style.strokeWidth = line.dataset.width = `${width}`;
     }
   }
 
