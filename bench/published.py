@@ -105,15 +105,12 @@ def policies(runs: int) -> Iterator[Cell]:
             "cluster_kube_proxy_mode": mode,
         }
         # Nobody has to find out that a node is being drained, nor has the watchdog to wait for Kubernetes.
-        recoveries = {
-            "drain": ["automatic"],
-            "kill": ["automatic", "watchdog"][: 1 + (detection == "default")],
-        }
-        for kind, whose in recoveries.items():
-            for recovery in whose:
-                way = "watchdog" if recovery == "watchdog" else detection
-                fault = {"fault_kind": kind, "fault_node": "announcer", "fault_recovery": recovery}
-                yield Cell("policy", f"{policy} {mode} {kind} {way}", settings, fault, runs)
+        losses = [("drain", "automatic", detection), ("kill", "automatic", detection)]
+        if detection == "default":
+            losses.append(("kill", "watchdog", "watchdog"))
+        for kind, recovery, way in losses:
+            fault = {"fault_kind": kind, "fault_node": "announcer", "fault_recovery": recovery}
+            yield Cell("policy", f"{policy} {mode} {kind} {way}", settings, fault, runs)
 
 
 def cells(ten: int, three: int) -> list[Cell]:
@@ -226,12 +223,7 @@ def _policy_page(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def _figures_page(runs: list[dict[str, Any]]) -> list[str]:
-    kills = [
-        run
-        for cell, rows in _of(runs, "policy").items()
-        if cell == "Cluster iptables kill fast"
-        for run in rows
-    ]
+    kills = _of(runs, "policy").get("Cluster iptables kill fast", [])
     if not kills:
         return []
     lines = ["## Figures that are cited", "", "| whose | theirs | here, with `fast` |", "|---|---|---|"]

@@ -88,7 +88,6 @@ class _Asking:
 
     def __init__(self, api: Api, run: Run, path: str) -> None:
         known = _known_by(api.credentials)
-        self._run = run
         self._children: dict[str, subprocess.Popen[str]] = {}
         for kind, rate in RATES.items():
             out = run.api_probe(kind).directory
@@ -143,7 +142,7 @@ def run(options: argparse.Namespace) -> Answer:
     try:
         _ask(Api(options.context, options.kubeconfig), known, options.namespace, stop)
     except UserError as error:
-        # Beside a play nobody reads what it prints; the report reads this.
+        # Beside a play nobody reads what it prints: the run's folder keeps it.
         _tell(known, "ended", str(error))
         raise
     _tell(known, "ended")
