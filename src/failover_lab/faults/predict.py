@@ -76,6 +76,7 @@ class Timings:
         waves: so often new pods start one after the other in a rolling update.
         manager_s: the lease of the controller manager lasts so long, where the node has it; 0: it has not.
         scheduler_s: likewise of the scheduler.
+        eviction_wait_s: of several nodes lost at once, Kubernetes empties the last so long after the first.
     """
 
     grace_s: float
@@ -92,6 +93,7 @@ class Timings:
     waves: float = 1
     manager_s: float = 0.0
     scheduler_s: float = 0.0
+    eviction_wait_s: float = 0.0
 
     @property
     def leaves_a_tail(self) -> bool:
@@ -205,7 +207,7 @@ def _lost(fault: kinds.Kind, timings: Timings, start: Range | None) -> dict[str,
     lost = not_ready(timings)
     clocks: dict[str, Range | None] = {"endpoints": lost + Range(*_SLICE_S)}
     if start is not None and timings.toleration_s is not None:
-        evicted = lost + fixed(timings.toleration_s)
+        evicted = lost + fixed(timings.toleration_s + timings.eviction_wait_s)
         clocks["capacity"] = _both(evicted, taken_over(timings.scheduler_s)) + start
     if fault.silent and timings.leaves_a_tail and timings.half_open_s is not None:
         # A connection that was begun just before the endpoint was gone.

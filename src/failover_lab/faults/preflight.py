@@ -12,7 +12,8 @@ from failover_lab.errors import UserError
 from failover_lab.faults import containers, granted, kinds, replaced, rolling, rules
 from failover_lab.faults.capacity import HOSTNAME
 from failover_lab.faults.placement import takes
-from failover_lab.kube import application, speakers, timings
+from failover_lab.faults.snapshot import Refusal, Snapshot, Wanted
+from failover_lab.kube import application, speakers, timings, zones
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.leaders import MANAGER, Leader, takeovers_of
 from failover_lab.kube.objects import (
@@ -32,12 +33,15 @@ from failover_lab.nodes import reported
 from failover_lab.probe import options
 
 if TYPE_CHECKING:
+    from failover_lab.faults.target import Target
     from failover_lab.kube.application import Application
     from failover_lab.kube.cluster import Cluster
     from failover_lab.kube.objects import Object
 
 # What minikube puts on each node.
 MINIKUBE = "minikube.k8s.io/version"
+# Who gives a lost node's work away instead of Kubernetes.
+_BY = {"watchdog": "watchdog", "manual": "operator"}
 # A moment's silence, as while the address moves, is no dead address.
 ANSWER_S = 5.0
 
@@ -107,15 +111,15 @@ def door(asked: Object, app: Application, nodes: list[Object]) -> Door:
     """Where users come in: by the address that was given, or by that of the Service.
 
     Raises:
-        rules.Refusal: nobody says where.
+        Refusal: nobody says where.
         UserError: what was given is no address.
     """
     service = next((one for one in app.services if address_of(one)), app.services[0])
     if not (url := asked.get("url") or ""):
         if not address_of(service):
-            raise rules.Refusal(_nowhere(asked, app, nodes))
+            raise Refusal(_nowhere(asked, app, nodes))
         if _by_tls(service) and not app.own:
-            raise rules.Refusal(
+            raise Refusal(
                 f"The Service {name_of(service)} is asked by https, and its certificate is for a name: give "
                 "witness_url that one, such as https://shop.example.org/; witness_resolve says that it is at "
                 f"{address_of(service)}, where nobody else does."
@@ -176,12 +180,13 @@ def _nowhere(asked: Object, app: Application, nodes: list[Object]) -> str:
     )
 
 
-def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted, users: Door) -> list[str]:
+def _unproven(snapshot: Snapshot, node: Target, wanted: Wanted, users: Door) -> list[str]:
     """What this run cannot show, a sentence each."""
     struck = snapshot.struck(node, wanted)
     found = [why for pod in struck if (why := replaced.never(pod, wanted.fault, wanted.recovery))]
     found += [why for pod in struck if (why := replaced.unknown(pod))]
-    stay = [name_of(pod) for pod in snapshot.on(node) if is_daemons(pod)] if wanted.fault.evicts else []
+    there = [pod for one in node.nodes for pod in snapshot.on(one)]
+    stay = [name_of(pod) for pod in there if is_daemons(pod)] if wanted.fault.evicts else []
     if stay:
         belongs = "belongs" if len(stay) == 1 else "belong"
         found.append(
@@ -204,7 +209,7 @@ def _unproven(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted, users: 
     return found + list(filter(None, [rules.outage(snapshot, node, wanted)]))
 
 
-def _unasked(snapshot: rules.Snapshot, users: Door) -> list[str]:
+def _unasked(snapshot: Snapshot, users: Door) -> list[str]:
     """The pods of which no answer is to be expected at the address."""
     app = snapshot.application
     heard = {name_of(pod) for pod in app.heard(snapshot.site_pods, users.leads_to)}
@@ -235,10 +240,10 @@ def look(cluster: Cluster, asked: Object) -> Object:
     """Judge the cluster; the module's arguments say what is asked.
 
     Raises:
-        rules.Refusal: the fault must not be.
+        Refusal: the fault must not be.
         UserError: there is no such kind, or no such application.
     """
-    wanted = rules.Wanted(
+    wanted = Wanted(
         asked["kind"],
         asked["node"],
         asked["pods"],
@@ -256,7 +261,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     nodes = cluster.nodes()
     users = door(asked, app, nodes)
     leaders = cluster.leaders()
-    snapshot = rules.Snapshot(
+    snapshot = Snapshot(
         nodes=nodes,
         pods=pods,
         application=app,
@@ -272,17 +277,19 @@ def look(cluster: Cluster, asked: Object) -> Object:
     node, overridden = rules.judge(snapshot, wanted)
     granted.insist(cluster, wanted.fault, namespace, app.owners, asked["context"])
     if users.silent:
-        raise rules.Refusal(silent(asked["context"], users.service, nodes, users.url, own=app.own))
+        raise Refusal(silent(asked["context"], users.service, nodes, users.url, own=app.own))
     restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)
-    chosen = next((item for item in snapshot.nodes if name_of(item) == node), {})
+    chosen = [item for item in snapshot.nodes if name_of(item) in node]
+    first = chosen[0] if chosen else {}
     return {
         "kind": wanted.kind,
         "evicts": wanted.fault.polite,
-        "node": node,
-        "node_uid": of(chosen, "metadata", "uid", default=""),
-        "container": snapshot.engine[node].id if node in snapshot.engine else "",
-        "internal_address": internal_address(chosen) if chosen else "",
-        "cordoned": bool(of(chosen, "spec", "unschedulable", default=False)),
+        "node": node.name,
+        "target": str(node),
+        "targets": list(node.nodes),
+        "node_uid": of(first, "metadata", "uid", default=""),
+        "identities": [snapshot.engine[one].id if one in snapshot.engine else "" for one in node.nodes],
+        "addresses": [internal_address(item) for item in chosen],
         "announcer": snapshot.announcer,
         "address": users.address or address_of(users.service),
         "url": users.url,
@@ -296,7 +303,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
             name_of(item)
             for item in snapshot.nodes
             if (is_schedulable(item) if app.own else any(takes(item, pod) for pod in snapshot.site_pods))
-            and (name_of(item) != node or not wanted.fault.moves_pods)
+            and (name_of(item) not in node or not wanted.fault.moves_pods)
         ],
         **_expected(snapshot, node, wanted),
         "unproven": _unproven(snapshot, node, wanted, users),
@@ -313,17 +320,34 @@ def look(cluster: Cluster, asked: Object) -> Object:
         if wanted.fault.evicts
         else [],
         "timings": timings.timings_of(
-            snapshot.pods, snapshot.site_pods, cluster.lease(node) if node else None, version
+            snapshot.pods, snapshot.site_pods, cluster.lease(node.nodes[0]) if node else None, version
         )
         | speakers.timings_of(cluster, snapshot.pods)
         | containers.timings_of(restarted)
-        | (takeovers_of(leaders, node) if len(snapshot.controls) > 1 else {})
-        | {"waves": rolling.waves(app)},
+        | (takeovers_of(leaders, node.nodes) if len(snapshot.controls) > 1 else {})
+        | {"waves": rolling.waves(app), "eviction_wait_s": zones.eviction_wait_s(nodes, node.nodes)},
+        "fits": _fits(snapshot, node, wanted),
         "overridden": overridden,
     }
 
 
-def _expected(snapshot: rules.Snapshot, node: str, wanted: rules.Wanted) -> Object:
+def _fits(snapshot: Snapshot, node: Target, wanted: Wanted) -> list[str]:
+    """Of a whole zone: who has to fit where, and how Kubernetes holds evictions back; a sentence each."""
+    if not node.zone or not wanted.fault.moves_pods:
+        return []
+    left = [name_of(item) for item in snapshot.nodes if is_schedulable(item) and name_of(item) not in node]
+    pods = [name_of(pod) for pod in snapshot.struck(node, wanted)]
+    found = [f"{', '.join(pods)} on {node} have to fit on {', '.join(left)}"]
+    if wait_s := zones.eviction_wait_s(snapshot.nodes, node.nodes):
+        by = "" if wanted.recovery == "automatic" else f"; the {_BY[wanted.recovery]} does not wait for that"
+        found.append(
+            f"by itself Kubernetes empties a node each {1 / zones.RATE:g} s, so the last of "
+            f"{len(node.nodes)} {wait_s:g} s after the first{by}"
+        )
+    return found
+
+
+def _expected(snapshot: Snapshot, node: Target, wanted: Wanted) -> Object:
     """What there is of the application, and what is to be expected of it afterwards."""
     app = snapshot.application
     struck = snapshot.struck(node, wanted)

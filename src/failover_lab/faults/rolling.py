@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from failover_lab.faults import kinds, quota
 from failover_lab.faults.capacity import without_room
@@ -14,7 +14,8 @@ from failover_lab.kube.rollout import missing_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from failover_lab.faults.kinds import Kind
+    from failover_lab.faults.snapshot import Snapshot, Wanted
+    from failover_lab.faults.target import Target
     from failover_lab.kube.application import Application, Owner
 
 #: How a sentence ends that tells of an outage.
@@ -22,33 +23,6 @@ NOT_JUDGED = "so lost requests are expected, counted and not judged (witness_max
 _ON_DELETE, _RECREATE = "OnDelete", "Recreate"
 # How many pods more than wanted there may be, and how many fewer, where nothing is said of it.
 _USUAL = {"Deployment": ("25%", "25%"), "StatefulSet": (0, 1), "DaemonSet": (0, 1)}
-
-
-class Snapshot(Protocol):
-    """What is looked at of the cluster, as ``rules.Snapshot`` has it."""
-
-    application: Application
-    nodes: list[Object]
-    pods: list[Object]
-    site_pods: list[Object]
-    quotas: list[Object]
-    limit_ranges: list[Object]
-
-
-class Wanted(Protocol):
-    """What is asked for, as ``rules.Wanted`` has it."""
-
-    @property
-    def kind(self) -> str:
-        """Its name."""
-
-    @property
-    def image(self) -> str:
-        """Another one; empty: the same."""
-
-    @property
-    def fault(self) -> Kind:
-        """Its row."""
 
 
 def _share(value: int | str, replicas: int, *, up: bool) -> int:
@@ -102,7 +76,7 @@ def _leaves_nobody(owner: Owner) -> bool:
     return owner.kind in ROLLABLE and owner.wanted <= steps_of(owner)[1]
 
 
-def cannot(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
+def cannot(snapshot: Snapshot, _node: Target, wanted: Wanted) -> str | None:
     """Why a rollout would do nothing, or something else; nothing overrides it."""
     if wanted.fault.takes != "application":
         return None
@@ -140,7 +114,7 @@ def _cannot(owner: Owner) -> str | None:
     return next((f"{owner.title} {sentence}." for sentence, holds in told.items() if holds), None)
 
 
-def had_better_not(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
+def had_better_not(snapshot: Snapshot, _node: Target, wanted: Wanted) -> str | None:
     """Why a rollout would be an outage, or would not get on."""
     if wanted.fault.takes != "application":
         return None

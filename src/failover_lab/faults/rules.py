@@ -1,18 +1,17 @@
-"""May this node be broken? Judged from a snapshot of the cluster, before anything is touched."""
+"""May this be broken? Judged from a snapshot of the cluster, before anything is touched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from failover_lab.errors import UserError
-from failover_lab.faults import evictions, kinds, quota, replaced, rolling
+from failover_lab.faults import evictions, quota, replaced, rolling
 from failover_lab.faults.capacity import without_room
+from failover_lab.faults.choice import add_a_node, choose, sparing, spread_anew
 from failover_lab.faults.placement import meant
+from failover_lab.faults.snapshot import Refusal, Snapshot, Wanted
+from failover_lab.faults.target import Target
 from failover_lab.kube import zones
 from failover_lab.kube.application import alike, is_ours
-from failover_lab.kube.names import CONTROL_PLANE, OUT_OF_SERVICE, PRIMARY
 from failover_lab.kube.objects import (
     ENDED,
     Object,
@@ -28,330 +27,8 @@ from failover_lab.kube.objects import (
 )
 from failover_lab.kube.reach import may_announce
 
-if TYPE_CHECKING:
-    from failover_lab.kube.application import Application
-    from failover_lab.nodes import reported
 
-
-class Refusal(UserError):  # noqa: N818 - it is an answer, not a mishap
-    """One sentence: why not, and what to do."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for.
-
-    Attributes:
-        kind: of the fault.
-        node: a name, ``auto``, ``announcer``, ``other``, ``primary`` or ``leader``.
-        pods: of a kind that spares the node: ``one`` or ``all`` of the site's on it.
-        force: what is a matter of taste does not count.
-        may_lose: what may be lost for good: some of ``LOSSES``.
-        recovery: who gives a lost node's work away.
-        image: what a rollout gives the application; empty: its own, started anew.
-    """
-
-    kind: str = "drain"
-    node: str = "auto"
-    pods: str = "one"
-    force: bool = False
-    may_lose: tuple[str, ...] = ()
-    recovery: str = "automatic"
-    image: str = ""
-
-    @property
-    def fault(self) -> kinds.Kind:
-        """The row of the kind."""
-        return kinds.of(self.kind)
-
-
-@dataclass
-class Snapshot:
-    """The objects that the rules look at, as the API gives them.
-
-    Attributes:
-        pods: every pod of the cluster.
-        budgets: every disruption budget of the cluster.
-        application: what users get answers from.
-        announcer: the node that announces the address; None where nobody says.
-        engine: what it says of each node, as `reported.by_name` gives it; empty where it was not asked.
-        quotas: in the application's namespace.
-        limit_ranges: the same.
-        volumes: those that the application's pods claim.
-        pinned: whether the address is that of ``announcer`` itself, and never moves.
-        leader: the node whose controller manager leads; empty where nobody says.
-        site_pods: the application's own, those on their way out left aside, by name.
-    """
-
-    nodes: list[Object]
-    pods: list[Object]
-    application: Application
-    budgets: list[Object]
-    announcer: str | None = None
-    engine: dict[str, reported.Seen] = field(default_factory=dict)
-    quotas: list[Object] = field(default_factory=list)
-    limit_ranges: list[Object] = field(default_factory=list)
-    volumes: list[Object] = field(default_factory=list)
-    pinned: bool = False
-    leader: str = ""
-    site_pods: list[Object] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Find the application's pods among all."""
-        self.site_pods = self.application.pods_among(self.pods)
-
-    @property
-    def controls(self) -> set[str]:
-        """The names of the control planes."""
-        return control_planes(self.nodes, self.pods)
-
-    @property
-    def own(self) -> bool:
-        """Whether it is the lab's own site, which setup.yml can put right."""
-        return self.application.own
-
-    @property
-    def called(self) -> str:
-        """What a sentence calls the application."""
-        return self.application.called
-
-    @property
-    def namespace(self) -> str:
-        """The application's."""
-        return self.application.namespace
-
-    def moving(self, node: str) -> list[Object]:
-        """Every pod on this node, whoever's, that a drain evicts; those on their way already left aside."""
-        return [
-            pod
-            for pod in self.pods
-            if of(pod, "spec", "nodeName") == node
-            and not of(pod, "metadata", "deletionTimestamp")
-            and not stays_on_node(pod)
-        ]
-
-    def on(self, node: str) -> list[Object]:
-        """The application's pods on this node."""
-        return [pod for pod in self.site_pods if of(pod, "spec", "nodeName") == node]
-
-    def struck(self, node: str, wanted: Wanted) -> list[Object]:
-        """The application's pods that a fault of this node would take; a drain leaves a DaemonSet's."""
-        if wanted.fault.takes == "application":
-            return self.site_pods
-        pods = [pod for pod in self.on(node) if not (wanted.fault.evicts and stays_on_node(pod))]
-        if not wanted.fault.spares_node or wanted.pods == "all":
-            return pods
-        # One that serves, if there is one: the loss of another would show nothing.
-        return sorted(pods, key=lambda pod: not is_ready(pod))[:1]
-
-    def displaced(self, node: str, wanted: Wanted) -> list[Object]:
-        """Those of them in whose place others come."""
-        fault, recovery = wanted.fault, wanted.recovery
-        if not fault.replaces_pods:
-            return []
-        return [pod for pod in self.struck(node, wanted) if not replaced.never(pod, fault, recovery)]
-
-
-def control_planes(nodes: list[Object], pods: list[Object]) -> set[str]:
-    """The names of the nodes that the control plane runs on; one that has joined anew may lack the label."""
-    serving = {
-        str(of(pod, "spec", "nodeName"))
-        for pod in pods
-        if pod["metadata"].get("namespace") == "kube-system"
-        and of(pod, "metadata", "labels", "component") == "kube-apiserver"
-    }
-    return {
-        name_of(node)
-        for node in nodes
-        if CONTROL_PLANE in of(node, "metadata", "labels", default={}) or name_of(node) in serving
-    }
-
-
-def faults_of(node: Object, snapshot: Snapshot) -> list[str]:
-    """What is wrong with a node already, in words; a cordon is no fault."""
-    seen = snapshot.engine.get(name_of(node))
-    if snapshot.engine and seen is None:
-        return ["it has no container"]
-    faults = list(seen.faults) if seen else []
-    if any(taint["key"] == OUT_OF_SERVICE for taint in of(node, "spec", "taints", default=[])):
-        faults.append("it is marked out of service")
-    if not faults and not is_ready(node):
-        faults.append("it is not ready")
-    return faults
-
-
-def choose(snapshot: Snapshot, wanted: Wanted) -> Object:
-    """The node to break.
-
-    Raises:
-        Refusal: there is no such node, or none that may be broken.
-    """
-    if wanted.node in ("announcer", "other") and snapshot.announcer is None:
-        raise Refusal(
-            f"Nobody says which node announces the address, so fault_node={wanted.node} cannot be told: "
-            + ("wait until the site is whole (`ansible-playbook status.yml`), or " if snapshot.own else "")
-            + "choose a node by its name."
-        )
-    if wanted.node in ("auto", "other"):
-        return _any_worker(snapshot, wanted)
-    by_name = {name_of(node): node for node in snapshot.nodes}
-    name = {"announcer": snapshot.announcer, "primary": _primary(snapshot), "leader": snapshot.leader}.get(
-        wanted.node, wanted.node
-    )
-    if not name:
-        raise Refusal(
-            f"Nobody says which node is the {wanted.node}: choose one by its name, of "
-            f"{', '.join(sorted(by_name))}."
-        )
-    if name.startswith("zone:"):
-        inside = sorted(one for one in by_name if zones.zone_of(by_name[one]) == name.removeprefix("zone:"))
-        raise Refusal(
-            f"fault_node={name} would take several nodes at once, which no kind can do yet: choose one of "
-            f"{', '.join(inside) or ', '.join(sorted(by_name))}."
-        )
-    if name not in by_name:
-        raise Refusal(
-            f"There is no node {name}: fault_node is one of {', '.join(sorted(by_name))}, "
-            "or auto, announcer, other, primary, leader."
-        )
-    _check(by_name[name], snapshot, wanted)
-    return by_name[name]
-
-
-def _primary(snapshot: Snapshot) -> str:
-    """The node that minikube began the cluster with; empty: it was not minikube."""
-    marked = (n for n in snapshot.nodes if of(n, "metadata", "labels", PRIMARY) == "true")
-    return next(map(name_of, marked), "")
-
-
-def _any_worker(snapshot: Snapshot, wanted: Wanted) -> Object:
-    controls = snapshot.controls
-    sound = [
-        node
-        for node in snapshot.nodes
-        if is_schedulable(node) and snapshot.on(name_of(node)) and not faults_of(node, snapshot)
-    ]
-    candidates = [
-        node
-        for node in sound
-        if name_of(node) not in controls
-        and not (wanted.node == "other" and name_of(node) == snapshot.announcer)
-    ]
-    if wanted.fault.spares_node and controls >= {name_of(node) for node in snapshot.nodes}:
-        # Its node lives on, whatever runs there.
-        candidates = [node for node in sound if wanted.node == "auto" or name_of(node) != snapshot.announcer]
-    if not candidates:
-        raise Refusal(_no_worker(snapshot, wanted))
-    return min(candidates, key=lambda node: (-len(snapshot.on(name_of(node))), name_of(node)))
-
-
-def _no_worker(snapshot: Snapshot, wanted: Wanted) -> str:
-    """Why there is no node to choose, and what helps."""
-    names = {name_of(node) for node in snapshot.nodes}
-    if names <= snapshot.controls:
-        may = [name for name in sorted(names) if _may_be_named(name, snapshot, wanted)]
-        helps = (
-            f"choose one by its name (fault_node={may[0]})"
-            if may
-            else f"choose fault_kind={_sparing()}, or add a worker (`ansible-playbook setup.yml -e "
-            f"cluster_nodes={len(names) + 1}`, where the lab made the cluster)"
-        )
-        return f"Every node is a control plane, and fault_node={wanted.node} takes none of them: {helps}."
-    which = " that does not announce the address" if wanted.node == "other" else ""
-    return f"No schedulable worker{which} carries a pod of {snapshot.called}: {_spread_anew(snapshot)}."
-
-
-def _sparing() -> str:
-    """A kind that may be chosen where no node can be spared."""
-    return kinds.first(lambda kind: kind.spares_node)
-
-
-def _may_be_named(name: str, snapshot: Snapshot, wanted: Wanted) -> bool:
-    node = next(item for item in snapshot.nodes if name_of(item) == name)
-    try:
-        _check(node, snapshot, wanted)
-    except Refusal:
-        return False
-    return True
-
-
-def _spread_anew(snapshot: Snapshot) -> str:
-    """What helps where the pods are not where they should be."""
-    if not snapshot.own:
-        return "have its pods placed on more workers (topologySpreadConstraints), which the lab does not do"
-    names = {name_of(node) for node in snapshot.nodes}
-    workers = [
-        node for node in snapshot.nodes if is_schedulable(node) and name_of(node) not in snapshot.controls
-    ]
-    if workers and len([node for node in snapshot.nodes if is_schedulable(node)]) > 1:
-        return "run `ansible-playbook setup.yml`, which spreads the pods anew"
-    cordoned = [name_of(node) for node in snapshot.nodes if of(node, "spec", "unschedulable", default=False)]
-    if cordoned:
-        return (
-            f"uncordon {', '.join(cordoned)} (`ansible-playbook recover.yml` undoes what the lab did), then "
-            "run `ansible-playbook setup.yml`, which spreads the pods anew"
-        )
-    return _add_a_node(len(names) + 1)
-
-
-def _add_a_node(count: int) -> str:
-    return (
-        f"add a node (`ansible-playbook setup.yml -e cluster_nodes={count}`, where the lab made the cluster)"
-    )
-
-
-def _check(node: Object, snapshot: Snapshot, wanted: Wanted) -> None:
-    """What holds for a node that was named; nothing overrides it.
-
-    Raises:
-        Refusal: it may not be broken.
-    """
-    name = name_of(node)
-    faults = faults_of(node, snapshot)
-    if faults:
-        raise Refusal(
-            f"{name} is faulted already ({', '.join(faults)}): "
-            "run `ansible-playbook recover.yml` first, or choose another node."
-        )
-    controls = len(snapshot.controls)
-    workers = len(snapshot.nodes) > controls
-    instead = (
-        "Choose a worker, or fault_node=auto."
-        if workers
-        else f"Choose fault_kind={_sparing()}, or add a node."
-    )
-    if not wanted.fault.spares_node and name in snapshot.controls:
-        announces = ", and it announces the address" if wanted.node == "announcer" else ""
-        if controls == 1:
-            raise Refusal(
-                f"{name} is the only control plane{announces}: nothing could bring up replacements without "
-                f"it. {instead}"
-            )
-        lost = [
-            name_of(other)
-            for other in snapshot.nodes
-            if name_of(other) in snapshot.controls - {name}
-            and (not is_ready(other) or faults_of(other, snapshot))
-        ]
-        if wanted.fault.takes_node and 2 * (controls - 1 - len(lost)) <= controls:
-            already = (
-                f", of which {' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} lost already"
-                if lost
-                else ""
-            )
-            raise Refusal(
-                f"{name} is one of {controls} control planes{already}{announces}: those that are left would "
-                f"be no majority. {instead}"
-            )
-    if not snapshot.on(name):
-        carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
-        raise Refusal(
-            f"{name} carries no pod of {snapshot.called}, so nothing would fail over: "
-            f"choose one of {', '.join(carriers)}, or {_spread_anew(snapshot)}."
-        )
-
-
-def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def last_replica(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why the fault would leave nobody who serves; nothing overrides it.
 
     Of an application as it is, that is what somebody wants to see: ``outage`` tells of it.
@@ -371,7 +48,7 @@ def last_replica(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
         return (
             f"All {len(ready)} ready pods of the site are on {node}: a {wanted.kind} is an outage. "
             + ("Leave out fault_pods=all, or " if wanted.fault.spares_node else "First ")
-            + f"{_spread_anew(snapshot)}."
+            + f"{spread_anew(snapshot)}."
         )
     return None
 
@@ -384,7 +61,7 @@ def _none_ready(snapshot: Snapshot) -> str:
     )
 
 
-def outage(snapshot: Snapshot, node: str, wanted: Wanted) -> str:
+def outage(snapshot: Snapshot, node: Target, wanted: Wanted) -> str:
     """Why a loss of service is to be expected, whatever happens then; empty: it is not."""
     if wanted.fault.takes == "share":
         return ""
@@ -403,11 +80,17 @@ def outage(snapshot: Snapshot, node: str, wanted: Wanted) -> str:
     )
 
 
-def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
+def too_few_nodes(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why there is nowhere to go."""
-    schedulable = [node for node in snapshot.nodes if is_schedulable(node)]
-    if not wanted.fault.moves_pods or len(schedulable) >= 2:
+    schedulable = [item for item in snapshot.nodes if is_schedulable(item)]
+    left = [item for item in schedulable if name_of(item) not in node]
+    if not wanted.fault.moves_pods or (left and len(schedulable) >= 2):
         return None
+    if node.zone and schedulable:
+        return (
+            f"{node} has all {len(schedulable)} nodes that take pods: nobody could take their place. Choose "
+            f"a node by its name, or {add_a_node(len(snapshot.nodes) + 1)}."
+        )
     remedies = []
     closed = [
         name_of(node)
@@ -425,8 +108,8 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     if tainted:
         remedies.append(f"take the taints off {', '.join(tainted)}")
     remedies += [
-        _add_a_node(max(3, len(snapshot.nodes) + 1)),
-        f"choose fault_kind={_sparing()}, which needs one",
+        add_a_node(max(3, len(snapshot.nodes) + 1)),
+        f"choose fault_kind={sparing()}, which needs one",
     ]
     takes = "takes" if len(schedulable) == 1 else "take"
     return (
@@ -435,7 +118,7 @@ def too_few_nodes(snapshot: Snapshot, _node: str, wanted: Wanted) -> str | None:
     )
 
 
-def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def nothing_brings_it_back(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why a pod would end for good: anybody's that a drain evicts, or one of the application."""
     if not wanted.fault.replaces_pods:
         # Its containers start again where they are.
@@ -452,7 +135,7 @@ def nothing_brings_it_back(snapshot: Snapshot, node: str, wanted: Wanted) -> str
     return None
 
 
-def data_would_go(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def data_would_go(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why a drain would destroy what somebody else's pods keep; the application's own is at stake anyway."""
     if not wanted.fault.evicts:
         return None
@@ -473,7 +156,7 @@ def data_would_go(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     )
 
 
-def held_by_its_node(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def held_by_its_node(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why nobody would take the place of a StatefulSet's pods while their node is lost."""
     if not wanted.fault.loses_node:
         return None
@@ -492,7 +175,7 @@ def held_by_its_node(snapshot: Snapshot, node: str, wanted: Wanted) -> str | Non
     )
 
 
-def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def two_budgets(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why a pod can never be evicted: the API server answers with an error where two budgets select it."""
     if not wanted.fault.evicts:
         return None
@@ -506,7 +189,7 @@ def two_budgets(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     return None
 
 
-def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def budget_forbids(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why a pod may not be evicted. Only a drain asks; whoever dies does not."""
     if not wanted.fault.evicts:
         return None
@@ -533,7 +216,7 @@ def budget_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     return f"The {told}: {wait}loosen it, or choose a node without such a pod."
 
 
-def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def quota_forbids(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why a replacement would be refused, so that fewer pods serve and the budget lets no other go."""
     if wanted.fault.takes == "application":
         # What goes and what comes is its own strategy's affair.
@@ -546,11 +229,11 @@ def quota_forbids(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
     return None
 
 
-def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def volume_stays(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why no replacement could start elsewhere: what its volume is on is the node itself."""
     if not wanted.fault.moves_pods:
         return None
-    others = [item for item in snapshot.nodes if name_of(item) != node and is_schedulable(item)]
+    others = [item for item in snapshot.nodes if name_of(item) not in node and is_schedulable(item)]
     struck = claims_of(snapshot.displaced(node, wanted))
     for volume in snapshot.volumes:
         # The pods of the lab's site share theirs; each of a StatefulSet has its own.
@@ -562,17 +245,17 @@ def volume_stays(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
             return (
                 f"{snapshot.called.capitalize()}'s pods use the volume {name_of(volume)} (claim {claim}), "
                 "which none of the nodes "
-                f"that would be left can reach: no replacement could start. Choose fault_kind={_sparing()}, "
+                f"that would be left can reach: no replacement could start. Choose fault_kind={sparing()}, "
                 "another node, or a volume that more than one node can reach."
             )
     return None
 
 
-def no_room(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def no_room(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why those that lose their place would find no other."""
     struck = snapshot.struck(node, wanted) if wanted.fault.replaces_pods else []
-    lost = node if wanted.fault.moves_pods else None
-    nodes = [gone(item) if name_of(item) == lost else item for item in snapshot.nodes]
+    lost = node if wanted.fault.moves_pods else Target()
+    nodes = [gone(item) if name_of(item) in lost else item for item in snapshot.nodes]
     taken = {item["metadata"]["uid"] for item in struck}
     staying = [pod for pod in snapshot.pods if pod["metadata"]["uid"] not in taken]
     # A DaemonSet's is told its node, and has its place there.
@@ -595,12 +278,12 @@ def gone(node: Object) -> Object:
     return node | {"spec": spec | {"taints": [*of(spec, "taints", default=[]), taint]}}
 
 
-def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def evictions_would_stop(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why the orchestrator would bring up no replacements: with so many nodes lost, it trusts nobody."""
     if not wanted.fault.loses_node:
         return None
-    lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) == node]
-    chosen = next(item for item in snapshot.nodes if name_of(item) == node)
+    lost = [name_of(item) for item in snapshot.nodes if not is_ready(item) or name_of(item) in node]
+    chosen = next(item for item in snapshot.nodes if name_of(item) in node)
     if zones.rates(snapshot.nodes, lost)[zones.zone_of(chosen)]:
         return None
     return (
@@ -610,24 +293,25 @@ def evictions_would_stop(snapshot: Snapshot, node: str, wanted: Wanted) -> str |
     )
 
 
-def nobody_else_announces(snapshot: Snapshot, node: str, wanted: Wanted) -> str | None:
+def nobody_else_announces(snapshot: Snapshot, node: Target, wanted: Wanted) -> str | None:
     """Why users would have no address before the node is back, whoever replaces its pods."""
-    if not wanted.fault.silent or snapshot.announcer != node:
+    if not wanted.fault.silent or snapshot.announcer not in node:
         return None
     if snapshot.pinned:
         return (
-            f"The address that is asked is {node}'s own, and moves nowhere: a {wanted.kind} is an outage "
-            "until it is back. Give a witness_url that leads to any node, or set fault_force=true."
+            f"The address that is asked is {snapshot.announcer}'s own, and moves nowhere: a {wanted.kind} is "
+            "an outage until it is back. Give a witness_url that leads to any node, or set fault_force=true."
         )
-    if any(may_announce(item) for item in snapshot.nodes if name_of(item) != node):
+    if any(may_announce(item) for item in snapshot.nodes if name_of(item) not in node):
         return None
     return (
-        f"{node} announces the address, and no other node may: a {wanted.kind} is an outage until it is "
-        "back. Add a node (`ansible-playbook setup.yml -e cluster_nodes=3`), or set fault_force=true."
+        f"{snapshot.announcer} announces the address, and no other node may: a {wanted.kind} is an outage "
+        "until it is back. Add a node (`ansible-playbook setup.yml -e cluster_nodes=3`), or set "
+        "fault_force=true."
     )
 
 
-Rule = Callable[[Snapshot, str, Wanted], str | None]
+Rule = Callable[[Snapshot, Target, Wanted], str | None]
 # Each gives one sentence, or None. Those of the second kind are a matter of taste: the fault would work, and
 # only show something else than a failover.
 _NEVER: tuple[Rule, ...] = (rolling.cannot, last_replica, two_budgets)
@@ -646,16 +330,16 @@ _TASTE: tuple[Rule, ...] = (
 )
 
 
-def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
-    """The name of the node to break, and the objections that were overridden.
+def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[Target, list[str]]:
+    """What to break, and the objections that were overridden.
 
     Raises:
         Refusal: the fault must not be, or would not show what it is for.
     """
-    if not wanted.force and (objection := too_few_nodes(snapshot, "", wanted)):
+    if not wanted.force and (objection := too_few_nodes(snapshot, Target(), wanted)):
         raise Refusal(objection)
     # A rollout takes none.
-    node = "" if wanted.fault.takes == "application" else name_of(choose(snapshot, wanted))
+    node = Target() if wanted.fault.takes == "application" else choose(snapshot, wanted)
     lost = [rule for name, rule in LOSSES.items() if name in wanted.may_lose]
     for sentence in _objections(
         (*_NEVER, *(rule for rule in LOSSES.values() if rule not in lost)), snapshot, node, wanted
@@ -667,7 +351,7 @@ def judge(snapshot: Snapshot, wanted: Wanted) -> tuple[str, list[str]]:
     return node, [*_objections(lost, snapshot, node, wanted), *objections]
 
 
-def _objections(rules: Sequence[Rule], snapshot: Snapshot, node: str, wanted: Wanted) -> Iterator[str]:
+def _objections(rules: Sequence[Rule], snapshot: Snapshot, node: Target, wanted: Wanted) -> Iterator[str]:
     for rule in rules:
         if sentence := rule(snapshot, node, wanted):
             yield sentence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failover_lab.faults import rules
+from failover_lab.faults.snapshot import Snapshot, control_planes
 from failover_lab.kube.announcer import announcer
 from failover_lab.kube.application import Application
 from failover_lab.kube.names import CORDONED_BY, EXCLUDED_BY, LEFT_BY, OUT_OF_SERVICE_BY
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ANSWER_S = 2.0
 
 
-def node_line(node: Object, snapshot: rules.Snapshot | None, width: int, *, control_plane: bool) -> str:
+def node_line(node: Object, snapshot: Snapshot | None, width: int, *, control_plane: bool) -> str:
     """A node, its state, and the site's pods on it."""
     states = ["Ready" if is_ready(node) else "not ready"]
     if of(node, "spec", "unschedulable", default=False):
@@ -114,12 +114,12 @@ def look(cluster: Cluster, wanted: Object) -> Object:
     deployment = cluster.deployment(namespace, wanted["deployment"])
     service = cluster.service(namespace, wanted["service"])
     pods = cluster.pods()
-    snapshot = rules.Snapshot(nodes, pods, Application.of_deployment(deployment), []) if deployment else None
+    snapshot = Snapshot(nodes, pods, Application.of_deployment(deployment), []) if deployment else None
     width = max(len(name_of(node)) for node in nodes)
     found = journal.read(Path(wanted["journal"]))
     leftovers = leftovers_of(nodes, found, reported.by_name(wanted["engine"]))
     lines = [f"{wanted['context']}: Kubernetes {version}, {len(nodes)} nodes"]
-    controls = rules.control_planes(nodes, pods)
+    controls = control_planes(nodes, pods)
     lines += [node_line(node, snapshot, width, control_plane=name_of(node) in controls) for node in nodes]
     if deployment and service:
         ready = of(deployment, "status", "readyReplicas", default=0)

@@ -20,7 +20,7 @@ from failover_lab.kube.reach import meets_all
 from failover_lab.kube.selectors import selects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from failover_lab.kube.cluster import Cluster
 
@@ -183,19 +183,19 @@ class Application:
         """How many pods are wanted in all."""
         return sum(owner.wanted for owner in self.owners)
 
-    def missing(self, pods: list[Object], without_node: str = "") -> str | None:
+    def missing(self, pods: list[Object], without_nodes: Collection[str] = ()) -> str | None:
         """What its pods lack; None if nothing.
 
         Args:
             pods: its own.
-            without_node: one that is lost: no pod on it counts, nor is one that it took along waited for.
+            without_nodes: they are lost: no pod there counts, nor is one that they took along waited for.
         """
-        here = [pod for pod in pods if is_ready(pod) and of(pod, "spec", "nodeName") != without_node]
+        here = [pod for pod in pods if is_ready(pod) and of(pod, "spec", "nodeName") not in without_nodes]
         for owner in self.owners:
-            wanted = owner.wanted - (owner.stranded if without_node else 0)
+            wanted = owner.wanted - (owner.stranded if without_nodes else 0)
             ready = sum(map(owner.owns, here))
             if ready < wanted:
-                where = f" on other nodes than {without_node}" if without_node else ""
+                where = f" on other nodes than {', '.join(without_nodes)}" if without_nodes else ""
                 return f"{ready} of {wanted} pods of {owner.title} ready{where}"
         return None
 

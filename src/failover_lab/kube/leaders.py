@@ -9,6 +9,8 @@ from failover_lab.kube.detection import PROGRAM
 from failover_lab.kube.objects import name_of, of
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from failover_lab.kube.objects import Object
 
 MANAGER, SCHEDULER = PROGRAM, "kube-scheduler"
@@ -47,14 +49,14 @@ def leaders_of(leases: list[Object]) -> dict[str, Leader]:
     }
 
 
-def takeovers_of(leaders: dict[str, Leader], node: str) -> Object:
-    """For how long the lease of each program lasts that a node leads in; 0: it does not.
+def takeovers_of(leaders: dict[str, Leader], nodes: Container[str]) -> Object:
+    """For how long the lease of each program lasts that one of these nodes leads in; 0: it does not.
 
     Args:
         leaders: as from ``leaders_of``.
-        node: that is to be lost.
+        nodes: that are to be lost.
     """
     return {
-        f"{name}_s": leader.lasts_s if (leader := leaders.get(program, Leader())).node == node else 0.0
+        f"{name}_s": leader.lasts_s if (leader := leaders.get(program, Leader())).node in nodes else 0.0
         for name, program in (("manager", MANAGER), ("scheduler", SCHEDULER))
     }

@@ -23,6 +23,8 @@ from failover_lab.kube.reach import hindrances, meets_all
 from failover_lab.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from failover_lab.kube.cluster import Cluster
     from failover_lab.kube.objects import Object
 
@@ -54,15 +56,16 @@ def missing_in(owner: Owner) -> str | None:
     return f"{extra} pods too many" if extra > 0 else None
 
 
-def missing_elsewhere(deployment: Object, pods: list[Object], node: str) -> str | None:
-    """What the pods on other nodes lack; None if nothing. The Deployment's own counts include this node's."""
+def missing_elsewhere(deployment: Object, pods: list[Object], lost: Collection[str]) -> str | None:
+    """What the pods on other nodes lack; None if nothing. The Deployment's own counts include those there."""
     wanted = of(deployment, "spec", "replicas", default=1)
-    ready = sum(is_ready(pod) and of(pod, "spec", "nodeName") != node for pod in pods)
+    ready = sum(is_ready(pod) and of(pod, "spec", "nodeName") not in lost for pod in pods)
     if ready >= wanted:
         return None
-    bound = [name_of(pod) for pod in pods if is_ready(pod) and of(pod, "spec", "nodeName") == node]
-    still = f"; {', '.join(bound)} on it still count as ready" if bound else ""
-    return f"{ready} of {wanted} pods ready on other nodes than {node}{still}"
+    bound = [name_of(pod) for pod in pods if is_ready(pod) and of(pod, "spec", "nodeName") in lost]
+    there = "it" if len(lost) == 1 else "them"
+    still = f"; {', '.join(bound)} on {there} still count as ready" if bound else ""
+    return f"{ready} of {wanted} pods ready on other nodes than {', '.join(lost)}{still}"
 
 
 def missing_in_pods(deployment: Object, pods: list[Object]) -> str | None:
@@ -161,9 +164,9 @@ def look(cluster: Cluster, wanted: Object) -> tuple[Object, str | None]:
         "identity_path": identity_path(deployment),
         "service": service,
     }
-    if wanted["without_node"]:
-        lack = missing_elsewhere(deployment, pods, wanted["without_node"])
-        state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") != wanted["without_node"]]
+    if lost := wanted["without_nodes"]:
+        lack = missing_elsewhere(deployment, pods, lost)
+        state["pods"] = [pod for pod in pods if of(pod, "spec", "nodeName") not in lost]
     else:
         lack = missing_in_deployment(deployment) or missing_in_pods(deployment, pods)
     if lack:
@@ -181,10 +184,10 @@ def look_at_application(cluster: Cluster, wanted: Object) -> tuple[Object, str |
         Absent: there is no such Service.
     """
     app, pods = application.read(cluster, wanted, wanted["owners"])
-    node = wanted["without_node"]
+    lost = wanted["without_nodes"]
     service = next(filter(address_of, app.services), app.services[0])
     state = {
-        "pods": [pod for pod in pods if not node or of(pod, "spec", "nodeName") != node],
+        "pods": [pod for pod in pods if of(pod, "spec", "nodeName") not in lost],
         "address": address_of(service),
         "url": url_of(service),
         "identity_path": app.identity_path,
@@ -192,7 +195,7 @@ def look_at_application(cluster: Cluster, wanted: Object) -> tuple[Object, str |
     }
     if (asked := wanted.get("asked_services")) is not None:
         state["asked"] = {name_of(pod) for pod in app.heard(pods, asked)}
-    lack = app.missing(pods, node) or (_not_rolled_out(app, pods) if wanted.get("rolled_out") else None)
+    lack = app.missing(pods, lost) or (_not_rolled_out(app, pods) if wanted.get("rolled_out") else None)
     names = ", ".join(map(name_of, app.services))
     return state, f"The application behind the Service {names} is not whole: {lack}" if lack else None
 

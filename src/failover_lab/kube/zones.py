@@ -56,6 +56,17 @@ def _rate(gone: int, size: int) -> float:
     return SLOW_RATE if size > LARGE else 0.0
 
 
+def eviction_wait_s(nodes: list[Object], lost: Collection[str]) -> float:
+    """How long after the first of these the node controller empties the last; 0: one at most, or none ever.
+
+    Args:
+        nodes: all of them.
+        lost: the names of those that are lost at once, in one zone.
+    """
+    rate = next((rates(nodes, lost)[zone_of(node)] for node in nodes if name_of(node) in lost), 0.0)
+    return (len(lost) - 1) / rate if rate else 0.0
+
+
 def names_of(count: int) -> list[str]:
     """The names of so many zones."""
     return [f"zone-{chr(ord('a') + number)}" for number in range(count)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from failover_lab.faults.target import Target
     from failover_lab.report.load import RunData
 
 _RECOVER = "ansible-playbook recover.yml"
@@ -86,34 +87,34 @@ class Ahead:
     def _recovery(self) -> Wait:
         play = self.data.play or {}
         told, predicted = play.get("fault") or {}, play.get("predicted_s") or {}
-        kind, node = kinds.of(told.get("kind")), told.get("node") or "the node"
-        struck = self._since(marks.INJECTED, marks.FAULT_BEGIN)
+        kind, struck = kinds.of(told.get("kind")), target.of(told)
+        began = self._since(marks.INJECTED, marks.FAULT_BEGIN)
         open_clocks = [name for name in ("address", "endpoints", "capacity") if self.clocks.get(name) is None]
         if kind.silent and marks.INJECTED not in self.done:
             return Wait("the fault to strike", self._since(marks.FAULT_BEGIN))
         if marks.OPERATOR_CALLED in self.done and marks.OPERATOR_DONE not in self.done:
             return self._operator()
         if "address" in open_clocks and predicted.get("address"):
-            return Wait("another node to announce the address", struck, predicted["address"])
+            return Wait("another node to announce the address", began, predicted["address"])
         if "endpoints" in open_clocks and (kind.loses_node or predicted.get("endpoints")):
-            return Wait(self._endpoints(kind, node), struck, predicted.get("endpoints"))
+            return Wait(self._endpoints(kind, struck), began, predicted.get("endpoints"))
         # Of a node that is short of something, nobody loses anything whole.
         if "capacity" in open_clocks and kind.takes != "share":
             expected = self.data.settings["expected_replicas"]
             who = f"all {expected} replicas" if expected else "all replicas"
-            where = f" without {node}" if kind.evicts else " again"
-            return Wait(f"{who} to be ready{where}", struck, predicted.get("capacity"))
-        return Wait("what was broken to be put right", struck)
+            where = f" without {struck}" if kind.evicts else " again"
+            return Wait(f"{who} to be ready{where}", began, predicted.get("capacity"))
+        return Wait("what was broken to be put right", began)
 
-    def _endpoints(self, kind: kinds.Kind, node: str) -> str:
+    def _endpoints(self, kind: kinds.Kind, struck: Target) -> str:
         if kind.spares_node:
             which = "deleted pods" if kind.takes == "pods" else "pods of before"
             return f"the {'killed pods' if kind.in_place else which} to leave the list of endpoints"
-        states: list[str] = next((one["states"] for one in self.scene["nodes"] if one["name"] == node), [])
+        states = [one["states"] for one in self.scene["nodes"] if one["name"] in struck]
         return (
             "its pods to leave the list of endpoints"
-            if "NotReady" in states or not kind.loses_node
-            else f"{node} to be found dead"
+            if (states and all("NotReady" in one for one in states)) or not kind.loses_node
+            else f"{struck or 'the node'} to be found dead"
         )
 
     def _operator(self) -> Wait:

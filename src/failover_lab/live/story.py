@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.kube.names import OUT_OF_SERVICE
 from failover_lab.observe import resources as r
 from failover_lab.report import words
@@ -53,7 +53,7 @@ class Sentence(NamedTuple):
 def tell(data: RunData, seen: Cluster) -> list[Sentence]:
     """All that the play did and the cluster said, in the order of their instants."""
     told = (data.play or {}).get("fault") or {}
-    node = told.get("node") or "the node"
+    node = str(target.of(told)) or "the node"
     said = [
         *(sentence for mark in data.marks if (sentence := _of_mark(mark, data, node)) is not None),
         *_of_nodes(data),
@@ -66,7 +66,7 @@ def tell(data: RunData, seen: Cluster) -> list[Sentence]:
 def deed(fault: Mapping[str, Any]) -> str | None:
     """What a run does, as its sentences begin; None where it breaks nothing, as far as is known."""
     kind = kinds.of(fault.get("kind"))
-    return kind.says.format(node=fault.get("node") or "the node") if kind.name else None
+    return kind.says.format(node=str(target.of(fault)) or "the node") if kind.name else None
 
 
 def _of_mark(mark: Mark, data: RunData, node: str) -> Sentence | None:

@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from failover_lab import arguments, nodes
@@ -64,7 +65,7 @@ def same(driver: Driver, name: str, options: argparse.Namespace) -> Row:
         UserError: it is not, or does not.
     """
     found = driver.inspect(name)
-    another = options.id not in {"", found.id}
+    another = bool(options.id) and found.id not in options.id
     if found.state is NodeState.RUNNING and not another:
         return {}
     what = str(found.state)
@@ -208,9 +209,23 @@ def do(driver: Driver, action: str, names: list[str], options: argparse.Namespac
     try:
         if action == START:
             return [{"name": name, "since": at} for name, at in start_nodes.start(driver, names).items()]
-        return [{"name": name} | ACTIONS[action](driver, name, options) for name in names]
+        # A zone is lost at once: nobody waits for the end of one node before the next is struck.
+        with ThreadPoolExecutor(max(1, len(names)), "node") as executor:
+            rows = executor.map(lambda name: {"name": name} | ACTIONS[action](driver, name, options), names)
+            return list(rows)
     except DriverError as error:
         raise UserError(f"{error.who} cannot {action} {', '.join(names)}: {error}") from error
+
+
+def add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add what ``same`` goes by, whatever a node is called."""
+    parser.add_argument(
+        "--id",
+        default=[],
+        type=arguments.names,
+        metavar="X,Y",
+        help="same: each has to be one of these, whatever it is called; default: any",
+    )
 
 
 def add_parser(commands: arguments.Commands) -> None:
@@ -219,7 +234,7 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument("action", choices=[*ACTIONS, START])
     nodes.add_options(parser)
     parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
-    parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
+    add_identities(parser)
     parser.add_argument("--direction", choices=DIRECTIONS, default="both", help="cut-off: default both")
     parser.add_argument(
         "--percent",

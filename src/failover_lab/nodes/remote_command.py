@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from failover_lab import arguments
 from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.nodes import remote, symptoms
-from failover_lab.nodes.actions import DIRECTIONS
+from failover_lab.nodes.actions import DIRECTIONS, add_identities
 from failover_lab.nodes.driver import RUNNING, UNREACHABLE
 
 Row = dict[str, Any]
@@ -83,14 +83,14 @@ def state(heard: Row) -> Row:
     return row | {"symptoms": symptoms.of(row)}
 
 
-def same(heard: Row, identity: str) -> Row:
+def same(heard: Row, identities: Collection[str]) -> Row:
     """See that a node is the one that was chosen, and answers.
 
     Raises:
         UserError: it is not, or does not.
     """
     found = _facts(heard)
-    if found is not None and identity in ("", found.machine_id):
+    if found is not None and (not identities or found.machine_id in identities):
         return {"name": heard["name"]}
     what = "not reached" if found is None else "another one"
     raise UserError(
@@ -140,7 +140,7 @@ def add_parser(commands: arguments.Commands) -> None:
     parser.add_argument(
         "--heard", required=True, type=rows_of, metavar="JSON", help="what each node has said"
     )
-    parser.add_argument("--id", default="", help="same: it has to be this one, whatever it is called")
+    add_identities(parser)
     parser.add_argument("--action", default="", help="of the role node, with hyphens")
     parser.add_argument(
         "--deadline", type=arguments.whole(1, _MOST_S), default=600, metavar="S",

@@ -61,7 +61,7 @@ class Address:
         if at is None or not self._fault.what.silent:
             return None
         announced = [node for when, node in self._announcers if when <= at]
-        if announced[-1:] != [self._fault.node]:
+        if not announced or announced[-1] not in self._fault.target:
             return None
         return next((move for move in self._moves if move[0] >= at), None)
 

@@ -26,6 +26,7 @@ from failover_lab.report import (
     stats,
     traced,
     verdict,
+    zone,
 )
 from failover_lab.report import fault as what
 from failover_lab.report.by_trace import ByTrace
@@ -322,7 +323,8 @@ def build(data: RunData) -> Report:
         },
         "fault": {
             "kind": fault.kind,
-            "node": fault.node,
+            "node": fault.target.name or None,
+            "nodes": list(fault.target.nodes),
             "announcer": told.get("announcer"),
             "injected_at": _text(fault.at),
             "healed_at": _text(data.mark(marks.HEALED)),
@@ -338,6 +340,7 @@ def build(data: RunData) -> Report:
             clock_reasons.Run(measured_s, predicted_s, data, seen, fault, failures, between_s)
         ),
         "control_plane": control_plane.described(data, fault),
+        "zone": zone.described(data, seen, fault),
         "operator_s": clocks.operator_s(data),
         "displaced": [{"node": None, **entry} for entry in play.get("displaced") or []],
         **_struck(play),

@@ -101,7 +101,7 @@ class ByTrace:
         to_the_mute = mute is not None and self._led_to_the_dead(record) == mute
         if mute is not None and not to_the_mute:
             return f"{mute} took along what its kernel said last as it died"
-        dead = self.fault.node if self._dead_since(self.fault.node, record.done) is not None else None
+        dead = {one for one in self.fault.target.nodes if self._dead_since(one, record.done) is not None}
         if doubt := self.trace.doubt(opened, record.done, dead):
             return doubt
         if to_the_mute:
@@ -179,7 +179,7 @@ class ByTrace:
     def _dead_since(self, node: str | None, at: float) -> float | None:
         """Since when a node was dead at an instant; None: it was not."""
         fault = self.fault
-        if not node or node != fault.node or fault.what.takes != "machine" or fault.at is None:
+        if not node or node not in fault.target or fault.what.takes != "machine" or fault.at is None:
             return None
         if at < fault.at or (fault.back is not None and at >= fault.back):
             return None

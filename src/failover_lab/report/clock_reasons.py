@@ -74,15 +74,17 @@ class Run:
         return "watchdog" if watched else None
 
     def step(self, name: str) -> Mark | None:
-        """When whoever it was did this to the node."""
+        """When whoever it was did this to what was struck; of several nodes, to the last of them."""
+        done: dict[str, Mark] = {}
         for mark in self.data.marks:
-            if mark.event == f"{self.who}_{name}" and self._of_the_node(mark):
-                return mark
-        return None
+            if mark.event == f"{self.who}_{name}" and self._of_the_struck(mark):
+                done.setdefault(mark.details.get("node", ""), mark)
+        return max(done.values(), key=lambda mark: mark.at, default=None)
 
-    def _of_the_node(self, mark: Mark) -> bool:
+    def _of_the_struck(self, mark: Mark) -> bool:
         # Of flows that were cleared, no node is told.
-        return mark.details.get("node", self.fault.node) == self.fault.node
+        node = mark.details.get("node")
+        return node is None or node in self.fault.target
 
     def steps(self, until: float, last: str = "pods_deleted") -> list[str]:
         """What was done to give the node's work away until then; nothing if it was not marked by then."""
@@ -100,7 +102,7 @@ class Run:
     def led(self, program: str, until: float) -> list[str]:
         """That another node had to lead before it could come about; nothing if it came without."""
         taken = control_plane.takeover(self.data, program, self.zero)
-        if taken is None or taken.at is None or taken.before != self.fault.node:
+        if taken is None or taken.at is None or taken.before not in self.fault.target:
             return []
         if taken.at > until + _NOTED_S:
             return []
@@ -150,14 +152,14 @@ def _plus(seconds: float) -> str:
 
 
 def _address(run: Run) -> str:
-    node, move = run.fault.node, clocks.address_move(run.seen, run.fault)
+    struck, move = run.fault.target, clocks.address_move(run.seen, run.fault)
     if run.clocks["address"] is None or move is None:
         before = [name for at, name in run.seen.announcers if at <= run.zero]
         if not before:
             return "who announced the address was not observed"
-        if before[-1] != node:
-            return f"{before[-1]} announced the address when it struck, not {node}"
-        return f"{node} announced the address, and no other node was seen to take it over"
+        if before[-1] not in struck:
+            return f"{before[-1]} announced the address when it struck, not {struck}"
+        return f"{before[-1]} announced the address, and no other node was seen to take it over"
     at, _, other = move
     announced = f"{other} announced the address at {run.after(at)}"
     if steps := run.steps(at, "marked"):
@@ -171,11 +173,11 @@ def _address(run: Run) -> str:
 
 
 def _last_sign(run: Run) -> float | None:
-    """The last renewal of the lost node's lease."""
+    """The last renewal of a lost node's lease."""
     stamps = [
         instants.parse(change.facts["stamped"])
         for change in run.data.changes
-        if change.kind == resources.LEASE and change.name == run.fault.node and change.facts.get("stamped")
+        if change.kind == resources.LEASE and change.name in run.fault.target and change.facts.get("stamped")
     ]
     # Once it is back, it renews again.
     return max((stamp for stamp in stamps if stamp <= run.zero + 1.0), default=None)
@@ -183,8 +185,8 @@ def _last_sign(run: Run) -> float | None:
 
 def _not_ready(run: Run) -> float | None:
     """When the Node's condition said so; a cordon, the watchdog's own for instance, is another matter."""
-    states = run.seen.node_states.get(run.fault.node or "", [])
-    return next((at for at, state in states if state == "not ready" and at >= run.zero), None)
+    found = [run.seen.lost(node, run.zero) for node in run.fault.target.nodes]
+    return None if None in found else max(filter(None, found), default=None)
 
 
 def _stops(run: Run) -> list[str]:

@@ -18,8 +18,8 @@ _TO_THE_DEAD = frozenset({"endpoint_dead", "stale_flow"})
 
 
 def address_move(seen: Cluster, fault: Fault) -> tuple[float, str, str] | None:
-    """When the address left the node for the first time after the fault: (instant, from, to)."""
-    moves = (move for move in seen.moves() if move[0] >= (fault.at or 0.0) and move[1] == fault.node)
+    """When the address left what was struck for the first time after the fault: (instant, from, to)."""
+    moves = (move for move in seen.moves() if move[0] >= (fault.at or 0.0) and move[1] in fault.target)
     return next(moves, None)
 
 
@@ -30,7 +30,10 @@ def lost_endpoints(data: RunData, seen: Cluster, fault: Fault) -> list[tuple[flo
     displaced = {entry["pod"] for of in ("displaced", "struck") for entry in play.get(of) or []}
     pods = displaced if fault.what.spares_node else None
     return [
-        (at, {e.pod for e in state if e.ready and (e.node == fault.node if pods is None else e.pod in pods)})
+        (
+            at,
+            {e.pod for e in state if e.ready and (e.node in fault.target if pods is None else e.pod in pods)},
+        )
         for at, state in seen.endpoint_states(fault.at or 0.0, float("inf"))
     ]
 
@@ -116,7 +119,7 @@ def measured(
     announcing = [node for at, node in seen.announcers if at <= fault.at]
     move = address_move(seen, fault)
     # A node that did not announce may for a moment as it comes back, before it has found the others.
-    if move is not None and announcing[-1:] == [fault.node]:
+    if move is not None and announcing and announcing[-1] in fault.target:
         result["address"] = round(move[0] - fault.at, 3)
     listed = lost_endpoints(data, seen, fault)
     clean = clean_since(listed)

@@ -83,6 +83,11 @@ class Cluster:
     _slice_times: list[float] = field(default_factory=list)
     _slice_states: list[list[Endpoint]] = field(default_factory=list)
 
+    def lost(self, node: str, since: float) -> float | None:
+        """When a node was held for lost, from an instant on; a cordon is another matter. None: it was not."""
+        states = self.node_states.get(node, [])
+        return next((at for at, state in states if state == "not ready" and at >= since), None)
+
     @property
     def slices_known(self) -> bool:
         """Whether the Service's endpoints were observed."""

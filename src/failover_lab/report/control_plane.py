@@ -114,4 +114,4 @@ def described(data: RunData, fault: Fault) -> dict[str, Any] | None:
     if not data.api and not leaders:
         return None
     asked = {kind: _asked(data.api[kind].records, zero) if kind in data.api else None for kind in API_KINDS}
-    return {**asked, "leaders": leaders, "lost": fault.node if fault.what.takes_node else None}
+    return {**asked, "leaders": leaders, "lost": str(fault.target) or None if fault.what.takes_node else None}

@@ -115,7 +115,7 @@ class Evidence:
             self._were_on_node.update(
                 records.said[sort].pod
                 for sort in before.intersection(there)
-                if records.said[sort].pod and records.said[sort].node == fault.node
+                if records.said[sort].pod and records.said[sort].node in fault.target
             )
 
     def _count_by_second(self, sorts: array[int], dues: array[float]) -> None:
@@ -244,7 +244,7 @@ class Evidence:
 
     def on_node(self, state: Iterable[Endpoint]) -> set[str]:
         """The ready pods of the list that are on the node of the fault."""
-        return {e.pod for e in state if e.ready and e.node == self.fault.node}
+        return {e.pod for e in state if e.ready and e.node in self.fault.target}
 
     # Tracked connections
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
+    from failover_lab.faults.target import Target
     from failover_lab.report.load import RunData
 
 
@@ -37,12 +38,13 @@ class Fault:
     """What was done; ``at`` is None where nothing was, ``back`` where the node was not seen to return.
 
     Attributes:
+        target: the nodes that it took.
         struck: the pods whose containers had to start again where they were.
         again: when they served again, as far as that was seen.
     """
 
     kind: str | None
-    node: str | None
+    target: Target
     at: float | None
     back: float | None = None
     struck: frozenset[str] = frozenset()
@@ -60,7 +62,7 @@ class Fault:
 
     def hampered(self, node: str | None, at: float) -> Hampered | None:
         """What a node was short of at an instant; None: it was not, as far as this fault goes."""
-        if self.what.takes != "share" or not node or node != self.node or self.at is None or at < self.at:
+        if self.what.takes != "share" or node not in self.target or self.at is None or at < self.at:
             return None
         if self.back is not None and at >= self.back:
             return None
@@ -80,4 +82,4 @@ def of(data: RunData) -> Fault:
     told = (data.play or {}).get("fault") or {}
     # The instant at which it struck; where nobody could tell that, when it was begun.
     struck = data.mark(marks.INJECTED) or data.mark(marks.FAULT_BEGIN)
-    return Fault(told.get("kind"), told.get("node"), struck, data.mark(marks.RETURNED))
+    return Fault(told.get("kind"), target.of(told), struck, data.mark(marks.RETURNED))

@@ -86,7 +86,7 @@ def render(report: Report) -> str:
         not_observed=words.not_observed(content),
         zero=words.zero(content),
         begun=words.is_begun(content),
-        control_plane=words.control_plane(content),
+        control_plane=words.control_plane(content) + words.zone(content),
         causes=words.CAUSES,
         trace=words.trace(content),
         untraced=words.untraced(content),

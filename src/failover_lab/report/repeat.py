@@ -92,8 +92,8 @@ def parts(report: Report) -> list[Part]:
     whole = fault.at + took
     names = {entry["pod"] for entry in (data.play or {}).get("replacements") or []}
     made = [life.seen for life in seen.lives if life.name in names and fault.at <= life.seen <= whole]
-    states = seen.node_states.get(fault.node or "", [])
-    lost = next((at for at, state in states if state == "not ready" and fault.at <= at <= whole), None)
+    found_dead = [seen.lost(node, fault.at) for node in fault.target.nodes]
+    lost = max((at for at in found_dead if at is not None and at <= whole), default=None)
     if not made:
         return []
     last = max(made)

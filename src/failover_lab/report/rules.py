@@ -179,7 +179,7 @@ def _endpoint_dead(group: Group, evidence: Evidence) -> Finding | None:
             dead = sorted(evidence.on_node(e for at in times for e in evidence.cluster.endpoints(at)))
             gap = evidence.cluster.gap_of_slices(group.began)
             by = ", by the last list before the observer was cut off" if gap else ""
-            sentence = f"the Service still sent to {', '.join(dead)} on {fault.node}{by}"
+            sentence = f"the Service still sent to {', '.join(dead)} on {fault.target}{by}"
             return Finding("endpoint_dead", sentence, None if gap is None else gap.begin)
     return None
 
@@ -208,8 +208,8 @@ def _without_the_dead(group: Group, evidence: Evidence) -> str | None:
     if group.first.outcome not in {Outcome.CONNECT_TIMEOUT, Outcome.READ_TIMEOUT, Outcome.UNREACHABLE}:
         return None
     if fault.back is not None and group.began >= fault.back:
-        return f"{fault.node} was back without the pods that it had had"
-    return f"no endpoint on {fault.node} was left"
+        return f"{fault.target} was back without the pods that it had had"
+    return f"no endpoint on {fault.target} was left"
 
 
 def _known(group: Group, evidence: Evidence) -> str:
@@ -288,13 +288,14 @@ def _killed_in_place(group: Group, evidence: Evidence) -> Finding | None:
 def _hampered(group: Group, evidence: Evidence) -> Finding | None:
     """A node that goes on, short of something; where nobody says who was asked, it may have been it."""
     fault = evidence.fault
-    short = fault.hampered(fault.node, group.ended)
+    short = fault.hampered(next(iter(fault.target.nodes), None), group.ended)
     if short is None or group.first.outcome not in _NO_ANSWER or group.breaks:
         return None
-    announced = [node for at, node in evidence.cluster.announcers if at <= group.began][-1:] == [fault.node]
+    announcing = [node for at, node in evidence.cluster.announcers if at <= group.began][-1:]
+    announced = any(node in fault.target for node in announcing)
     if group.pods and not announced and not any(map(evidence.was_on_node, group.pods)):
         return None
-    return Finding(short.cause, f"{fault.node} {short.words} from {_clock(fault.at or 0.0)} on", "")
+    return Finding(short.cause, f"{fault.target} {short.words} from {_clock(fault.at or 0.0)} on", "")
 
 
 def _shutdown_race(group: Group, evidence: Evidence) -> Finding | None:

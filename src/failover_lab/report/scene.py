@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.kube.names import OUT_OF_SERVICE
 from failover_lab.observe import resources as r
 from failover_lab.run import marks
@@ -148,7 +148,7 @@ class Scenes:
     def _broken(self, name: str, at: float) -> str:
         """What the fault has made of a node, while it lasts."""
         told = (self._data.play or {}).get("fault") or {}
-        if told.get("node") != name or not told.get("kind"):
+        if name not in target.of(told) or not told.get("kind"):
             return ""
         kind = kinds.of(told["kind"])
         began = self._data.mark(marks.INJECTED if kind.symptom != "cordoned" else marks.FAULT_BEGIN)

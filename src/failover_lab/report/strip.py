@@ -13,6 +13,7 @@ from failover_lab.run.records import counted_as
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from failover_lab.faults.target import Target
     from failover_lab.report.build import Report
     from failover_lab.report.moments import Moment
 
@@ -47,7 +48,7 @@ def strip(report: Report) -> dict[str, Any] | None:
         return None
     drawn = _drawn(names, report, shown)
     most = max((n for moment in shown for n in moment.counted.answered.values()), default=0) or 1
-    summed = _summed_up(drawn, shown, report.fault.node)
+    summed = _summed_up(drawn, shown, report.fault.target)
     told = [moment.told(drawn, summed, most) for moment in shown]
     chips = [pod for moment in told for node in moment["nodes"] for pod in node["pods"] if not node["summed"]]
     return {
@@ -71,12 +72,12 @@ def _drawn(names: list[str], report: Report, shown: Iterable[_Moment]) -> list[s
     rank: dict[str | None, int] = dict.fromkeys(told, 1)
     for moment in shown:
         rank |= {name: 2 for name, node in moment.nodes.items() if node["states"]}
-    rank |= {report.fault.node: 3} | dict.fromkeys((moment.announcer for moment in shown), 3)
+    rank |= dict.fromkeys([*report.fault.target.nodes, *(moment.announcer for moment in shown)], 3)
     best = sorted(names, key=lambda name: -rank.get(name, 0))[: _MOST_NODES - 1]
     return [*(name for name in names if name in best), _REST]
 
 
-def _summed_up(drawn: list[str], shown: list[_Moment], struck: str | None) -> set[str]:
+def _summed_up(drawn: list[str], shown: list[_Moment], struck: Target) -> set[str]:
     """The nodes whose pods are not drawn one by one."""
     pods = [moment.by_node() for moment in shown]
     many = {name for name in drawn if any(len(found.get(name, ())) > _MOST_PODS for found in pods)}
@@ -88,7 +89,7 @@ def _summed_up(drawn: list[str], shown: list[_Moment], struck: str | None) -> se
     def is_quiet(name: str) -> bool:
         states = any(moment.nodes[name]["states"] for moment in shown if name in moment.nodes)
         seen = [{(pod["name"], pod["state"]) for pod in found.get(name, ())} for found in pods]
-        return name != struck and not states and all(of == seen[0] for of in seen)
+        return name not in struck and not states and all(of == seen[0] for of in seen)
 
     for fits in (is_quiet, lambda _name: True):
         if is_crowd():

@@ -52,6 +52,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
             told.append(f"of it the operator {words.seconds(report['operator_s'])}")
         result.append(f"After the fault: {', '.join(told)}")
     result += words.control_plane(report)
+    result += words.zone(report)
     causes = collections.Counter[str]()
     for group in report["failures"]:
         causes[group["cause"]] += group["count"]

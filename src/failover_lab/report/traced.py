@@ -16,7 +16,7 @@ from failover_lab.trace import log
 from failover_lab.trace.join import Join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from failover_lab.report.cluster import Cluster, PodLife
@@ -117,13 +117,13 @@ class Trace:
         """Whether the answered connections show that the trace has this probe's connections."""
         return self.matched > 0 and self.missed <= _MOST_MISSED * (self.matched + self.missed)
 
-    def doubt(self, begin: float, end: float, dead: str | None) -> str:
+    def doubt(self, begin: float, end: float, dead: Collection[str]) -> str:
         """Why a connection may have been received by a node though no line says so; empty: it was not.
 
         Args:
             begin: when it was opened.
             end: until when a node could have received it.
-            dead: a node that was dead then, whatever is known of it.
+            dead: nodes that were dead then, whatever is known of them.
         """
         about = self.about
         if about is None:
@@ -136,7 +136,7 @@ class Trace:
             if loss.begin <= end and begin <= loss.end:
                 return f"the kernel of {loss.node} said more than could be read just then"
         for node in self.nodes:
-            if node == dead:
+            if node in dead:
                 continue
             spans = [span for span in about.spans if span.node == node]
             if not any(s.begin <= begin and (s.end is None or end <= s.end) for s in spans):

@@ -9,7 +9,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.host.priority import REAL_TIME
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import instrument, ports, rules, stats, words
@@ -300,15 +300,14 @@ def _skew(counts: collections.Counter[str], nodes: set[str]) -> int:
 
 
 def _broken(play: dict[str, Any]) -> list[str]:
-    node = (play.get("fault") or {}).get("node")
-    return [node] if node else []
+    return [*target.of(play.get("fault") or {}).nodes]
 
 
 def _spread(data: RunData, reasons: list[str]) -> None:
     play = data.play or {}
     left = play.get("left_on_node")
     if left:
-        reasons.append(Follows(f"{', '.join(left)} stayed on {play['fault'].get('node')}"))
+        reasons.append(Follows(f"{', '.join(left)} stayed on {target.of(play['fault'])}"))
     spread = play.get("spread") or {}
     after: dict[str, str] | None = spread.get("after")
     if after is None:
@@ -318,8 +317,8 @@ def _spread(data: RunData, reasons: list[str]) -> None:
     eligible = spread.get("eligible_nodes")
     if eligible is None:
         moves_pods = kinds.of(play["fault"]["kind"]).moves_pods
-        lost = play["fault"].get("node") if moves_pods else None
-        eligible = [node for node in (play.get("lab") or {}).get("nodes") or [] if node != lost]
+        lost = target.of(play["fault"] if moves_pods else {})
+        eligible = [node for node in (play.get("lab") or {}).get("nodes") or [] if node not in lost]
     counts = collections.Counter(after.values())
     expected = data.settings["expected_replicas"]
     if expected is not None and len(after) != expected:

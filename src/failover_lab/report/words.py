@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from failover_lab.faults import kinds
+from failover_lab.faults import kinds, target
 from failover_lab.run.records import REUSED
 
 if TYPE_CHECKING:
@@ -247,6 +247,23 @@ def control_plane(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def zone(report: dict[str, Any]) -> list[str]:
+    """What became of a lost zone's pods; nothing where none was lost."""
+    told = report.get("zone")
+    if not told or not told["carried"]:
+        return []
+    line = f"{told['name']}: {many(len(told['carried']), 'pod')} had to fit on other nodes"
+    if told["now_on"]:
+        line += f", and what came in their place is on {listed(told['now_on'])}"
+    times = {node: at for node, at in told["evicted_s"].items() if at is not None}
+    if len(times) > 1:
+        apart_s = max(times.values()) - min(times.values())
+        line += f"; its nodes' pods were told to stop {seconds(apart_s)} apart"
+        if told["eviction_wait_s"]:
+            line += f" (Kubernetes by itself takes {seconds(told['eviction_wait_s'])} for so many nodes)"
+    return [line]
+
+
 def _again(asked: dict[str, Any]) -> str:
     back_s = asked["back_s"]
     if back_s is None:
@@ -274,11 +291,11 @@ def sentence(report: dict[str, Any]) -> str:
     if not total:
         return "No request was recorded."
     kind = kinds.of(fault["kind"])
-    deed = kind.says.format(node=fault["node"] or "a node")
+    deed = kind.says.format(node=str(target.of(fault)) or "a node")
     if not is_begun(report):
         lost = f"{number(failed)} of {number(total)}" if failed else f"none of {number(total)}"
         return f"{deed} was not begun; without any fault, {lost} requests were lost."
-    if kind.evicts and fault["node"] and fault["node"] == fault["announcer"]:
+    if kind.evicts and fault["announcer"] in target.of(fault):
         deed += ", which announced the address,"
     lost = (
         f"lost none of {number(total)} requests"

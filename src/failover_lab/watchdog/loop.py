@@ -86,10 +86,7 @@ class Watchdog:
         self._looker = Looker(
             pace=pace, api=api, engine=engine, executor=executor, namespace=settings.namespace
         )
-        self._giving = GiveAway(
-            api=api, engine=engine, recorder=recorder, journal=journal, executor=executor,
-            namespace=settings.namespace, clear_flows=settings.clear_flows, ask=self._ask_anew,
-        )  # fmt: skip
+        self._api = api
         self._taking = GiveBack(api=api, engine=engine, recorder=recorder, journal=journal, executor=executor)
         # Its predecessor had seen those alive and found them dead; whether they still are, two paths will say
         # again.
@@ -100,7 +97,7 @@ class Watchdog:
         self._members: dict[str, Member] = {}
         self._verdicts: dict[str, Verdict] = {}
         self._look: Look | None = None
-        self._acting: tuple[str, asyncio.Task[Outcome]] | None = None
+        self._acting: dict[str, asyncio.Task[Outcome]] = {}
         self._returning: asyncio.Task[None] | None = None
         self._missing: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
@@ -125,11 +122,11 @@ class Watchdog:
             while self._stop.reason() is None:
                 self._looker.check()
                 await self._turn()
-            if self._acting is not None:
-                await asyncio.wait({self._acting[1]}, timeout=_FINISH_S)
+            if self._acting:
+                await asyncio.wait({*self._acting.values()}, timeout=_FINISH_S)
                 self._acted()
         finally:
-            for task in (self._acting[1] if self._acting else None, self._returning):
+            for task in (*self._acting.values(), self._returning):
                 if task is not None:
                     task.cancel()
                     await asyncio.wait({task})
@@ -165,12 +162,11 @@ class Watchdog:
         """One look and what follows from it."""
         began = time.monotonic()
         self._learn()
-        busy = self._acting[0] if self._acting else None
         # One that has been given away would hold up every look until its time-out.
         addresses = {
             m.name: m.address
             for m in self._members.values()
-            if m.address and m.name not in self._out and m.name != busy
+            if m.address and m.name not in self._out and m.name not in self._acting
         }
         doubted = [
             n for n, v in self._verdicts.items() if v.state in {State.DOUBT, State.UNCLEAR, State.DEAD}
@@ -199,9 +195,8 @@ class Watchdog:
         self._members = {node["metadata"]["name"]: member(node) for node in latest.value}
         for name in [n for n in self._verdicts if n not in self._members]:
             self._judge.forget(name)
-        acting = self._acting[0] if self._acting else None
         for m in self._members.values():
-            known = m.name == acting or m.name in self._journal.phases
+            known = m.name in self._acting or m.name in self._journal.phases
             # The list may be older than the end of the mark.
             if m.ours and not known and latest.asked >= self._released.get(m.name, 0.0):
                 self._out.add(m.name)
@@ -213,11 +208,12 @@ class Watchdog:
                 if self._journal.phases.get(name) is Phase.ACTING:
                     # An earlier attempt did not come far, or not to its end: what it did is taken back.
                     self._out.add(name)
-            if verdict.state is not State.DEAD or self._acting is not None:
+            if verdict.state is not State.DEAD or name in self._acting:
                 continue
             if time.monotonic() < self._not_before.get(name, 0.0):
                 continue
-            why = why_not(name, self._members.values(), self._verdicts, self._out) or self._refusal()
+            out = self._out | self._acting.keys()
+            why = why_not(name, self._members.values(), self._verdicts, out) or self._refusal()
             if why is None:
                 self._give_away(name, verdict)
             elif self._refused.get(name) != why:
@@ -238,24 +234,28 @@ class Watchdog:
         assert verdict.ground is not None  # noqa: S101  for the type alone: the dead have one
         container = self._looker.ids.get(name, "")
         others = [n for n, v in self._verdicts.items() if v.state is State.ALIVE]
-        task = asyncio.create_task(self._giving.run(name, verdict.ground, others, container))
-        self._acting = (name, task)
+        # Nodes that die together are given away beside each other: their users wait for the last of them.
+        giving = GiveAway(
+            api=self._api, engine=self._engine, recorder=self._recorder, journal=self._journal,
+            executor=self._executor, namespace=self._settings.namespace,
+            clear_flows=self._settings.clear_flows, ask=self._ask_anew,
+        )  # fmt: skip
+        self._acting[name] = asyncio.create_task(giving.run(name, verdict.ground, others, container))
 
     def _acted(self) -> None:
-        """Take in how an attempt ended."""
-        if self._acting is None or not self._acting[1].done():
-            return
-        (name, task), self._acting = self._acting, None
-        try:
-            outcome = task.result()
-        except OSError as error:
-            self._recorder.note("failed", node=name, why=f"the journal cannot be written: {error.strerror}")
-            outcome = Outcome.NOT_FENCED
-        if outcome is Outcome.GIVEN_AWAY:
-            self.given_away.append(name)
-            self._out.add(name)
-        else:
-            self._not_before[name] = time.monotonic() + _AGAIN_S
+        """Take in how attempts ended."""
+        for name in [name for name, task in self._acting.items() if task.done()]:
+            try:
+                outcome = self._acting.pop(name).result()
+            except OSError as error:
+                why = f"the journal cannot be written: {error.strerror}"
+                self._recorder.note("failed", node=name, why=why)
+                outcome = Outcome.NOT_FENCED
+            if outcome is Outcome.GIVEN_AWAY:
+                self.given_away.append(name)
+                self._out.add(name)
+            else:
+                self._not_before[name] = time.monotonic() + _AGAIN_S
 
     def _take_back(self) -> None:
         """Look now and then whether those that were given away are back."""
@@ -316,7 +316,7 @@ class Watchdog:
                 for name, verdict in self._verdicts.items()
             },
             "peers_ready": sorted(looker.peers_ready(self._members)),
-            "acting_on": self._acting[0] if self._acting else None,
+            "acting_on": sorted(self._acting),
             "out": {name: self._missing.get(name, "") for name in sorted(self._out)},
             "given_away": self.given_away,
             "actions": self._recorder.actions,

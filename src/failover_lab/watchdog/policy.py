@@ -39,7 +39,9 @@ def why_not(
         verdicts: of the nodes that are watched.
         out: those that have been given away already.
     """
-    gone = {m.name for m in members if m.name in out or m.name == node}
+    # Others that are dead as well are gone, too, and have their turn: a zone dies as a whole.
+    dead = {name for name, verdict in verdicts.items() if verdict.state is State.DEAD}
+    gone = {m.name for m in members if m.name in out or m.name in dead or m.name == node}
     doubtful = {
         m.name
         for m in members
@@ -53,7 +55,8 @@ def why_not(
             else "the control planes that are left are no majority"
         )
     if doubtful:
-        return f"{', '.join(sorted(doubtful))} may be dead too, and one node at a time is given away"
+        who = ", ".join(sorted(doubtful))
+        return f"{who} may be dead too, and nobody is given away while that is not known"
     if 2 * len(gone) > len(members):
         return f"{len(gone)} of {len(members)} nodes would be gone"
     return None

@@ -10,7 +10,8 @@ import pytest
 from tests.unit.faults.test_rules import LABELS, NODES, READY, budget, node, pod
 
 from failover_lab.errors import UserError
-from failover_lab.faults import preflight, rules
+from failover_lab.faults import preflight
+from failover_lab.faults.snapshot import Refusal
 from failover_lab.kube import announcer
 from failover_lab.kube.rights import Right
 
@@ -147,7 +148,7 @@ def test_what_its_owner_does_not_tell_is_said(port: int) -> None:
 
 @pytest.mark.parametrize("kind", ["drain", "pod"])
 def test_a_bare_pod_is_refused_or_let_go_for_good(port: int, kind: str) -> None:
-    with pytest.raises(rules.Refusal, match=r"site/web-0 on m02 has no controller.*fault_may_lose=orphans"):
+    with pytest.raises(Refusal, match=r"site/web-0 on m02 has no controller.*fault_may_lose=orphans"):
         look(Played("", port=port), kind=kind, force=True)
     plan = look(Played("", port=port), kind=kind, may_lose=["orphans"])
     assert plan["displaced"] == []
@@ -158,7 +159,7 @@ def test_a_bare_pod_is_refused_or_let_go_for_good(port: int, kind: str) -> None:
 
 
 def test_nobody_takes_the_place_of_a_stateful_set_s_pod_on_a_lost_node(port: int) -> None:
-    with pytest.raises(rules.Refusal, match=r"web-0 on m02 belong to a StatefulSet.*fault_recovery=watchdog"):
+    with pytest.raises(Refusal, match=r"web-0 on m02 belong to a StatefulSet.*fault_recovery=watchdog"):
         look(Played(port=port), kind="kill")
     assert look(Played(port=port), kind="kill", recovery="watchdog")["displaced"]
     plan = look(Played(port=port), kind="kill", force=True)
@@ -176,7 +177,7 @@ def test_what_somebody_else_keeps_on_the_node_is_refused_or_let_go(port: int) ->
     played.items[0]["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}]
     items = [*played.items, other]
     played.items = items
-    with pytest.raises(rules.Refusal, match=r"^tools/cache on m02 keeps data in an emptyDir.*=emptydir lets"):
+    with pytest.raises(Refusal, match=r"^tools/cache on m02 keeps data in an emptyDir.*=emptydir lets"):
         look(played, force=True)
     plan = look(played, may_lose=["emptydir"])
     assert plan["overridden"][0].startswith("tools/cache on m02 keeps data")
@@ -194,12 +195,12 @@ def test_where_users_come_in(port: int) -> None:
     )
     assert (plan["url"], plan["path"]) == (f"http://shop.invalid:{port}/", "")
     with pytest.raises(
-        rules.Refusal, match=r"The Service web in namespace site of prod has no address.*witness_url"
+        Refusal, match=r"The Service web in namespace site of prod has no address.*witness_url"
     ):
         look(Played(address=""))
-    with pytest.raises(rules.Refusal, match=r"Nobody takes a connection at http://shop\.invalid/"):
+    with pytest.raises(Refusal, match=r"Nobody takes a connection at http://shop\.invalid/"):
         look(Played(), url="http://shop.invalid/")
-    with pytest.raises(rules.Refusal, match=r"web is asked by https.*witness_resolve says that it is at 127"):
+    with pytest.raises(Refusal, match=r"web is asked by https.*witness_resolve says that it is at 127"):
         look(Played(port=443))
     with pytest.raises(UserError, match="witness_url: 'shop' is no address"):
         look(Played(), url="shop")
@@ -238,7 +239,7 @@ def test_an_address_that_is_the_node_s_own_moves_nowhere(port: int, monkeypatch:
         Played, "nodes", lambda _: [o | {"metadata": o["metadata"] | {"uid": "u"}} for o in own]
     )
     url = f"http://127.0.0.1:{port}"
-    with pytest.raises(rules.Refusal, match="The address that is asked is m02's own, and moves nowhere"):
+    with pytest.raises(Refusal, match="The address that is asked is m02's own, and moves nowhere"):
         look(Played("Deployment"), url=url, kind="kill")
     assert look(Played("Deployment"), url=url)["announcer"] == "m02"
 
@@ -247,9 +248,7 @@ def test_none_of_it_is_ready(port: int) -> None:
     played = Played(port=port)
     for item in played.items:
         item["status"]["conditions"] = [READY[0] | {"status": "False"}]
-    with pytest.raises(
-        rules.Refusal, match="None of 2 pods behind the Service web in namespace site is ready"
-    ):
+    with pytest.raises(Refusal, match="None of 2 pods behind the Service web in namespace site is ready"):
         look(played, force=True)
 
 
@@ -278,7 +277,7 @@ def test_what_starts_again_where_it_is_needs_nobody_who_brings_it_back(port: int
     plan = look(played, kind="process", node="m02")
     assert (plan["displaced"], [row["pod"] for row in plan["struck"]]) == ([], ["web-0"])
     assert (plan["replicas"], plan["unproven"]) == (2, [])
-    with pytest.raises(rules.Refusal, match="web-0 on m02 has no controller"):
+    with pytest.raises(Refusal, match="web-0 on m02 has no controller"):
         look(played, kind="pod", node="m02")
 
 

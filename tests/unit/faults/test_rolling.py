@@ -8,9 +8,11 @@ import pytest
 from tests.unit.faults.test_rules import PODS, node, snapshot
 
 from failover_lab.faults import rolling, rules
+from failover_lab.faults.snapshot import Refusal, Snapshot, Wanted
+from failover_lab.faults.target import Target
 from failover_lab.kube.application import Application, Owner
 
-WANTED = rules.Wanted("rollout")
+WANTED = Wanted("rollout")
 
 
 def deployed(replicas: int = 4, *, kind: str = "RollingUpdate", **rolling_update: Any) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def deployed(replicas: int = 4, *, kind: str = "RollingUpdate", **rolling_update
     }
 
 
-def seen(deployment: dict[str, Any], **more: Any) -> rules.Snapshot:
+def seen(deployment: dict[str, Any], **more: Any) -> Snapshot:
     found = snapshot(**more)
     selector = found.application.selectors[0]
     whole = deployment | {"spec": deployment["spec"] | {"selector": selector}}
@@ -45,7 +47,7 @@ def owner(kind: str, name: str, replicas: int = 2, **spec: Any) -> Owner:
     return Owner(kind, name, found)
 
 
-def others(*owners: Owner) -> rules.Snapshot:
+def others(*owners: Owner) -> Snapshot:
     """An application of several owners, which the lab did not bring."""
     found = snapshot()
     found.application = Application("site", found.application.selectors, owners=owners)
@@ -68,11 +70,12 @@ def test_steps(replicas: int, update: dict[str, Any], steps: tuple[int, int], wa
 
 
 def test_one_that_may_be() -> None:
-    assert rules.judge(seen(deployed(maxSurge=1, maxUnavailable=0)), WANTED) == ("", [])
+    assert rules.judge(seen(deployed(maxSurge=1, maxUnavailable=0)), WANTED) == (Target(), [])
 
 
 def test_a_single_replica_may_be_rolled_out() -> None:
-    assert rules.judge(seen(deployed(1, maxSurge=1, maxUnavailable=0), pods=PODS[:1]), WANTED) == ("", [])
+    alone = seen(deployed(1, maxSurge=1, maxUnavailable=0), pods=PODS[:1])
+    assert rules.judge(alone, WANTED) == (Target(), [])
 
 
 @pytest.mark.parametrize(
@@ -93,22 +96,22 @@ def test_one_that_cannot_be(change: dict[str, Any], words: str) -> None:
     for part, values in change.items():
         deployment[part] |= values
     for force in (False, True):
-        with pytest.raises(rules.Refusal) as refusal:
-            rules.judge(seen(deployment), rules.Wanted("rollout", force=force))
+        with pytest.raises(Refusal) as refusal:
+            rules.judge(seen(deployment), Wanted("rollout", force=force))
         assert words in str(refusal.value)
 
 
 def test_all_at_once_is_an_outage() -> None:
-    with pytest.raises(rules.Refusal, match=r"strategy Recreate.*an outage.*fault_force=true"):
+    with pytest.raises(Refusal, match=r"strategy Recreate.*an outage.*fault_force=true"):
         rules.judge(seen(deployed(kind="Recreate")), WANTED)
-    _, overridden = rules.judge(seen(deployed(kind="Recreate")), rules.Wanted("rollout", force=True))
+    _, overridden = rules.judge(seen(deployed(kind="Recreate")), Wanted("rollout", force=True))
     assert len(overridden) == 1
 
 
 def test_no_room_for_one_more() -> None:
     full = [node("m02", room={"cpu": "60m", "memory": "2Gi", "pods": "110"})]
     pods = [pod for pod in PODS if pod["spec"]["nodeName"] == "m02"]
-    with pytest.raises(rules.Refusal, match=r"no room for 1 more of the site's pods.*maxSurge"):
+    with pytest.raises(Refusal, match=r"no room for 1 more of the site's pods.*maxSurge"):
         rules.judge(seen(deployed(2, maxSurge=1, maxUnavailable=0), nodes=full, pods=pods), WANTED)
     # One of them goes first, and makes room.
     rules.judge(seen(deployed(2, maxSurge=1, maxUnavailable=1), nodes=full, pods=pods), WANTED)
@@ -135,7 +138,7 @@ def test_steps_of_others(one: Owner, steps: tuple[int, int]) -> None:
 
 def test_several_owners_are_rolled_out_beside_each_other() -> None:
     found = others(owner("Deployment", "web", 4), owner("StatefulSet", "db", 3), owner("DaemonSet", "edge"))
-    assert rules.judge(found, WANTED) == ("", [])
+    assert rules.judge(found, WANTED) == (Target(), [])
     assert rolling.waves(found.application) == 3
 
 
@@ -157,29 +160,32 @@ def test_several_owners_are_rolled_out_beside_each_other() -> None:
     ],
 )
 def test_one_of_several_that_cannot_be(one: Owner, words: str) -> None:
-    with pytest.raises(rules.Refusal) as refusal:
-        rules.judge(others(owner("Deployment", "web"), one), rules.Wanted("rollout", force=True))
+    with pytest.raises(Refusal) as refusal:
+        rules.judge(others(owner("Deployment", "web"), one), Wanted("rollout", force=True))
     assert words in str(refusal.value)
 
 
 def test_one_that_makes_pods_that_nobody_asks() -> None:
     partly = Owner("Deployment", "web", owner("Deployment", "web").found, counted=2, partly=True)
-    with pytest.raises(rules.Refusal, match=r"without the labels that the Service selects"):
+    with pytest.raises(Refusal, match=r"without the labels that the Service selects"):
         rules.judge(others(partly), WANTED)
 
 
 def test_one_image_is_for_one_owner() -> None:
-    wanted = rules.Wanted("rollout", image="web:2")
-    assert rules.judge(others(owner("Deployment", "web")), wanted) == ("", [])
-    with pytest.raises(rules.Refusal, match=r"fault_image is one image, and Deployment web, StatefulSet db"):
+    wanted = Wanted("rollout", image="web:2")
+    assert rules.judge(others(owner("Deployment", "web")), wanted) == (Target(), [])
+    with pytest.raises(Refusal, match=r"fault_image is one image, and Deployment web, StatefulSet db"):
         rules.judge(others(owner("Deployment", "web"), owner("StatefulSet", "db")), wanted)
 
 
 def test_what_leaves_nobody_is_told_and_not_refused() -> None:
     alone = others(owner("StatefulSet", "db", 1))
-    assert rules.judge(alone, WANTED) == ("", [])
-    assert "StatefulSet db takes all pods away" in rules.outage(alone, "", WANTED)
-    assert rules.outage(others(owner("StatefulSet", "db", 1), owner("Deployment", "web")), "", WANTED) == ""
+    assert rules.judge(alone, WANTED) == (Target(), [])
+    assert "StatefulSet db takes all pods away" in rules.outage(alone, Target(), WANTED)
+    assert (
+        rules.outage(others(owner("StatefulSet", "db", 1), owner("Deployment", "web")), Target(), WANTED)
+        == ""
+    )
     anew = others(owner("Deployment", "web", strategy={"type": "Recreate"}))
-    assert rules.judge(anew, WANTED) == ("", [])
-    assert rules.outage(anew, "", WANTED)
+    assert rules.judge(anew, WANTED) == (Target(), [])
+    assert rules.outage(anew, Target(), WANTED)

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from failover_lab.faults import rules
+from failover_lab.faults.snapshot import Refusal, Snapshot, Wanted
+from failover_lab.faults.target import Target
 from failover_lab.kube.application import Application
 from failover_lab.kube.names import CONTROL_PLANE, EXCLUDE, OUT_OF_SERVICE
 from failover_lab.kube.objects import name_of
@@ -70,7 +72,7 @@ def snapshot(
     *,
     announcer: str | None = "m03",
     containers: list[Object] | None = None,
-) -> rules.Snapshot:
+) -> Snapshot:
     deployment = {
         "metadata": {"namespace": "site"},
         "spec": {
@@ -79,7 +81,7 @@ def snapshot(
         },
     }
     seen = reported.by_name(containers or [])
-    return rules.Snapshot(
+    return Snapshot(
         nodes,
         pods,
         Application.of_deployment(deployment),
@@ -89,15 +91,15 @@ def snapshot(
     )
 
 
-def judge(given: rules.Snapshot, node: str = "auto", kind: str = "drain", **more: Any) -> str:
-    chosen, overridden = rules.judge(given, rules.Wanted(kind, node, **more))
+def judge(given: Snapshot, node: str = "auto", kind: str = "drain", **more: Any) -> str:
+    chosen, overridden = rules.judge(given, Wanted(kind, node, **more))
     assert overridden == []
-    return chosen
+    return str(chosen)
 
 
-def refusal(given: rules.Snapshot, node: str = "auto", kind: str = "drain", **more: Any) -> str:
-    with pytest.raises(rules.Refusal) as refused:
-        rules.judge(given, rules.Wanted(kind, node, **more))
+def refusal(given: Snapshot, node: str = "auto", kind: str = "drain", **more: Any) -> str:
+    with pytest.raises(Refusal) as refused:
+        rules.judge(given, Wanted(kind, node, **more))
     return str(refused.value)
 
 
@@ -148,7 +150,7 @@ def test_refuses_an_unknown_node() -> None:
     said = refusal(snapshot(), "m09")
     assert (
         said == "There is no node m09: fault_node is one of m02, m03, main, "
-        "or auto, announcer, other, primary, leader."
+        "or auto, announcer, other, primary, leader, or zone:NAME."
     )
 
 
@@ -222,7 +224,7 @@ def quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> Object:
     }
 
 
-def with_quota(given: Object, *limit_ranges: Object, pods: list[Object] = PODS) -> rules.Snapshot:
+def with_quota(given: Object, *limit_ranges: Object, pods: list[Object] = PODS) -> Snapshot:
     made = snapshot(pods=pods)
     made.quotas, made.limit_ranges = [given], list(limit_ranges)
     return made
@@ -237,7 +239,7 @@ def test_a_quota_without_room_for_a_replacement_is_seen() -> None:
         with_quota(quota({"pods": "5"}, {"pods": "4"})), kind="kill"
     )
     assert judge(with_quota(quota({"pods": "5"}, {"pods": "4"}))) == "m02"
-    _, overridden = rules.judge(with_quota(full), rules.Wanted(force=True))
+    _, overridden = rules.judge(with_quota(full), Wanted(force=True))
     assert len(overridden) == 1
 
 
@@ -530,12 +532,12 @@ def test_a_pod_that_nothing_would_bring_back_is_said_before_the_cordon(*, force:
 def test_the_site_s_pods_by_expressions_alone() -> None:
     rule = {"key": "app.kubernetes.io/name", "operator": "In", "values": ["site"]}
     deployment = {"metadata": {"namespace": "site"}, "spec": {"selector": {"matchExpressions": [rule]}}}
-    seen = rules.Snapshot(NODES, PODS, Application.of_deployment(deployment), [])
+    seen = Snapshot(NODES, PODS, Application.of_deployment(deployment), [])
     assert [name_of(item) for item in seen.site_pods] == ["a", "b", "c", "d"]
 
 
 def test_a_volume_that_only_the_node_reaches_is_seen() -> None:
-    def reached_from(*names: str) -> rules.Snapshot:
+    def reached_from(*names: str) -> Snapshot:
         rule = {"key": "metadata.name", "operator": "In", "values": [*names]}
         given = snapshot()
         given.volumes = [
@@ -696,23 +698,23 @@ def test_refuses_to_take_the_last_ready_replicas() -> None:
 
 def test_one_pod_is_one_that_serves() -> None:
     given = snapshot(pods=[pod("a", "m02", ready=False), pod("b", "m02"), pod("c", "m03"), pod("d", "m03")])
-    one, every = rules.Wanted("pod", pods="one"), rules.Wanted("pod", pods="all")
-    assert [name_of(item) for item in given.struck("m02", one)] == ["b"]
-    assert [name_of(item) for item in given.struck("m02", every)] == ["a", "b"]
-    assert [name_of(item) for item in given.struck("m02", rules.Wanted("kill"))] == ["a", "b"]
+    one, every = Wanted("pod", pods="one"), Wanted("pod", pods="all")
+    assert [name_of(item) for item in given.struck(Target(("m02",)), one)] == ["b"]
+    assert [name_of(item) for item in given.struck(Target(("m02",)), every)] == ["a", "b"]
+    assert [name_of(item) for item in given.struck(Target(("m02",)), Wanted("kill"))] == ["a", "b"]
 
 
 def test_a_budget_holds_up_a_drain_alone() -> None:
     given = snapshot(budgets=[budget(0)])
     assert judge(given, "auto", "kill") == "m02"
-    _, overridden = rules.judge(given, rules.Wanted("drain", force=True))
+    _, overridden = rules.judge(given, Wanted("drain", force=True))
     assert [text[:26] for text in overridden] == ["The disruption budget site"]
 
 
 def test_too_few_nodes_may_be_forced() -> None:
     given = snapshot([NODES[1], node("m03", unschedulable=True)])
     assert "Only 1 of 2 nodes takes pods" in refusal(given, "m02", "kill")
-    _, overridden = rules.judge(given, rules.Wanted("kill", "m02", force=True))
+    _, overridden = rules.judge(given, Wanted("kill", "m02", force=True))
     assert [text[:12] for text in overridden] == ["Only 1 of 2 ", "There is no "]
     # Pods come back to their own node.
     assert judge(given, "m02", "pod") == "m02"
@@ -731,7 +733,7 @@ def test_refuses_to_silence_the_only_node_that_may_announce(kind: str) -> None:
     said = refusal(given, "auto", kind)
     assert said.startswith(f"m02 announces the address, and no other node may: a {kind} is an outage")
     assert "cluster_nodes=3" in said
-    _, overridden = rules.judge(given, rules.Wanted(kind, force=True))
+    _, overridden = rules.judge(given, Wanted(kind, force=True))
     assert overridden == [said]
     # One that is not ready announces nothing either.
     assert refusal(snapshot([*nodes, node("m03", ready=False)], pods, announcer="m02"), "m02", kind) == said
@@ -758,7 +760,7 @@ def test_refuses_when_kubernetes_would_stop_replacing(kind: str) -> None:
     said = refusal(snapshot(nodes), "m02", kind)
     assert said.startswith("With m02, 3 of 5 nodes would be lost (m02, m04, m05)")
     assert "recover.yml" in said
-    assert rules.judge(snapshot(nodes), rules.Wanted(kind, "m02", force=True))[1] == [said]
+    assert rules.judge(snapshot(nodes), Wanted(kind, "m02", force=True))[1] == [said]
     assert judge(snapshot(nodes), "m02", "drain") == "m02"
     # Half of them, or fewer than three, are still replaced.
     assert judge(snapshot([*nodes, node("m06")]), "m02", kind) == "m02"
@@ -786,19 +788,72 @@ def test_a_spread_that_counts_the_lost_node_leaves_no_room() -> None:
     assert judge(snapshot(pods=spread("Ignore")), "m02", "pod", pods="all") == "m02"
 
 
-def test_a_zone_is_no_node() -> None:
-    nodes = [node("m02"), node("m03")]
-    nodes[1]["metadata"]["labels"]["topology.kubernetes.io/zone"] = "zone-b"
-    with pytest.raises(
-        rules.Refusal, match=r"fault_node=zone:zone-b would take several nodes.*choose one of m03\.$"
-    ):
-        rules.judge(snapshot(nodes), rules.Wanted("kill", "zone:zone-b"))
+def in_zones(**zones: str) -> list[Object]:
+    """Nodes, each in its zone; ``main`` is the control plane."""
+    nodes = [node(name, control_plane=name == "main") for name in zones]
+    for item in nodes:
+        item["metadata"]["labels"]["topology.kubernetes.io/zone"] = zones[name_of(item)]
+    return nodes
+
+
+SIX = {"main": "a", "m02": "b", "m03": "b", "m04": "a", "m05": "c", "m06": "c"}
+
+
+def test_a_zone_is_all_its_nodes() -> None:
+    pods = [pod("a", "m02"), pod("b", "m03"), pod("c", "m05"), pod("d", "m04")]
+    seen = snapshot(in_zones(**SIX), pods, announcer="m03")
+    chosen, overridden = rules.judge(seen, Wanted("kill", "zone:b"))
+    assert (chosen, overridden) == (Target(("m02", "m03"), "b"), [])
+    assert [name_of(item) for item in seen.struck(chosen, Wanted("kill"))] == ["a", "b"]
+    assert (str(chosen), chosen.name) == ("b (m02, m03)", "zone:b")
+
+
+@pytest.mark.parametrize(
+    ("zone", "kind", "said"),
+    [
+        ("d", "kill", r"There is no zone d: choose one of zone:a, zone:b, zone:c\.$"),
+        ("b", "drain", "fault_node=zone:b does not go with fault_kind=drain, which takes one node's pods"),
+        ("a", "kill", r"^a \(m04, main\) has the only control plane: nothing could bring up"),
+        ("c", "kill", r"^c \(m05, m06\) carries no pod of the site"),
+    ],
+)
+def test_a_zone_that_cannot_be_lost(zone: str, kind: str, said: str) -> None:
+    pods = [pod("a", "m02"), pod("b", "m03"), pod("c", "m04")]
+    with pytest.raises(Refusal, match=said):
+        rules.judge(snapshot(in_zones(**SIX), pods), Wanted(kind, f"zone:{zone}"))
+
+
+def test_one_of_a_zone_s_nodes_that_is_broken_already_is_named() -> None:
+    nodes = in_zones(**SIX)
+    nodes[2]["status"] |= {"conditions": UNREADY}
+    with pytest.raises(Refusal, match=r"^m03 is faulted already \(it is not ready\)"):
+        rules.judge(snapshot(nodes, [pod("a", "m02"), pod("b", "m04")]), Wanted("kill", "zone:b"))
+
+
+def test_a_zone_with_two_of_three_control_planes_is_not_lost() -> None:
+    nodes = in_zones(main="a", m02="b", m03="b", m04="c")
+    for item in nodes[1:3]:
+        item["metadata"]["labels"][CONTROL_PLANE] = ""
+    with pytest.raises(Refusal, match=r"^b \(m02, m03\) has 2 of 3 control planes: those that are"):
+        rules.judge(snapshot(nodes, [pod("a", "m02"), pod("b", "m04")]), Wanted("kill", "zone:b"))
+
+
+def test_a_zone_that_holds_all_that_takes_pods_is_not_lost() -> None:
+    nodes = in_zones(main="a", m02="b", m03="b")
+    nodes[0]["spec"]["unschedulable"] = True
+    with pytest.raises(Refusal, match=r"^b \(m02, m03\) has all 2 nodes that take pods"):
+        rules.judge(snapshot(nodes, PODS), Wanted("kill", "zone:b"))
+
+
+def test_without_zones_there_is_none_to_lose() -> None:
+    with pytest.raises(Refusal, match=r"No node is in any zone .*cluster_zones=3"):
+        rules.judge(snapshot(), Wanted("kill", "zone:b"))
 
 
 def test_a_whole_zone_may_be_lost_as_long_as_another_lives() -> None:
     """Without zones, three of four lost nodes would stop Kubernetes."""
     nodes = [node("m01"), *(node(f"m0{number}", ready=number == 4) for number in (2, 3, 4))]
-    assert rules.evictions_would_stop(snapshot(nodes), "m04", rules.Wanted("kill", "m04"))
+    assert rules.evictions_would_stop(snapshot(nodes), Target(("m04",)), Wanted("kill", "m04"))
     for one, zone in zip(nodes, ("a", "b", "b", "b"), strict=True):
         one["metadata"]["labels"]["topology.kubernetes.io/zone"] = zone
-    assert rules.evictions_would_stop(snapshot(nodes), "m04", rules.Wanted("kill", "m04")) is None
+    assert rules.evictions_would_stop(snapshot(nodes), Target(("m04",)), Wanted("kill", "m04")) is None

@@ -151,14 +151,14 @@ def test_what_is_missing_is_told_by_owner() -> None:
     app, found = read(played, service="web,db")
     assert app.missing(found) is None
     assert app.missing(found[:1] + found[2:]) == "1 of 2 pods of Deployment web ready"
-    assert app.missing(found, "n1") == "1 of 2 pods of Deployment web ready on other nodes than n1"
+    assert app.missing(found, ["n1"]) == "1 of 2 pods of Deployment web ready on other nodes than n1"
     # More than one wants does not make up for another's lack.
     web["spec"]["replicas"] = 1
     assert app.missing(found[:2]) == "0 of 1 pods of StatefulSet db ready"
     # What its node took along is not waited for before that is back.
     rows = [one.row() | {"stranded": 1 if one.name == "db" else 0} for one in app.owners]
     app, found = read(played, *rows, service="web,db")
-    assert app.missing(found, "n1") is None
+    assert app.missing(found, ["n1"]) is None
     assert app.missing(found[:2]) == "0 of 1 pods of StatefulSet db ready"
 
 
@@ -180,7 +180,7 @@ def test_a_rollout_is_over_once_the_pods_are_of_the_newest_template() -> None:
     db["status"] = {"observedGeneration": 2, "updatedReplicas": 0, "readyReplicas": 1, "availableReplicas": 1}
     played = Played([pod("db-0", "StatefulSet", "db", labels={"app": "db"})], statefulsets__db=db)
     played.services["db"] = {"app": "db"}
-    asked = {"context": "prod", "namespace": "shop", "service": "db", "owners": [], "without_node": ""}
+    asked = {"context": "prod", "namespace": "shop", "service": "db", "owners": [], "without_nodes": []}
 
     def lack(**more: Any) -> str | None:
         return rollout.look(cast("Cluster", played), asked | more)[1]

@@ -21,9 +21,9 @@ def test_the_node_that_leads_and_for_how_long_its_lease_lasts() -> None:
         ]
     )
     assert found == {MANAGER: Leader("lab-m02", 4.0), SCHEDULER: Leader("lab_x", 15.0)}
-    assert takeovers_of(found, "lab-m02") == {"manager_s": 4.0, "scheduler_s": 0.0}
+    assert takeovers_of(found, ["lab-m02"]) == {"manager_s": 4.0, "scheduler_s": 0.0}
 
 
 def test_nobody_leads() -> None:
     assert leaders_of([lease(MANAGER, None)]) == {MANAGER: Leader("")}
-    assert takeovers_of({}, "lab") == {"manager_s": 0.0, "scheduler_s": 0.0}
+    assert takeovers_of({}, ["lab"]) == {"manager_s": 0.0, "scheduler_s": 0.0}

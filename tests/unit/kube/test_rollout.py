@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -63,13 +64,13 @@ class Played:
         return self.now[2]
 
 
-WANTED = {
+WANTED: Object = {
     "context": "lab",
     "kubeconfig": None,
     "namespace": "ns",
     "deployment": "site",
     "service": "web",
-    "without_node": "",
+    "without_nodes": [],
 }
 ADDRESS: Object = {"status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}}
 PODS = [pod("a", "n1"), pod("b", "n1"), pod("c", "n2"), pod("d", "n3")]
@@ -169,9 +170,9 @@ def test_skew(nodes: list[str], skew: int) -> None:
 
 
 def wait(
-    *states: tuple[Object, list[Object], Object], timeout_s: float = 100, without_node: str = ""
+    *states: tuple[Object, list[Object], Object], timeout_s: float = 100, without_nodes: Sequence[str] = ()
 ) -> tuple[Object, str | None]:
-    wanted = WANTED | {"without_node": without_node}
+    wanted = WANTED | {"without_nodes": without_nodes}
     return rollout.wait(cast("Cluster", Played(*states)), wanted, timeout_s)
 
 
@@ -218,7 +219,7 @@ def test_pods_on_a_lost_node_do_not_count_and_hold_nothing_up() -> None:
         (counts, PODS, ADDRESS),
         (counts, [stuck, pod("b", "n1", ready=False), *PODS[2:], fresh[0]], ADDRESS),
         (counts, [stuck, pod("b", "n1", ready=False), *PODS[2:], *fresh], ADDRESS),
-        without_node="n1",
+        without_nodes=["n1"],
     )
     assert lack is None
     assert [item["metadata"]["name"] for item in state["pods"]] == ["c", "d", "e", "f"]
@@ -239,10 +240,10 @@ def test_where_the_application_says_who_answered(annotations: dict[str, str], pa
 
 
 def test_what_is_missing_without_a_node_is_named() -> None:
-    said = str(wait((deployment(), PODS, ADDRESS), timeout_s=1, without_node="n1")[1])
+    said = str(wait((deployment(), PODS, ADDRESS), timeout_s=1, without_nodes=["n1"])[1])
     assert "2 of 4 pods ready on other nodes than n1; a, b on it still count as ready" in said
     gone = [pod("a", "n1", ready=False), *PODS[2:]]
-    said = str(wait((deployment(), gone, ADDRESS), timeout_s=1, without_node="n1")[1])
+    said = str(wait((deployment(), gone, ADDRESS), timeout_s=1, without_nodes=["n1"])[1])
     assert said.endswith("2 of 4 pods ready on other nodes than n1")
 
 

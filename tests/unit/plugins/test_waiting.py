@@ -42,7 +42,7 @@ SITE = {"namespace": "a", "deployment": "site", "service": "b"}
 NODES = [{"name": "m02", "since": "2026-11-23T19:00:00Z"}]
 WORDS: list[tuple[str, dict[str, Any], str]] = [
     ("rollout", SITE, "every pod of site"),
-    ("rollout", SITE | {"without_node": "m02"}, "every pod of site on other nodes than m02"),
+    ("rollout", SITE | {"without_nodes": ["m02", "m03"]}, "every pod of site on other nodes than m02, m03"),
     ("nodes_back", {"nodes": NODES}, "m02 to carry work"),
     ("nodes_back", {"nodes": "m02"}, "the nodes to carry work"),
     ("cluster_ready", {"nodes": 3}, "3 ready nodes"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from failover_lab.errors import UserError
+from failover_lab.faults.target import Target
 from failover_lab.report import evidence, groups, rows, stats
 from failover_lab.report.cluster import Cluster
 from failover_lab.report.fault import Fault
@@ -96,12 +97,12 @@ def test_none_at_all() -> None:
     assert list(kept) == []
     assert list(kept.late_ms) == []
     assert kept.ended is None
-    assert evidence.Evidence(Cluster(), Fault(None, None, None), kept, {}).requests(NEW, 0, 1) == 0
+    assert evidence.Evidence(Cluster(), Fault(None, Target(), None), kept, {}).requests(NEW, 0, 1) == 0
 
 
 def test_how_many_in_a_stretch_is_exact(found: tuple[Rows, list[Record]]) -> None:
     kept, listed = found
-    seen = evidence.Evidence(Cluster(), Fault(None, None, None), kept, {})
+    seen = evidence.Evidence(Cluster(), Fault(None, Target(), None), kept, {})
     chance = random.Random(2)  # noqa: S311
     stretches = [(at := ZERO + chance.random() * 40 - 5, at + chance.random() * 20) for _ in range(50)]
     for begin, end in [*stretches, (ZERO + 2, ZERO + 3), (-math.inf, math.inf)]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.unit.made_up import ZERO
 
+from failover_lab.faults.target import Target
 from failover_lab.report import build, causes, charts, command, html, load, series, words
 from failover_lab.report.cluster import Cluster
 from failover_lab.report.evidence import Evidence
@@ -322,7 +323,7 @@ def test_the_share_of_a_flaky_endpoint_is_within_its_interval() -> None:
         ]
         failed = [row for row in rows if row.failed]
         if len(failed) > 1:
-            evidence = Evidence(Cluster(), Fault(None, None, None), Rows.of(rows), {})
+            evidence = Evidence(Cluster(), Fault(None, Target(), None), Rows.of(rows), {})
             share = causes._share(Group(failed, {}, failed[0].due), evidence)
             assert share is not None
             inside.append(share["low_95"] <= 0.0015 <= share["high_95"])

@@ -41,7 +41,7 @@ module.exit_json(changed=True, ok=True, rc=0, data={{"nodes": nodes, "steps": []
 MODULE = """import json, pathlib
 from ansible.module_utils.basic import AnsibleModule
 names = "name kind state paused comparisons container argv context kubeconfig timeout_s nodes provider"
-names += " api_version definition hidden_fields merge_type namespace deployment service without_node"
+names += " api_version definition hidden_fields merge_type namespace deployment service without_nodes"
 names += " waits_for owners asked_services rolled_out"
 module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in names.split()}})
 told = {{key: value for key, value in module.params.items() if value is not None}}

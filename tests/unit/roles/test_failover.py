@@ -16,7 +16,9 @@ from failover_lab.run.layout import Lab
 PLAN = {
     "kind": "kill",
     "node": "m2",
-    "container": "id",
+    "target": "m2",
+    "targets": ["m2"],
+    "identities": ["id"],
     "nodes": ["m1", "m2"],
     "recovery": "automatic",
     "node_return": "restart",
@@ -154,7 +156,7 @@ def test_who_took_the_work_over_is_told_by_uid(here: Path) -> None:
     pods = [{"name": name, "uid": uid, "node": "m1"} for name, uid in (("site-a", "1"), ("site-b", "2"))]
     (here / "answer-rollout").write_text(json.dumps({"pods": pods}))
     called, facts = told(here, step("failover", "recovered"))
-    assert called[0][1]["without_node"] == "m2"
+    assert called[0][1]["without_nodes"] == ["m2"]
     assert [row["pod"] for row in facts["fault_pods_after"]] == ["site-a", "site-b"]
     assert facts["fault_replacements"] == [{"pod": "site-b", "uid": "2", "node": "m1"}]
 
@@ -175,12 +177,12 @@ def test_of_an_application_that_is_not_the_lab_s_nothing_is_restarted(here: Path
         fault_plan=plan,
         **theirs,
     )
-    for (name, asked), node in zip(called, ("m2", None), strict=True):
+    for (name, asked), node in zip(called, (["m2"], None), strict=True):
         assert name == "rollout"
         wanted = {"namespace": "shop", "service": "web,api", "deployment": "", "owners": owners}
         wanted |= {"asked_services": ["web"]}
         assert wanted.items() <= asked.items()
-        assert (asked.get("without_node") or None) == node
+        assert (asked.get("without_nodes") or None) == node
     assert [row["pod"] for row in facts["fault_pods_after"]] == ["web-0", "api-0"]
     assert facts["fault_unasked"] == ["api-0"]
     # Whoever puts right what the run leaves goes by this.

@@ -317,9 +317,17 @@ def test_control_planes_that_are_left_must_be_a_majority() -> None:
     assert refusal("c0", members(4, 3), out=("c1",)) == "the control planes that are left are no majority"
 
 
-@pytest.mark.parametrize("state", [State.DOUBT, State.UNCLEAR, State.DEAD, State.UNSEEN])
-def test_never_two_at_once(state: State) -> None:
+@pytest.mark.parametrize("state", [State.DOUBT, State.UNCLEAR, State.UNSEEN])
+def test_nobody_is_given_away_while_another_may_be_dead(state: State) -> None:
     assert "w1 may be dead too" in (refusal("w0", members(6), w1=Verdict(state)) or "")
+
+
+def test_of_a_zone_that_died_each_has_its_turn() -> None:
+    assert refusal("w0", members(5), w1=DEAD) is None
+    assert refusal("w1", members(5), w1=DEAD, out=("w0",)) is None
+    # All that are dead count, whether or not their work has been given away.
+    assert refusal("w0", members(3), w1=DEAD, w2=DEAD) == "3 of 4 nodes would be gone"
+    assert refusal("c0", members(4, 3), c1=DEAD) == "the control planes that are left are no majority"
 
 
 def test_a_node_of_which_nothing_is_known_counts_as_a_second() -> None:

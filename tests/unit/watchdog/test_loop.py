@@ -180,7 +180,7 @@ def test_a_container_that_is_removed_is_down(world: World, tmp_path: Path) -> No
     assert running.details("fenced")["container"] == "absent"
 
 
-def test_another_that_dies_meanwhile_has_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_that_dies_meanwhile_has_not_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world(monkeypatch, 5)
     go_on = threading.Event()
 
@@ -191,13 +191,13 @@ def test_another_that_dies_meanwhile_has_to_wait(tmp_path: Path, monkeypatch: py
         world.stop(NODE)
         await until(lambda: "fenced" in running.events())
         world.stop("lab-m03")
-        await until(lambda: running.watchdog._verdicts["lab-m03"].state == "dead")
-        await asyncio.sleep(0.1)
-        assert running.events() == ["watching", "dead", "fenced"]
+        await until(lambda: running.events().count("fenced") == 2)
+        assert running.watchdog.given_away == []
         go_on.set()
-        await until(lambda: running.watchdog.given_away == [NODE, "lab-m03"])
+        await until(lambda: sorted(running.watchdog.given_away) == [NODE, "lab-m03"])
 
-    play(world, tmp_path, scenario)
+    running = play(world, tmp_path, scenario)
+    assert running.events().count("marked") == 2
 
 
 def assert_true(value: object) -> None:
@@ -446,7 +446,7 @@ def test_the_only_control_plane_is_left(world: World, tmp_path: Path) -> None:
     assert world.done == []
 
 
-def test_two_at_once_are_left(world: World, tmp_path: Path) -> None:
+def test_two_of_three_at_once_are_left(world: World, tmp_path: Path) -> None:
     async def scenario(running: Running) -> None:
         await all_seen(running)
         world.nodes[NODE].container = world.nodes["lab-m03"].container = NodeState.STOPPED
@@ -454,7 +454,7 @@ def test_two_at_once_are_left(world: World, tmp_path: Path) -> None:
         await until(lambda: running.events().count("refused") == 2)
 
     running = play(world, tmp_path, scenario)
-    assert "lab-m03 may be dead too" in running.details("refused")["why"]
+    assert running.details("refused")["why"] == "2 of 3 nodes would be gone"
     assert world.done == []
 
 

@@ -15,8 +15,8 @@ description:
     with each pod's own reason, such as an image that cannot be pulled or a node that has no room.
   - With O(owners), waits instead until the pods behind the Services are ready, and as many as their owners
     want, whoever these are. Of an owner that does not say, there have to be as many as were counted.
-  - With O(without_node), only pods on other nodes count. What the API says of those on a node that is lost is
-    what was true before; and one that was told to stop there never ends.
+  - With O(without_nodes), only pods on other nodes count. What the API says of those on a node that is lost
+    is what was true before; and one that was told to stop there never ends.
 extends_documentation_fragment:
   - failover_lab.lab.shared.reaching
   - failover_lab.lab.shared.application
@@ -39,10 +39,11 @@ options:
         may be left.
     type: bool
     default: false
-  without_node:
-    description: A node that is lost, on which no pod counts.
-    type: str
-    default: ""
+  without_nodes:
+    description: Nodes that are lost, on which no pod counts.
+    type: list
+    elements: str
+    default: []
   patience_s:
     description:
       - After how many seconds a pod of the newest template that cannot be pulled, placed or started, that
@@ -118,7 +119,7 @@ def main() -> None:
             "owners": {"type": "list", "elements": "dict"},
             "asked_services": {"type": "list", "elements": "str"},
             "rolled_out": {"type": "bool", "default": False},
-            "without_node": {"type": "str", "default": ""},
+            "without_nodes": {"type": "list", "elements": "str", "default": []},
             "patience_s": {"type": "int", "default": 0},
         },
         rollout.watch,

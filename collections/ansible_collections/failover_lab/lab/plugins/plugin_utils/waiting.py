@@ -36,8 +36,8 @@ def _nodes_back(arguments: Mapping[str, Any]) -> str:
 
 
 def _rollout(arguments: Mapping[str, Any]) -> str:
-    lost = arguments.get("without_node")
-    elsewhere = f" on other nodes than {lost}" if lost else ""
+    lost = arguments.get("without_nodes")
+    elsewhere = f" on other nodes than {', '.join(map(str, lost))}" if lost and isinstance(lost, list) else ""
     return f"every pod of {arguments.get('deployment') or 'the application'}{elsewhere}"
 
 
