@@ -275,6 +275,8 @@ ORDER = [
     "test_alternative",
     "test_slower",
     "test_documented",
+    # Its nodes are too many for those before.
+    "test_zone",
     "test_teardown",
     "test_control_plane",
     "test_kind",

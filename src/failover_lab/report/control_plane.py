@@ -111,7 +111,12 @@ def described(data: RunData, fault: Fault) -> dict[str, Any] | None:
         for one in found
         if one is not None
     ]
-    if not data.api and not leaders:
+    if not data.api and not leaders and not data.api_trouble:
         return None
     asked = {kind: _asked(data.api[kind].records, zero) if kind in data.api else None for kind in API_KINDS}
-    return {**asked, "leaders": leaders, "lost": str(fault.target) or None if fault.what.takes_node else None}
+    return {
+        **asked,
+        "leaders": leaders,
+        "lost": str(fault.target) or None if fault.what.takes_node else None,
+        "trouble": data.api_trouble or None,
+    }

@@ -75,6 +75,7 @@ class RunData:
         probes: what each probe saw, the run's own first. The report goes by that one.
         directory: where it is; None: nowhere.
         api: what was asked of the cluster's own API, by ``layout.API_KINDS``, as far as it was.
+        api_trouble: why it was not, or not to the end; empty: it was, or nobody meant to.
     """
 
     play: dict[str, Any] | None
@@ -83,6 +84,7 @@ class RunData:
     changes: list[Change] = field(default_factory=list)
     directory: Path | None = None
     api: dict[str, ProbeData] = field(default_factory=dict)
+    api_trouble: str = ""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -258,6 +260,15 @@ def _probe(probe: layout.Probe) -> ProbeData:
     return ProbeData(about, records, whole, probe.name, trouble)
 
 
+def _trouble(path: Path) -> str:
+    """What somebody who worked beside the run says there that went wrong; empty: nothing, or nobody did."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(texts.plain(told.get("trouble") or "")) if isinstance(told, dict) else ""
+
+
 def load(directory: Path) -> RunData:
     """Read a run's directory.
 
@@ -278,4 +289,5 @@ def load(directory: Path) -> RunData:
             for kind, asked in ((kind, run.api_probe(kind)) for kind in layout.API_KINDS)
             if asked.about.exists()
         },
+        api_trouble=_trouble(run.api_asker),
     )

@@ -238,6 +238,8 @@ def control_plane(report: dict[str, Any]) -> list[str]:
         ways = ", ".join(f"{done} {_again(of)}" for done, of in asked.items())
         lost = ", ".join(f"{number(of['failed'])} of {number(of['total'])}" for of in asked.values())
         lines.append(f"The cluster's API: {ways} (lost {lost})")
+    if told["trouble"]:
+        lines.append(f"The cluster's API was not measured to the end: {told['trouble']}")
     moved = [one for one in told["leaders"] if one["after"]]
     lines += [
         f"{one['program']}: {one['after']} leads since {seconds(one['taken_s'])} after the fault, before it "

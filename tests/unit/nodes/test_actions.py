@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,23 @@ def test_one_that_has_vanished_is_told(
     said = capsys.readouterr().err
     assert f"lab-m02 has vanished since it was chosen: its container is {what}. Nothing was done" in said
     assert "recover.yml" in said
+
+
+def test_each_of_several_has_to_be_one_of_those_that_were_chosen(fake: FakeEngine) -> None:
+    fake.states = {"lab-m02": {"Running": True}, "lab-m03": {"Running": True}}
+    assert do("same", "--id=id-lab-m02,id-lab-m03", nodes="lab-m02,lab-m03") == 0
+    assert do("same", "--id=id-lab-m02,other", nodes="lab-m02,lab-m03") == 2
+
+
+def test_several_are_struck_at_once(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    both = threading.Barrier(2, timeout=5)
+
+    def strike(_driver: object, _name: str, _options: object) -> dict[str, Any]:
+        return {"at": both.wait() + NOW}
+
+    monkeypatch.setitem(actions.ACTIONS, "pause", strike)
+    assert do("pause", nodes="lab-m02,lab-m03") == 0
+    assert [row["name"] for row in told(capsys)] == ["lab-m02", "lab-m03"]
 
 
 @pytest.mark.parametrize("action", ["kill-first", "kill-sandbox"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,17 @@ def test_nothing_where_nobody_looked(made_up: MadeUpRun) -> None:
     content = made_up.content()
     assert content["control_plane"] is None
     assert words.control_plane(content) == []
+
+
+def test_why_nobody_asked(made_up: MadeUpRun) -> None:
+    made_up.observed_kill()
+    made_up.write()
+    told = {"pid": 1, "state": "ended", "trouble": "the context's user has no certificate"}
+    (made_up.directory / "api.asked.json").write_text(json.dumps(told))
+    assert described(made_up)["trouble"] == "the context's user has no certificate"
+    assert words.control_plane(made_up.content()) == [
+        "The cluster's API was not measured to the end: the context's user has no certificate"
+    ]
 
 
 def test_until_answers_came_again(made_up: MadeUpRun) -> None:

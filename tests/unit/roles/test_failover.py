@@ -194,7 +194,7 @@ def test_a_journal_stays_until_it_is_closed(here: Path) -> None:
     _, facts = told(here, step("journal", "open", fault_run_dir="/r/name"))
     journal = json.loads((here / "journal.json").read_text())
     wanted: dict[str, Any] = {
-        key: PLAN[key] for key in ("kind", "node", "container", "nodes", "recovery", "node_return")
+        key: PLAN[key] for key in ("kind", "node", "targets", "nodes", "recovery", "node_return")
     }
     wanted |= {"begun": False, "healed": False, "run_dir": "/r/name"}
     assert {key: journal[key] for key in wanted} == wanted
