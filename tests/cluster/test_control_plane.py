@@ -99,9 +99,12 @@ def test_how_many_they_are_does_not_change(three: Lab) -> None:
     assert "with 3 control planes; none of it changes on a living cluster" in refused.error
 
 
-@pytest.mark.parametrize("which", ["primary", "leader"])
-def test_one_of_them_is_killed(three: Lab, which: str) -> None:
-    options = ("-e", f"fault_kind=kill fault_node={which} fault_recovery=watchdog")
+@pytest.mark.parametrize(
+    ("kind", "which"),
+    [("kill", "primary"), ("kill", "leader"), ("freeze", "primary"), ("partition", "leader")],
+)
+def test_one_of_them_is_lost(three: Lab, kind: str, which: str) -> None:
+    options = ("-e", f"fault_kind={kind} fault_node={which} fault_recovery=watchdog")
     played = three.play("failover", *options, *SLOWLY, *SHORT, *BUSY)
     assert played.returncode == 0, played.output[-6000:]
     found = report(three)
@@ -118,6 +121,27 @@ def test_one_of_them_is_killed(three: Lab, which: str) -> None:
     as_before(three)
 
 
+def test_the_leader_is_drained(three: Lab) -> None:
+    played = three.play("failover", "-e", "fault_kind=drain fault_node=leader", *SLOWLY, *SHORT, *BUSY)
+    assert played.returncode == 0, played.output[-6000:]
+    found = report(three)
+    assert found["requests"]["failed"] == 0
+    # Its API goes on, and so does who leads.
+    assert (found["control_plane"]["reads"]["failed"], found["control_plane"]["writes"]["failed"]) == (0, 0)
+    as_before(three)
+    # The site is even again, so that whoever comes next finds a pod on each.
+    assert three.play("setup", *SETTINGS).returncode == 0
+    assert {node for _, node in three.pods().values()} == set(NODES)
+
+
+def test_none_is_replaced(three: Lab) -> None:
+    refused = three.play("failover", "-e", "fault_kind=kill fault_node=leader fault_node_return=replace")
+    assert refused.returncode == 2
+    assert (
+        "is a control plane, and fault_node_return=replace would put a worker in its place" in refused.error
+    )
+
+
 def test_no_second_one_is_risked_and_setup_brings_the_first_one_back(three: Lab) -> None:
     docker("kill", NODES[1])
     try:
@@ -132,3 +156,21 @@ def test_no_second_one_is_risked_and_setup_brings_the_first_one_back(three: Lab)
         back = three.play("setup", *SETTINGS)
     assert back.returncode == 0, back.output[-6000:]
     as_before(three)
+
+
+def test_after_a_stop_of_all_of_them_it_is_as_before(three: Lab) -> None:
+    docker("stop", *NODES)
+    back = three.play("setup", *SETTINGS)
+    assert back.returncode == 0, back.output[-6000:]
+    as_before(three)
+    body, _ = three.ask("/")
+    assert body
+
+
+def test_a_worker_more(three: Lab) -> None:
+    grown = three.play("setup", *SETTINGS, "-e", "cluster_nodes=4")
+    assert grown.returncode == 0, grown.output[-6000:]
+    worker = f"{THREE}-m04"
+    assert ready(three) == {*NODES, worker}
+    assert {node for _, node in three.pods().values()} == {*NODES, worker}
+    assert three.play("setup", *SETTINGS, "-e", "cluster_nodes=4").changed == 0

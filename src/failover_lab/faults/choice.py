@@ -136,10 +136,9 @@ def spread_anew(snapshot: Snapshot) -> str:
     if not snapshot.own:
         return "have its pods placed on more workers (topologySpreadConstraints), which the lab does not do"
     names = {name_of(node) for node in snapshot.nodes}
-    workers = [
-        node for node in snapshot.nodes if is_schedulable(node) and name_of(node) not in snapshot.controls
-    ]
-    if workers and len([node for node in snapshot.nodes if is_schedulable(node)]) > 1:
+    takers = {name_of(node) for node in snapshot.nodes if is_schedulable(node)}
+    # Where all are control planes, they bear the site.
+    if len(takers) > 1 and (takers - snapshot.controls or names <= snapshot.controls):
         return "run `ansible-playbook setup.yml`, which spreads the pods anew"
     cordoned = [name_of(node) for node in snapshot.nodes if of(node, "spec", "unschedulable", default=False)]
     if cordoned:

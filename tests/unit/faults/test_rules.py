@@ -845,6 +845,11 @@ def test_a_zone_that_holds_all_that_takes_pods_is_not_lost() -> None:
         rules.judge(snapshot(nodes, PODS), Wanted("kill", "zone:b"))
 
 
+def test_where_all_are_control_planes_setup_spreads_the_site_anew() -> None:
+    with pytest.raises(Refusal, match=r"^c1 carries no pod of the site.*run `ansible-playbook setup\.yml`"):
+        rules.judge(snapshot(CONTROLS, CONTROLS_PODS[2:]), Wanted("kill", "c1"))
+
+
 def test_without_zones_there_is_none_to_lose() -> None:
     with pytest.raises(Refusal, match=r"No node is in any zone .*cluster_zones=3"):
         rules.judge(snapshot(), Wanted("kill", "zone:b"))
