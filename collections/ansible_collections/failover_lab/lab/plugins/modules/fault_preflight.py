@@ -94,24 +94,36 @@ evicts:
   type: bool
   returned: success
 node:
-  description: The node to break; empty where the application is taken, wherever it is.
+  description: The node to break, or C(zone:NAME); empty where the application is taken, wherever it is.
   type: str
+  returned: success
+target:
+  description: The same as sentences have it, with the nodes of a zone.
+  type: str
+  returned: success
+targets:
+  description: The names of all that are to be broken.
+  type: list
+  elements: str
   returned: success
 node_uid:
-  description: The UID of its object; a node that has joined anew has another one.
+  description: The UID of its object, or of the first's; a node that has joined anew has another one.
   type: str
   returned: success
-container:
-  description: The id of its container; empty where the engine was not asked.
-  type: str
+identities:
+  description: For each of them the id of its container; empty where the engine was not asked.
+  type: list
+  elements: str
   returned: success
-internal_address:
-  description: The node's own address.
-  type: str
+addresses:
+  description: Their own addresses.
+  type: list
+  elements: str
   returned: success
-cordoned:
-  description: Whether it is cordoned already.
-  type: bool
+fits:
+  description: Of a whole zone, who has to fit where, and how Kubernetes holds evictions back; a sentence each.
+  type: list
+  elements: str
   returned: success
 announcer:
   description: The node that announces the Service's address, as MetalLB says; none if it does not say.
