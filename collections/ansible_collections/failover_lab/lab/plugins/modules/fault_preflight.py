@@ -121,7 +121,7 @@ addresses:
   elements: str
   returned: success
 fits:
-  description: Of a whole zone, who has to fit where, and how Kubernetes holds evictions back; a sentence each.
+  description: Of a whole zone, who has to fit where, and how evictions are held back; a sentence each.
   type: list
   elements: str
   returned: success
