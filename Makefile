@@ -63,7 +63,7 @@ env: ## make .venv from requirements.lock (nothing to do if it is up to date)
 lab: env ## set up the lab and drain a node under the serving site
 	@scripts/lab.sh $(ARGS)
 
-test: env ## run what a change must pass: linters, unit, bad input, and one story on a real cluster of its own (some 22 minutes)
+test: env ## run what a change must pass: linters, unit, bad input, and one story on a real cluster of its own (15 to 22 minutes)
 	@scripts/test_tools.sh
 	@pytest $(STORY) -m "not nightly" $(ARGS)
 
