@@ -274,6 +274,7 @@ def test_zones_are_said_and_taken_back(lab: Lab) -> None:
     try:
         assert zones() == {"zone-a", "zone-b", "zone-c"}
         assert lab.play("setup", *FAST, "-e", "cluster_zones=3").changed == 0
+        assert "zone:zone-a" in lab.play("failover", "-e", "fault_node=zone:zone-a").error
     finally:
         assert lab.play("setup", *FAST).changed > 0
     assert zones() == set()

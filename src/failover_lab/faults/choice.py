@@ -170,7 +170,7 @@ def _check(target: Target, snapshot: Snapshot, wanted: Wanted) -> None:
             )
     if not wanted.fault.spares_node and snapshot.controls & {*target.nodes}:
         _check_controls(target, snapshot, wanted)
-    if not any(map(snapshot.on, target.nodes)):
+    if not snapshot.there(target):
         carriers = sorted({of(pod, "spec", "nodeName", default="") for pod in snapshot.site_pods})
         raise Refusal(
             f"{target} carries no pod of {snapshot.called}, so nothing would fail over: "

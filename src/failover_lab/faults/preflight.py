@@ -185,8 +185,7 @@ def _unproven(snapshot: Snapshot, node: Target, wanted: Wanted, users: Door) -> 
     struck = snapshot.struck(node, wanted)
     found = [why for pod in struck if (why := replaced.never(pod, wanted.fault, wanted.recovery))]
     found += [why for pod in struck if (why := replaced.unknown(pod))]
-    there = [pod for one in node.nodes for pod in snapshot.on(one)]
-    stay = [name_of(pod) for pod in there if is_daemons(pod)] if wanted.fault.evicts else []
+    stay = [name_of(pod) for pod in snapshot.there(node) if is_daemons(pod)] if wanted.fault.evicts else []
     if stay:
         belongs = "belongs" if len(stay) == 1 else "belong"
         found.append(
@@ -279,6 +278,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
     if users.silent:
         raise Refusal(silent(asked["context"], users.service, nodes, users.url, own=app.own))
     restarted = containers.restarted(snapshot.struck(node, wanted), wanted.fault)
+    wait_s = zones.eviction_wait_s(nodes, node.nodes)
     chosen = [item for item in snapshot.nodes if name_of(item) in node]
     first = chosen[0] if chosen else {}
     return {
@@ -325,20 +325,20 @@ def look(cluster: Cluster, asked: Object) -> Object:
         | speakers.timings_of(cluster, snapshot.pods)
         | containers.timings_of(restarted)
         | (takeovers_of(leaders, node.nodes) if len(snapshot.controls) > 1 else {})
-        | {"waves": rolling.waves(app), "eviction_wait_s": zones.eviction_wait_s(nodes, node.nodes)},
-        "fits": _fits(snapshot, node, wanted),
+        | {"waves": rolling.waves(app), "eviction_wait_s": wait_s},
+        "fits": _fits(snapshot, node, wanted, wait_s),
         "overridden": overridden,
     }
 
 
-def _fits(snapshot: Snapshot, node: Target, wanted: Wanted) -> list[str]:
+def _fits(snapshot: Snapshot, node: Target, wanted: Wanted, wait_s: float) -> list[str]:
     """Of a whole zone: who has to fit where, and how Kubernetes holds evictions back; a sentence each."""
     if not node.zone or not wanted.fault.moves_pods:
         return []
     left = [name_of(item) for item in snapshot.nodes if is_schedulable(item) and name_of(item) not in node]
     pods = [name_of(pod) for pod in snapshot.struck(node, wanted)]
     found = [f"{', '.join(pods)} on {node} have to fit on {', '.join(left)}"]
-    if wait_s := zones.eviction_wait_s(snapshot.nodes, node.nodes):
+    if wait_s:
         by = "" if wanted.recovery == "automatic" else f"; the {_BY[wanted.recovery]} does not wait for that"
         found.append(
             f"by itself Kubernetes empties a node each {1 / zones.RATE:g} s, so the last of "

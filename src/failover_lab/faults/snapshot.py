@@ -117,12 +117,15 @@ class Snapshot:
         """The application's pods on this node."""
         return [pod for pod in self.site_pods if of(pod, "spec", "nodeName") == node]
 
+    def there(self, node: Target) -> list[Object]:
+        """The application's pods on what is to be broken."""
+        return [pod for pod in self.site_pods if of(pod, "spec", "nodeName") in node]
+
     def struck(self, node: Target, wanted: Wanted) -> list[Object]:
         """The application's pods that a fault there would take; a drain leaves a DaemonSet's."""
         if wanted.fault.takes == "application":
             return self.site_pods
-        there = [pod for pod in self.site_pods if of(pod, "spec", "nodeName") in node]
-        pods = [pod for pod in there if not (wanted.fault.evicts and stays_on_node(pod))]
+        pods = [pod for pod in self.there(node) if not (wanted.fault.evicts and stays_on_node(pod))]
         if not wanted.fault.spares_node or wanted.pods == "all":
             return pods
         # One that serves, if there is one: the loss of another would show nothing.

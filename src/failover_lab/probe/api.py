@@ -142,7 +142,7 @@ def run(options: argparse.Namespace) -> Answer:
     try:
         _ask(Api(options.context, options.kubeconfig), known, options.namespace, stop)
     except UserError as error:
-        # Beside a play nobody reads what it prints: the run's folder keeps it.
+        # Beside a play nobody reads what it prints; the report reads this.
         _tell(known, "ended", str(error))
         raise
     _tell(known, "ended")

@@ -33,7 +33,7 @@ class Address:
     def __init__(self, cluster: Cluster, fault: Fault, connected: list[float]) -> None:
         """The instants, ascending, at which somebody who was answered had been connected."""
         self._fault = fault
-        self._announcers = cluster.announcers
+        self._cluster = cluster
         self._moves = cluster.moves()
         self._connected = connected
 
@@ -60,8 +60,7 @@ class Address:
         at = self._fault.at
         if at is None or not self._fault.what.silent:
             return None
-        announced = [node for when, node in self._announcers if when <= at]
-        if not announced or announced[-1] not in self._fault.target:
+        if self._cluster.announcer(at) not in self._fault.target:
             return None
         return next((move for move in self._moves if move[0] >= at), None)
 

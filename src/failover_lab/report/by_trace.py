@@ -187,7 +187,7 @@ class ByTrace:
 
     def _led_to_the_dead(self, record: Record) -> str | None:
         """The node to which the address led as a request was due, if that was dead before it ended."""
-        led = self.trace.leads(self.cluster, record.due)
+        led = self.cluster.announcer(record.due)
         return None if self._dead_since(led, record.done) is None else led
 
     def _sent(self, record: Record, way: Way) -> Told:
@@ -242,7 +242,7 @@ class ByTrace:
         """Whether a request may have been received by the node that has an old entry for its port."""
         if self._dead_since(older.node, record.due) is not None:
             return False
-        leads = self.trace.leads(self.cluster, record.due), self.trace.leads(self.cluster, record.done)
+        leads = self.cluster.announcer(record.due), self.cluster.announcer(record.done)
         return older.node in leads or leads == (None, None)
 
     def _by_an_old_entry(self, older: Entry) -> Told:
@@ -254,7 +254,7 @@ class ByTrace:
         )
 
     def _not_received(self, record: Record) -> Told:
-        led = self.trace.leads(self.cluster, record.due)
+        led = self.cluster.announcer(record.due)
         since = self._dead_since(led, record.done)
         if led is not None and since is not None:
             then = self.trace.next_receiver(record.due, led)

@@ -154,12 +154,12 @@ def _plus(seconds: float) -> str:
 def _address(run: Run) -> str:
     struck, move = run.fault.target, clocks.address_move(run.seen, run.fault)
     if run.clocks["address"] is None or move is None:
-        before = [name for at, name in run.seen.announcers if at <= run.zero]
-        if not before:
+        before = run.seen.announcer(run.zero)
+        if before is None:
             return "who announced the address was not observed"
-        if before[-1] not in struck:
-            return f"{before[-1]} announced the address when it struck, not {struck}"
-        return f"{before[-1]} announced the address, and no other node was seen to take it over"
+        if before not in struck:
+            return f"{before} announced the address when it struck, not {struck}"
+        return f"{before} announced the address, and no other node was seen to take it over"
     at, _, other = move
     announced = f"{other} announced the address at {run.after(at)}"
     if steps := run.steps(at, "marked"):

@@ -116,10 +116,9 @@ def measured(
     result: dict[str, float | None] = dict.fromkeys(CLOCKS)
     if fault.at is None:
         return result
-    announcing = [node for at, node in seen.announcers if at <= fault.at]
     move = address_move(seen, fault)
     # A node that did not announce may for a moment as it comes back, before it has found the others.
-    if move is not None and announcing and announcing[-1] in fault.target:
+    if move is not None and seen.announcer(fault.at) in fault.target:
         result["address"] = round(move[0] - fault.at, 3)
     listed = lost_endpoints(data, seen, fault)
     clean = clean_since(listed)

@@ -83,6 +83,11 @@ class Cluster:
     _slice_times: list[float] = field(default_factory=list)
     _slice_states: list[list[Endpoint]] = field(default_factory=list)
 
+    def announcer(self, at: float) -> str | None:
+        """Who announced the address at an instant, as far as the cluster had said by then."""
+        index = bisect.bisect_right(self.announcers, at, key=lambda entry: entry[0]) - 1
+        return self.announcers[index][1] if index >= 0 else None
+
     def lost(self, node: str, since: float) -> float | None:
         """When a node was held for lost, from an instant on; a cordon is another matter. None: it was not."""
         states = self.node_states.get(node, [])

@@ -291,8 +291,7 @@ def _hampered(group: Group, evidence: Evidence) -> Finding | None:
     short = fault.hampered(next(iter(fault.target.nodes), None), group.ended)
     if short is None or group.first.outcome not in _NO_ANSWER or group.breaks:
         return None
-    announcing = [node for at, node in evidence.cluster.announcers if at <= group.began][-1:]
-    announced = any(node in fault.target for node in announcing)
+    announced = evidence.cluster.announcer(group.began) in fault.target
     if group.pods and not announced and not any(map(evidence.was_on_node, group.pods)):
         return None
     return Finding(short.cause, f"{fault.target} {short.words} from {_clock(fault.at or 0.0)} on", "")

@@ -113,11 +113,10 @@ class Scenes:
         for pod in pods:
             endpoint = listed.get(pod["name"])
             pod["listed"] = endpoint is not None and endpoint.ready
-        announcing = [node for moved, node in self._seen.announcers if moved <= at]
         return {
             "nodes": [self._node(name, at) for name in self._names],
             "pods": pods,
-            "announcer": announcing[-1] if announcing else "",
+            "announcer": self._seen.announcer(at) or "",
             "ready": sum(endpoint.ready for endpoint in listed.values()) if self._seen.slices_known else None,
         }
 

@@ -253,7 +253,7 @@ def _counted(report: Report, moment: Moment) -> _Counted:
         if kind is None or record.due >= end:
             continue
         if record.failed:
-            announcer = report.trace.leads(report.cluster, record.due) or ""
+            announcer = report.cluster.announcer(record.due) or ""
             result.lost[scene.went(record, report.trace, announcer)] += 1
         else:
             result.answered[record.pod] += 1

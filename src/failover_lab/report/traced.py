@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import collections
 import dataclasses
 import math
@@ -172,11 +171,6 @@ class Trace:
     def next_receiver(self, at: float, but: str) -> tuple[float, str] | None:
         """From when on which other node received connections, after an instant; None: no other did."""
         return next((one for one in self.receivers if one[0] >= at and one[1] != but), None)
-
-    def leads(self, cluster: Cluster, at: float) -> str | None:
-        """To which node the address led; None: nobody knows."""
-        index = bisect.bisect_right(cluster.announcers, at, key=lambda entry: entry[0]) - 1
-        return cluster.announcers[index][1] if index >= 0 else None
 
     def name(self, entry: Entry) -> str:
         """The pod to which an entry sends; its address where nobody knows its name."""

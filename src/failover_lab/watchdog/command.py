@@ -89,10 +89,9 @@ def run(options: argparse.Namespace) -> Answer:
     agree for several looks in a row: the engine says that its container has ended or is paused, or its
     peers do not reach it; and its kubelet does not answer this machine. It is then fenced by SIGKILL and
     marked out of service, its pods of the namespace are deleted, and the mark is taken off when it is
-    back. One node after the other, none while another may be dead, never the only control plane, and
-    nothing while this machine is too busy or all are silent. Runs until SIGTERM, SIGINT, the stop file,
-    the end of the parent, or --max-duration. Its state is in watchdog.json, in the run's directory or else
-    in --state-dir.
+    back. Never the only control plane, none while another node may be dead, and nothing while this machine
+    is too busy or all are silent. Runs until SIGTERM, SIGINT, the stop file, the end of the parent, or
+    --max-duration. Its state is in watchdog.json, in the run's directory or else in --state-dir.
     """
     from failover_lab.watchdog.cluster import connect  # noqa: PLC0415  clients take a moment to import
 
