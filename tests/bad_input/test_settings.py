@@ -27,6 +27,8 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
         {"cluster_control_planes": 3, "cluster_nodes": 2},
         ["cluster_nodes 2", "no fewer nodes"],
     ),
+    ("cluster", {"cluster_zones": 0}, ["cluster_zones is '0'", "whole number of zones"]),
+    ("cluster", {"cluster_zones": 4, "cluster_nodes": 3}, ["cluster_nodes 3", "no fewer nodes"]),
     (
         "cluster",
         {"cluster_provider": "existing", "cluster_kube_proxy_mode": "nftables"},

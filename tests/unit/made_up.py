@@ -51,6 +51,8 @@ class MadeUpRun:
     scheduling: str = "real_time"
     # What the probe's own machine dropped: what, from, to, packets, and how much of it there may be.
     dropped: list[tuple[Any, ...]] = field(default_factory=list)
+    # What the probe could not write beside its record.
+    trouble: list[str] = field(default_factory=list)
     # Instant, event, and, if there are any, its details.
     marks: list[tuple[Any, ...]] = field(
         default_factory=lambda: [
@@ -167,6 +169,7 @@ class MadeUpRun:
             "ended": instants.text(ZERO + self.end) if self.whole else None,
             "end_reason": "stop file" if self.whole else None,
             "recorded": len(self.rows) if self.whole else None,
+            "trouble": self.trouble,
             "dropped": [
                 {"what": what, "begin": ZERO + begin, "end": ZERO + end, "packets": packets, "most": most}
                 for what, begin, end, packets, most in self.dropped

@@ -15,7 +15,7 @@ from failover_lab.faults.placement import takes
 from failover_lab.faults.snapshot import Refusal, Snapshot, Wanted
 from failover_lab.kube import application, speakers, timings, zones
 from failover_lab.kube.announcer import announcer
-from failover_lab.kube.leaders import MANAGER, Leader, takeovers_of
+from failover_lab.kube.leaders import MANAGER, takeovers_of
 from failover_lab.kube.objects import (
     address_of,
     internal_address,
@@ -270,7 +270,7 @@ def look(cluster: Cluster, asked: Object) -> Object:
         quotas=cluster.quotas(namespace),
         limit_ranges=cluster.limit_ranges(namespace),
         pinned=users.address in {internal_address(node) for node in nodes} - {""},
-        leader=leaders.get(MANAGER, Leader()).node,
+        leader=leaders[MANAGER].node,
     )
     snapshot.volumes = cluster.volumes(namespace, snapshot.site_pods)
     node, overridden = rules.judge(snapshot, wanted)

@@ -13,7 +13,6 @@ from failover_lab.kube.client import items
 from failover_lab.kube.cluster import Cluster
 from failover_lab.kube.detection import PROGRAM, Controller, Detection, Kubelet, command_of
 from failover_lab.kube.errors import RefusedError
-from failover_lab.kube.leaders import Leader
 from failover_lab.kube.objects import is_leaving, is_ready, is_running, name_of, of
 from failover_lab.waiting import until
 
@@ -231,7 +230,7 @@ class Change:
         wanted, cluster = self.wanted.controller, self.cluster
         before = set(cluster.taken_in())
         # Of several, the one that leads watches the nodes; when it ends, another leads.
-        leads = cluster.leaders().get(PROGRAM, Leader()).node in {"", node}
+        leads = cluster.leaders()[PROGRAM].node in {"", node}
         old = self.inside(node, f"cat {MANIFEST}")
         try:
             text = wanted.written_in(old, self.found.own)

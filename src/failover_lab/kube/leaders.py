@@ -40,7 +40,7 @@ def holder_of(lease: Object) -> str:
 
 def leaders_of(leases: list[Object]) -> dict[str, Leader]:
     """Who leads in each of ``PROGRAMS``, as far as the Leases of kube-system say."""
-    return {
+    return dict.fromkeys(PROGRAMS, Leader()) | {
         name_of(lease): Leader(
             holder_of(lease), float(of(lease, "spec", "leaseDurationSeconds", default=_LASTS_S))
         )
@@ -57,6 +57,6 @@ def takeovers_of(leaders: dict[str, Leader], nodes: Container[str]) -> Object:
         nodes: that are to be lost.
     """
     return {
-        f"{name}_s": leader.lasts_s if (leader := leaders.get(program, Leader())).node in nodes else 0.0
+        f"{name}_s": leaders[program].lasts_s if leaders[program].node in nodes else 0.0
         for name, program in (("manager", MANAGER), ("scheduler", SCHEDULER))
     }

@@ -13,11 +13,11 @@ from failover_lab.errors import UserError
 from failover_lab.faults import preflight
 from failover_lab.faults.snapshot import Refusal
 from failover_lab.kube import announcer
+from failover_lab.kube.leaders import Leader, leaders_of
 from failover_lab.kube.rights import Right
 
 if TYPE_CHECKING:
     from failover_lab.kube.cluster import Cluster
-    from failover_lab.kube.leaders import Leader
 
 Object = dict[str, Any]
 
@@ -85,7 +85,7 @@ class Played:
     quotas = limit_ranges = volumes = autoscalers = announcers = nothing
 
     def leaders(self) -> dict[str, Leader]:
-        return {}
+        return leaders_of([])
 
     def lease(self, _: str) -> None:
         return None

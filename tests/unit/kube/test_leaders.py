@@ -25,5 +25,6 @@ def test_the_node_that_leads_and_for_how_long_its_lease_lasts() -> None:
 
 
 def test_nobody_leads() -> None:
-    assert leaders_of([lease(MANAGER, None)]) == {MANAGER: Leader("")}
-    assert takeovers_of({}, ["lab"]) == {"manager_s": 0.0, "scheduler_s": 0.0}
+    nobody = leaders_of([lease(MANAGER, None)])
+    assert nobody == leaders_of([]) == {MANAGER: Leader(""), SCHEDULER: Leader("")}
+    assert takeovers_of(nobody, ["lab"]) == {"manager_s": 0.0, "scheduler_s": 0.0}

@@ -97,7 +97,7 @@ def test_a_line_among_the_marks_that_is_none(server: Server, tmp_path: Path) -> 
     assert "has a line that is no mark" in recorded(out, 2.5)["trouble"][0]
 
 
-def test_a_status_that_cannot_be_replaced(server: Server, tmp_path: Path, made_up: Any) -> None:
+def test_a_status_that_cannot_be_replaced(server: Server, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = probe(server.port, out, "--duration", "2")
     until((out / "status.json").exists)
@@ -111,7 +111,15 @@ def test_a_status_that_cannot_be_replaced(server: Server, tmp_path: Path, made_u
     assert f"Mind: {trouble[0]}" in lines
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert report["measurement"]["trouble"] == trouble
-    assert report["verdict"]["measured"] is True
+    # Of a machine that is too busy for twenty requests a second the verdict may speak.
+    assert not [reason for reason in report["verdict"]["reasons"] if "status" in reason]
+
+
+def test_what_is_not_the_record_takes_nothing_from_the_verdict(made_up: Any) -> None:
+    made_up.trouble = ["cannot write status.json: Is a directory"]
+    found = made_up.content()
+    assert found["measurement"]["trouble"] == made_up.trouble
+    assert (found["verdict"]["measured"], found["verdict"]["passed"]) == (True, True)
 
 
 def test_the_last_rows_are_there_though_what_comes_after_them_breaks_down(

@@ -98,8 +98,7 @@ def test_a_kind_that_the_engine_sees(
     fake: FakeEngine, tmp_path: Path, kind: str, broken: dict[str, bool], healed: dict[str, bool] | None
 ) -> None:
     began = time.time()
-    tasks = [include("journal", "open"), part_of_kind(kind, "inject", fault_kind=kind)]
-    status, kept, screen = play(tmp_path, *tasks)
+    status, kept, screen = play(tmp_path, include("fault", fault_kind=kind))
     assert status == 0, screen
     assert fake.states["lab-m02"] == broken
     assert began <= kept["struck"] <= time.time()
@@ -114,8 +113,7 @@ def test_a_kind_that_works_in_the_node(fake: FakeEngine, tmp_path: Path) -> None
     fake.output = frame(b"1795955109.25\nover 0\n")
     status, kept, screen = play(
         tmp_path,
-        include("journal", "open"),
-        part_of_kind("kubelet", "inject", fault_kind="kubelet"),
+        include("fault", fault_kind="kubelet"),
         part_of_kind("kubelet", "heal", __fault_names=["lab-m02"]),
         include("node", node_action="cut_off", node_targets=["lab-m02"], node_direction="outgoing"),
     )
