@@ -189,6 +189,12 @@ class Lab:
         """Wait until the site's Deployment is rolled out."""
         self.kubectl("rollout", "status", "deployment/site", self.within, "--timeout=50s")
 
+    def spread_anew(self) -> None:
+        """Have pods on every node again: one that was drained carries none, and may be the next."""
+        self.kubectl("rollout", "restart", "deployment/site", self.within)
+        self.rolled_out()
+        self.settled()
+
     def settled(self) -> None:
         """Wait until none of the site's pods is on its way out."""
         deadline = time.monotonic() + 60

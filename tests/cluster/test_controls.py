@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-# Shell built-ins alone, for images without tools: seven seconds pass before the server starts.
-SLOW_START = (
-    "read -r up _ </proc/uptime; end=$((${up%.*} + 7)); "
-    'while [ "${up%.*}" -lt "$end" ]; do read -r up _ </proc/uptime; done; exec /site/entrypoint.sh'
-)
+
+def slow_start(seconds: int) -> str:
+    """What a container does that serves so many seconds after its start, or one fewer.
+
+    Shell built-ins alone, for images without tools.
+    """
+    return (
+        f"read -r up _ </proc/uptime; end=$((${{up%.*}} + {seconds})); "
+        'while [ "${up%.*}" -lt "$end" ]; do read -r up _ </proc/uptime; done; exec /site/entrypoint.sh'
+    )
 
 
 def patch(lab: Lab, *operations: dict[str, Any]) -> None:
@@ -160,18 +165,21 @@ def test_without_readiness(unprotected: Lab) -> None:
         {"op": "remove", "path": f"{CONTAINER}/readinessProbe"},
         {"op": "remove", "path": f"{CONTAINER}/startupProbe"},
         {"op": "remove", "path": f"{CONTAINER}/livenessProbe"},
-        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", SLOW_START]},
+        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", slow_start(7)]},
     )
     every_pod_answers(unprotected)
     assert main_cause(drained(unprotected)) == "not_serving_yet"
 
 
 def on_one_node(lab: Lab) -> str:
-    """Both of two replicas on one worker, each slower to start than the sleep before a stop is long."""
+    """Both of two replicas on one worker, each slower to start than the sleep before a stop is long.
+
+    Slower by seconds: nodes' rules lead to who has gone for one more, and for two where they are busy.
+    """
     patch(
         lab,
         {"op": "replace", "path": "/spec/replicas", "value": 2},
-        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", SLOW_START]},
+        {"op": "add", "path": f"{CONTAINER}/command", "value": ["/bin/sh", "-c", slow_start(14)]},
     )
     worker = f"{PROFILE}-m02"
     others = (PROFILE, f"{PROFILE}-m03")

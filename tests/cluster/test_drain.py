@@ -85,6 +85,7 @@ def test_a_drain_is_proven_by_uid(lab: Lab) -> None:
 
 @pytest.mark.nightly
 def test_the_node_that_announces_is_taken(lab: Lab) -> None:
+    lab.spread_anew()
     played = lab.play("failover", "-e", "fault_node=announcer", "-e", "witness_duration=30")
     assert played.returncode == 0, played.output[-6000:]
     report = json.loads((lab.reports / "latest" / "report.json").read_text())

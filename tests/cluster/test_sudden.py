@@ -50,6 +50,7 @@ def asked_in_vain(node: str) -> list[str]:
 
 
 def test_the_announcer_is_killed_with_a_watchdog(lab: Lab) -> None:
+    lab.spread_anew()
     before = lab.pods()
     _, report = broken(
         lab,

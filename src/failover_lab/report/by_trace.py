@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
+from failover_lab.report.groups import was_at_work
 from failover_lab.report.rules import Finding, attribute
 from failover_lab.run import instants
 from failover_lab.run.records import REUSED, Outcome
@@ -207,11 +208,14 @@ class ByTrace:
             return Told("address_moved", said)
         if record.kind == REUSED and record.prior:
             return Told()
-        if life is not None and life.told_to_stop is not None and life.told_to_stop <= record.done:
-            gone = f", gone at {_clock(life.gone)}" if life.gone is not None else ""
-            said = f"{nodes} sent them to {life.name}, told to stop at {_clock(life.told_to_stop)}{gone}"
-            return Told("shutdown_race", said)
-        return Told()
+        if life is None or life.told_to_stop is None or life.told_to_stop > record.done:
+            return Told()
+        said = f"{nodes} sent them to {life.name}, told to stop at {_clock(life.told_to_stop)}"
+        if was_at_work(record):
+            cause, then = "ungraceful_stop", ", which broke off what it was at work on"
+        else:
+            cause, then = "shutdown_race", "" if life.gone is None else f", gone at {_clock(life.gone)}"
+        return Told(cause, said + then)
 
     def _by_the_struck(self, record: Record, way: Way) -> Told | None:
         """That its pod had been killed, or a node on the way was short of something; None: neither."""

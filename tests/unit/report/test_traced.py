@@ -253,6 +253,18 @@ def test_one_that_was_sent_to_a_pod_that_had_been_told_to_stop(traced: Traced) -
     assert "lab sent them to site-a, told to stop at 19:00:00.500" in group["evidence"]
 
 
+def test_one_that_a_pod_was_at_work_on_as_it_was_told_to_stop(traced: Traced) -> None:
+    traced.run.observed_drain()
+    # Sent before the order came, and broken off after it.
+    traced.run.lose(0.3, 0.5, "closed_early", took=0.4)
+    traced.way = lambda _due, pod: ("lab", pod or "site-a")
+    group = only(traced.content())
+    assert (group["cause"], group["traced"]) == ("ungraceful_stop", 4)
+    assert group["evidence"] == (
+        "lab sent them to site-a, told to stop at 19:00:00.500, which broke off what it was at work on"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
