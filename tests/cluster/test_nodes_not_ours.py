@@ -161,6 +161,7 @@ SIGNS: dict[str, Callable[[str], bool]] = {
 @pytest.mark.parametrize("kind", list(SIGNS))
 def test_a_node_heals_itself_if_nobody_comes(lab: Lab, theirs: Lab, kind: str) -> None:
     node, shows = workers()[0], SIGNS[kind]
+    lab.spread_anew()
     given = options(theirs, fault_kind=kind, node_deadline_s=DEADLINE_S)
     process = theirs.start("failover", *given)
     try:
