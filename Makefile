@@ -67,7 +67,7 @@ test: env ## run what a change must pass: linters, unit, bad input, and one stor
 	@scripts/test_tools.sh
 	@pytest $(STORY) -m "not nightly" $(ARGS)
 
-test-all: env ## run every test there is, those of `make test` first (more than an hour)
+test-all: env ## run every test there is, those of `make test` first (some three hours)
 	@scripts/test_tools.sh
 	@pytest $(STORY) $(ARGS)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from packaging.specifiers import SpecifierSet
+from tests import suite
 
 REPO = Path(__file__).resolve().parents[2]
 HOOKS_FILE = REPO / ".pre-commit-config.yaml"
@@ -72,10 +73,17 @@ def test_the_workflow_may_do_little_and_ends() -> None:
     assert WORKFLOW["concurrency"]["group"]
     for job in WORKFLOW["jobs"].values():
         assert "permissions" not in job
-        assert 0 < job["timeout-minutes"] <= 120
+        # After six hours GitHub ends what runs on its own machines.
+        assert 0 < job["timeout-minutes"] <= 360
     for step in STEPS:
         if "actions/checkout@" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
+
+
+def test_the_night_is_long_enough() -> None:
+    took_s = sum((part.test_s or 0) + (part.more_s or 0) for part in suite.parts())
+    (job,) = (job for job in WORKFLOW["jobs"].values() if "make test-all" in str(job["steps"]))
+    assert job["timeout-minutes"] * 60 > 1.3 * took_s
 
 
 def test_the_workflow_runs_the_commands_of_the_pages() -> None:
