@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
+from failover_lab.report.evidence import RULES_S
 from failover_lab.report.groups import was_at_work
 from failover_lab.report.rules import Finding, attribute
 from failover_lab.run import instants
@@ -275,6 +276,10 @@ class ByTrace:
                 f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
             )
             return Told(short.cause, because)
+        for begin, end in self.cluster.spells_without_ready:
+            if begin <= record.due < end + RULES_S:
+                none = f"the Service had no ready endpoint from {_clock(begin)} on"
+                return Told("no_endpoint", f"no node received them, as {none}")
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]

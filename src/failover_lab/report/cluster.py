@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 import re
 from dataclasses import dataclass, field
@@ -112,6 +113,11 @@ class Cluster:
         ]
         known = bool(self._slice_times) and self._slice_times[0] <= begin
         return [(begin, self.endpoints(begin)), *inside] if known else inside
+
+    @functools.cached_property
+    def spells_without_ready(self) -> list[tuple[float, float]]:
+        """When the Service had no ready endpoint, by its list."""
+        return self.spells(lambda state: not any(endpoint.ready for endpoint in state))
 
     def spells(self, holds: Callable[[list[Endpoint]], bool]) -> list[tuple[float, float]]:
         """From when until when this held of the Service's endpoints; what holds at the end does for ever."""

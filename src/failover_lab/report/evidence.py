@@ -214,7 +214,7 @@ class Evidence:
     def _turns(self) -> list[float]:
         """The instants at which what may explain a failure begins or ends to be so."""
         found: set[float | None] = {self.fault.at, self.fault.back}
-        for begin, end in self.spells_without_ready:
+        for begin, end in self.cluster.spells_without_ready:
             found |= {begin - WATCH_S, end + RULES_S}
         for begin, end in self.spells_of_the_dead:
             found |= {begin, end, end + RULES_S}
@@ -231,11 +231,6 @@ class Evidence:
         if self.fault.at is not None:
             found |= {self.fault.at + _DYING_S, self.fault.at + STALE_FLOW_S}
         return sorted(at for at in found if at is not None)
-
-    @functools.cached_property
-    def spells_without_ready(self) -> list[tuple[float, float]]:
-        """When the Service had no ready endpoint, by its list."""
-        return self.cluster.spells(lambda state: not any(endpoint.ready for endpoint in state))
 
     @functools.cached_property
     def spells_of_the_dead(self) -> list[tuple[float, float]]:

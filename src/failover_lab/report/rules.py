@@ -125,7 +125,7 @@ def _no_endpoint(group: Group, evidence: Evidence) -> Finding | None:
     # Who was at work on a request was there as it came, whatever the list says by now.
     if group.first.outcome not in _NO_ANSWER or group.at_work:
         return None
-    for begin, end in evidence.spells_without_ready:
+    for begin, end in evidence.cluster.spells_without_ready:
         if not begin - WATCH_S <= group.began < end + RULES_S:
             continue
         at = min(max(group.began, begin), end)

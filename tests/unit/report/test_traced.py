@@ -203,6 +203,20 @@ def test_no_node_received_what_was_sent_to_a_dead_one(traced: Traced) -> None:
     assert "; lab received others from 19:00:01.802 on" in group["evidence"]
 
 
+def test_no_node_received_what_was_sent_while_there_was_no_endpoint(traced: Traced) -> None:
+    # Whoever announced the address does so no more, until there is one.
+    traced.run.observed_drain()
+    traced.run.endpoints(10.0)
+    traced.run.endpoints(11.0, site_c="ready")
+    traced.run.lose(10.1, 11.2, "connect_timeout", took=3.0)
+    traced.way = lambda _due, pod: ("lab", pod) if pod else None
+    group = only(traced.content())
+    assert (group["cause"], group["traced"]) == ("no_endpoint", group["count"])
+    assert group["evidence"] == (
+        "no node received them, as the Service had no ready endpoint from 19:00:10.000 on"
+    )
+
+
 def test_an_address_that_stays_with_the_dead_has_not_moved(traced: Traced) -> None:
     killed(traced, "lab-m02")
     traced.run.lose(1.0, 30.0, "connect_timeout", took=3.0)
