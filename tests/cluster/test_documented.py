@@ -46,6 +46,9 @@ ELSEWHERE = {
     "sudo install -D -m 644 ca.crt /etc/docker/certs.d/registry.example.org:5000/ca.crt": (
         "molecule/alternative/tasks/registry.yml: the same file"
     ),
+    "kubectl apply --filename=docs/how-to/rights.yml": (
+        "tests/cluster/test_their_application.py: the same file"
+    ),
     # With a context, an address and an image that are the reader's own.
     **dict.fromkeys(
         (
