@@ -53,7 +53,8 @@ def test_steady_is_what_the_observer_has_seen_as_well() -> None:
 
 
 def ended(who: str, **result: Any) -> dict[str, Any]:
-    return {"item": {"who": who}, "finished": True, "ok": True} | result
+    beside = who in {"trace", "api"}
+    return {"item": {"who": who, "beside": beside}, "finished": True, "ok": True} | result
 
 
 def test_what_the_witness_could_not_do_is_told() -> None:
@@ -61,6 +62,8 @@ def test_what_the_witness_could_not_do_is_told() -> None:
     results = [
         ended("probe", ok=False, msg="no ports"),
         ended("observer", ok=False, finished=False, msg="late"),
+        # Its own file says so.
+        ended("trace", ok=False, msg="no node"),
     ]
     told = templated("witness", tell["witness_troubles"], __witness_ended={"results": results})
     assert told == ["the probe broke off: no ports", "the observer has not ended: late"]
