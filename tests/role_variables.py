@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,21 @@ def variables(role: str, **settings: Any) -> dict[str, Any]:
     return found | {"role_path": str(ROLES / role)} | settings
 
 
+def within(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tasks of a block."""
+    return [one for part in ("block", "rescue", "always") for one in task.get(part) or []]
+
+
+def flat(tasks: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """These tasks, and those that lie in them, however deep."""
+    for one in tasks:
+        yield one
+        yield from flat(within(one))
+
+
 def task(role: str, entry: str, name: str) -> dict[str, Any]:
     """A task of a role, by its name, however deep it lies in blocks."""
-
-    def found(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for one in tasks:
-            yield one
-            for part in ("block", "rescue", "always"):
-                yield from found(one.get(part) or [])
-
-    every = found(load(ROLES / role / "tasks" / f"{entry}.yml"))
+    every = flat(load(ROLES / role / "tasks" / f"{entry}.yml"))
     return next(one for one in every if one.get("name") == name)
 
 

@@ -157,9 +157,7 @@ def nodes(lab: Lab) -> dict[str, Any]:
 def test_its_nodes_are_broken_as_those_of_minikube(served: Lab, name: str) -> None:
     kind, recovery = RUNS[name]
     # Whoever owns them spreads them again; a run leaves that to him.
-    served.kubectl("rollout", "restart", "deployment/site", served.within)
-    served.rolled_out()
-    served.settled()
+    served.spread_anew()
     before, pods = nodes(served), served.pods()
     assert set(before) == set(NODES)
     settings = existing(served) | {"fault_kind": kind, "fault_recovery": recovery}

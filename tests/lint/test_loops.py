@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.documents import load
 from tests.lint.test_roles import SET_FACT, names
+from tests.role_variables import flat, within
 
 REPO = Path(__file__).resolve().parents[2]
-PARTS = ("block", "rescue", "always")
 
 Task = dict[str, Any]
-
-
-def within(task: Task) -> list[Task]:
-    """The tasks of a block."""
-    return [one for part in PARTS for one in task.get(part) or []]
-
-
-def every(tasks: Iterable[Task]) -> Iterator[Task]:
-    """These, and those within them."""
-    for task in tasks:
-        yield task
-        yield from every(within(task))
 
 
 def sets(task: Task) -> set[str]:
@@ -57,8 +45,8 @@ def loops_in_vain(tasks: list[Task], there: set[str]) -> Iterator[tuple[str, set
             there |= sets(task)
             yield from loops_in_vain(inner, there)
             continue
-        missing = {name for one in every(inner) for name in sets(one)} - there
-        for one in every(inner):
+        missing = {name for one in flat(inner) for name in sets(one)} - there
+        for one in flat(inner):
             if needed := needs(one) & missing:
                 yield str(one.get("name")), needed
 
@@ -80,4 +68,4 @@ def test_the_search_sees_one() -> None:
     block = {"when": "asked", "block": [noted, loop]}
     assert list(loops_in_vain([block], set())) == [("Loop", {"noted"})]
     assert list(loops_in_vain([noted, block], set())) == []
-    assert list(loops_in_vain([{**block, "when": "asked"}, noted], {"noted"})) == []
+    assert list(loops_in_vain([block, noted], {"noted"})) == []

@@ -19,7 +19,7 @@ from ansible.plugins.loader import action_loader, module_loader
 from ansible.template import Templar
 from jinja2 import nodes
 from tests.documents import load
-from tests.role_variables import trusted
+from tests.role_variables import flat, trusted
 
 REPO = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent for path in REPO.glob("roles/*/tasks"))
@@ -370,11 +370,8 @@ PLAY_FILES = sorted(REPO.glob("playbooks/*.yml"))
 
 def modules(tasks: list[dict[str, Any]]) -> Iterator[str]:
     """What each task calls: the one key that is no keyword of tasks."""
-    for task in tasks:
-        if "block" in task:
-            for part in ("block", "rescue", "always"):
-                yield from modules(task.get(part) or [])
-        else:
+    for task in flat(tasks):
+        if "block" not in task:
             (name,) = set(task) - set(Task.fattributes) - set(Block.fattributes)
             yield name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.role_variables import templated
+from tests.role_variables import flat, templated
 from tests.unit.watchdog.fakes import FakeEngine, frame
 
 REPO = Path(__file__).resolve().parents[3]
@@ -196,10 +196,3 @@ def test_no_task_of_the_fault_calls_an_engine() -> None:
         for task in flat(yaml.safe_load(path.read_text(encoding="utf-8"))):
             called = [key for key in task if "." in key] + [str(task.get("failover_lab.lab.progress", ""))]
             assert not [word for word in called if any(engine in word for engine in ENGINES)], path
-
-
-def flat(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for task in tasks:
-        yield task
-        for part in ("block", "rescue", "always"):
-            yield from flat(task.get(part) or [])
