@@ -6,6 +6,7 @@ import collections
 import math
 from typing import TYPE_CHECKING, Any
 
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import NOT_SEEN_BY_USERS, Outcome
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Figures:
             "latency_ms": {"answered": self.answered.figures(), "all": self.all.figures()},
             "histogram": [{"below_ms": bound, "count": count} for bound, count in self.answered.histogram()],
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
-            "failures": dict(self.failures.most_common()),
+            "failures": dict(commonest(self.failures)),
             "failures_by_second": self.by_second(),
         }
 
@@ -177,7 +178,7 @@ class Figures:
                 f"{count} of {status}" for status, count in sorted(self.statuses.items())
             )
         if self.failures:
-            yield "lost       " + ", ".join(f"{count} {what}" for what, count in self.failures.most_common())
+            yield "lost       " + ", ".join(f"{count} {what}" for what, count in commonest(self.failures))
         entries = self.by_second()
         seconds = sorted({entry["second"] for entry in entries})
         for second in seconds[:_MOST_SECONDS]:

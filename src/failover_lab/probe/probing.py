@@ -20,6 +20,7 @@ from failover_lab.probe.progress import Progress
 from failover_lab.probe.tally import Tally
 from failover_lab.probe.writer import RunWriter
 from failover_lab.run import files, instants, layout, marks, records
+from failover_lab.run.counts import commonest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,8 +199,7 @@ class Run:
         if not self._tally.sent or self.figures.answered.count:
             return ""
         wrong = (
-            ", ".join(f"{count} {what}" for what, count in self.figures.failures.most_common())
-            or "none ended"
+            ", ".join(f"{count} {what}" for what, count in commonest(self.figures.failures)) or "none ended"
         )
         statuses = ", ".join(str(status) for status in sorted(self.figures.statuses))
         others = [address for address in self.addresses if address not in self.asked]

@@ -32,6 +32,7 @@ from failover_lab.report import fault as what
 from failover_lab.report.by_trace import ByTrace
 from failover_lab.report.rows import Rows, only
 from failover_lab.run import instants, marks
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, REUSED, Outcome, counted_as
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _requests(records: Rows) -> dict[str, Any]:
     kinds = [kind for kind in (NEW, REUSED) if any(groups.connection(r) == kind for r in records.said)]
     return {
         **_counts(records),
-        "errors": {name: n for name, n in errors.most_common() if n and name != Outcome.OK},
+        "errors": {name: n for name, n in commonest(errors) if n and name != Outcome.OK},
         "by_connection": {kind: _counts(records, [kind]) for kind in kinds},
         "began": _text(records[0].due if records else None),
         "ended": _text(records.ended),

@@ -16,6 +16,7 @@ from failover_lab.report.evidence import RULES_S
 from failover_lab.report.groups import was_at_work
 from failover_lab.report.rules import Finding, attribute
 from failover_lab.run import instants
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import REUSED, Outcome
 from failover_lab.trace.join import NOWHERE, begun
 
@@ -156,7 +157,7 @@ class ByTrace:
         received = collections.Counter(entry.node for entry in entries)
         found = {
             "traced": sum(not self.told(record).doubt for record in records),
-            "received_by": dict(received.most_common()),
+            "received_by": dict(commonest(received)),
         }
         return found | ({"pods": self.pods(records)} if entries else {})
 
@@ -164,7 +165,7 @@ class ByTrace:
         """The pods to which requests were sent, with counts."""
         entries = (self._last(record) for record in records)
         found = collections.Counter(self.trace.name(entry) for entry in entries if entry is not None)
-        return dict(found.most_common())
+        return dict(commonest(found))
 
     def pod(self, record: Record) -> str:
         """The pod to which a request was sent; empty: nobody knows."""

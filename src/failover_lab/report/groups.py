@@ -6,6 +6,7 @@ import collections
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import NEW, REUSED, Outcome
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def find(records: Rows, situation: Callable[[Record, str], Hashable]) -> list[Gr
     for members, row_began in result:
         pods = collections.Counter(m.pod or other_end.get(m.number, "") for m in members)
         pods.pop("", None)
-        found.append(Group(members, dict(pods.most_common()), row_began))
+        found.append(Group(members, dict(commonest(pods)), row_began))
     return sorted(found, key=lambda group: group.began)
 
 
@@ -136,7 +137,7 @@ def one(groups: list[Group]) -> Group:
     for group in groups:
         pods.update(group.pods)
     records = sorted((r for group in groups for r in group.records), key=lambda record: record.due)
-    return Group(records, dict(pods.most_common()), min(group.row_began for group in groups))
+    return Group(records, dict(commonest(pods)), min(group.row_began for group in groups))
 
 
 def merge(groups: list[Group]) -> list[Group]:

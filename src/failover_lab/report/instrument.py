@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from failover_lab.probe.dropped import BACKLOG, CONNTRACK, MEMORY, NEIGHBOURS, Spell
 from failover_lab.report import words
 from failover_lab.run import instants
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import Outcome
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def reasons(records: Rows, found: list[Spell]) -> list[str]:
     result += [
         f"{words.number(count)} requests failed in the probe itself ({detail})"
         + (f": {_ERRORS[detail]}" if detail in _ERRORS else "")
-        for detail, count in errors.most_common()
+        for detail, count in commonest(errors)
     ]
     return result
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.report import stats, words
 from failover_lab.report.rows import only
 from failover_lab.run import instants
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import Outcome, counted_as
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Requests:
         if len(totals) <= _LANES:
             return rows
         # A lane each for what happened often; what happened now and then shares one.
-        often = {what for what, _ in totals.most_common(_LANES - 1)}
+        often = {what for what, _ in commonest(totals)[: _LANES - 1]}
         rest = f"{len(totals) - len(often)} other kinds"
         return [row if row["what"] in often else row | {"what": rest} for row in rows]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from failover_lab.faults import kinds
 from failover_lab.probe.ports import TRACKED_S
 from failover_lab.report import words
+from failover_lab.run.counts import commonest
 from failover_lab.run.layout import Run
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def lines(report: dict[str, Any], directory: Path) -> list[str]:
     for group in report["failures"]:
         causes[group["cause"]] += group["count"]
     if causes:
-        result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in causes.most_common())}")
+        result.append(f"Causes: {', '.join(f'{words.CAUSES[c]} {n}' for c, n in commonest(causes))}")
     result += filter(None, [words.rule(report)])
     result += [f"Mind: {said}" for said in filter(None, [words.closes(report), words.not_observed(report)])]
     result += words.trace(report)

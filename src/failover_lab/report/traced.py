@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from failover_lab.report import words
 from failover_lab.run import instants
+from failover_lab.run.counts import commonest
 from failover_lab.run.records import REUSED, Outcome
 from failover_lab.trace import log
 from failover_lab.trace.join import Join
@@ -275,7 +276,7 @@ def described(trace: Trace, lost: dict[str, int], reasons: collections.Counter[s
             for loss in about.losses
         ],
         "connections": {"matched": trace.matched, "missed": trace.missed, "unheard": trace.unheard},
-        "received": dict(trace.received.most_common()),
+        "received": dict(commonest(trace.received)),
         "answers": {
             "compared": trace.compared,
             "named": trace.named,
@@ -286,5 +287,5 @@ def described(trace: Trace, lost: dict[str, int], reasons: collections.Counter[s
             ],
         },
         "lost": lost,
-        "guessed_because": dict(reasons.most_common()),
+        "guessed_because": dict(commonest(reasons)),
     }
