@@ -52,6 +52,8 @@ COMMANDS = {
     "predict": Check.RUNS,
     "probe": Check.WOULD_CHANGE,
     "proxy-rules": Check.MAY_CHANGE,
+    "proxy-rules --heard": Check.RUNS,
+    "proxy-rules --program": Check.RUNS,
     "ready": Check.RUNS,
     "remote": Check.RUNS,
     "remediate": Check.WOULD_CHANGE,

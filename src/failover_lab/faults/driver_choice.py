@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 NAMES = ("docker", "ssh", "custom")
 #: What the driver ssh does in a node; `start` waits for one that comes back by itself.
-_BY_SSH = ("same", "cut-off", "join", "stop-kubelet", "start-kubelet", "kill", "start", "reboot")
-_IN_NODES = _BY_SSH[:5]
+_IN_NODES = ("same", "rules", "cut-off", "join", "stop-kubelet", "start-kubelet")
+_BY_SSH = (*_IN_NODES, "kill", "start", "reboot")
 GROUP = "nodes"
 
 Row = dict[str, Any]
@@ -121,7 +121,7 @@ def abilities(driver: str, given: Given) -> dict[str, str]:
     """What can be done to nodes, and by whom; the user's own files go before what a driver does itself."""
     if driver == "docker":
         return {}
-    own = {verb: "custom" for verb in given.files if verb not in ("state", "fence")}
+    own = {verb: "custom" for verb in given.files if verb not in ("state", "fence", "rules")}
     ssh = dict.fromkeys(_BY_SSH if driver == "ssh" else _IN_NODES if given.hosts else ("same",), "ssh")
     if driver == "custom":
         # Whether it runs says its own state.yml.

@@ -17,29 +17,48 @@ from failover_lab.door.answer import Answer, no
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api, items
 from failover_lab.kube.errors import RefusedError
+from failover_lab.nodes import remote
 from failover_lab.nodes.driver import Driver, DriverError
+from failover_lab.nodes.remote_command import Row, answer, rows_of
 from failover_lab.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from failover_lab.kube.objects import Object
     from failover_lab.nodes.driver import Shell
 
-# Answers each line with where kube-proxy's rules for a Service lead: addresses with ports. A line without
-# "known" is the answer of a node that has no such rules of any Service: another kind of proxy.
-_QUESTION = r"""
-while read -r _; do
-    rules=$(iptables-save -t nat 2>/dev/null)
-    case $rules in *KUBE-SVC-*) printf known ;; esac
+# Where kube-proxy's rules for a Service lead: addresses with ports. Without "known" it is the answer of a
+# node that has no such rules of any Service: another kind of proxy. Which of the kernel's two tables they are
+# in is the choice of kube-proxy, and not always that of the host's own command.
+_LEADS = r"""
+leads() {
+    for save in iptables-save iptables-nft-save iptables-legacy-save; do
+        rules=$($save -t nat 2>/dev/null) || continue
+        case $rules in *KUBE-SVC-*) printf known; break ;; esac
+    done
     printf '%s\n' "$rules" | grep -E -- "--comment \"$1[:\"]" | grep -o -- '--to-destination [0-9.:]*' |
         while read -r _ to; do printf ' %s' "$to"; done
     echo
-done
+}
+"""
+# Answers each line.
+_QUESTION = _LEADS + 'while read -r _; do leads "$1"; done'
+# For a host, which is asked once: it waits by itself, and then says how its rules are.
+_WAITS = r"""
+right() {
+    case $(leads "$1" | tr ' ' '\n' | LC_ALL=C sort -u | xargs) in "$2" | '') ;; *) return 1 ;; esac
+}
+over=$(($(date +%s) + {timeout}))
+tell() { say "{\"service\": \"$1\", \"leads\": \"$(leads "$1")\"}"; }
+until { {right}; } || [ "$(date +%s)" -ge "$over" ]; do sleep 0.5; done
+{tell}
 """
 _POLL_S = 0.5
 # A look that is begun in time may take so long; a node that freezes as it is asked must not hold it up.
 _ANSWER_S = 10.0
+
+_KNOWN = "known"
 
 Found = dict[str, set[str] | None]
 
@@ -47,7 +66,7 @@ Found = dict[str, set[str] | None]
 def leads_to(answer: str) -> set[str] | None:
     """The addresses in a node's answer; None if its proxy is of another kind."""
     known, *addresses = answer.split() or [""]
-    return set(addresses) if known == "known" else None
+    return set(addresses) if known == _KNOWN else None
 
 
 def ready(slices: list[Object]) -> set[str]:
@@ -60,6 +79,22 @@ def ready(slices: list[Object]) -> set[str]:
         for address in endpoint["addresses"]
         for port in item.get("ports") or []
     }
+
+
+def program(wanted: Mapping[str, set[str]], timeout_s: float) -> str:
+    """The program with which a node that is a host waits until its rules are right, and tells how they are.
+
+    Args:
+        wanted: for each Service, by ``namespace/name``, where it is to lead.
+        timeout_s: how long it waits, in seconds.
+    """
+    right = [f"right {name} '{' '.join(sorted({_KNOWN, *to}))}'" for name, to in wanted.items() if to]
+    waits = (
+        _WAITS.replace("{timeout}", str(round(timeout_s)))
+        .replace("{right}", " && ".join(right) or "true")
+        .replace("{tell}", "\n".join(f"tell {name}" for name in wanted))
+    )
+    return remote.HEAD + _LEADS + waits
 
 
 def stale(wanted: set[str], found: Found) -> list[str]:
@@ -107,6 +142,17 @@ def _end(shells: dict[str, tuple[Shell, Iterator[str]]]) -> None:
         shell.close()
 
 
+def endpoints(api: Api, namespace: str, service: str) -> set[str]:
+    """Address and port of each ready endpoint of a Service.
+
+    Raises:
+        RefusedError: the API server said no.
+        UserError: it does not answer.
+    """
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+    return ready(items(api.request("get", path, labelSelector=f"kubernetes.io/service-name={service}")))
+
+
 def compared(
     api: Api, engine: Driver, names: Collection[str], service: str, options: argparse.Namespace
 ) -> list[str]:
@@ -117,8 +163,6 @@ def compared(
         RefusedError: the API server said no.
         UserError: a node has ended or frozen meanwhile.
     """
-    path = f"/apis/discovery.k8s.io/v1/namespaces/{options.namespace}/endpointslices"
-    selector = f"kubernetes.io/service-name={service}"
     with ExitStack() as stack:
         shells: dict[str, tuple[Shell, Iterator[str]]] = {}
         for name in names:
@@ -130,18 +174,38 @@ def compared(
         late.start()
 
         def look() -> list[str]:
-            wanted = ready(items(api.request("get", path, labelSelector=selector)))
+            wanted = endpoints(api, options.namespace, service)
             # Of none that is ready, kube-proxy makes other rules.
             return stale(wanted, ask(shells)) if wanted else []
 
         return until(look, options.timeout, every_s=_POLL_S)
 
 
+def told(wanted: Mapping[str, set[str]], heard: list[Row]) -> list[str]:
+    """What is wrong with the rules of hosts, by what each has said; empty if nothing is.
+
+    Raises:
+        UserError: one of them was not reached, or says nothing of a Service.
+    """
+    said = {
+        one["name"]: {row["service"]: row["leads"] for row in answer(one, "tell its rules")} for one in heard
+    }
+    return [
+        sentence
+        for service, addresses in wanted.items()
+        if addresses
+        for sentence in stale(addresses, {name: leads_to(rows[service]) for name, rows in said.items()})
+    ]
+
+
 def add_parser(commands: arguments.Commands) -> None:
     """Add ``proxy-rules`` to the command line."""
     parser = arguments.command(commands, "proxy-rules", run)
     nodes.add_options(parser)
-    parser.add_argument("--nodes", required=True, type=arguments.names, metavar="X,Y")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--nodes", type=arguments.names, metavar="X,Y", help="that the driver reaches")
+    who.add_argument("--program", action="store_true", help="print what nodes that are hosts are to run")
+    who.add_argument("--heard", type=rows_of, metavar="JSON", help="what each host has said to that")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--service", required=True, type=arguments.names, metavar="A,B")
     arguments.add_cluster(parser)
@@ -153,18 +217,30 @@ def run(options: argparse.Namespace) -> Answer:
 
     Compares the rules of kube-proxy (iptables) in nodes of a minikube profile with the Service's
     endpoints. Status 1 if they still differ at the end. A node with another kind of proxy is passed over.
+    Hosts wait by themselves, with the program that ``--program`` prints.
 
     Raises:
-        UserError: the engine or the cluster does not answer, or a node does not run.
+        UserError: the driver or the cluster does not answer, or a node does not run.
     """
     try:
-        engine = nodes.driver_of(options.driver, options.profile)
+        engine = nodes.driver_of(options.driver, options.profile) if options.nodes else None
         api = Api(options.context, options.kubeconfig)
-        wrong = [
-            sentence
-            for service in options.service
-            for sentence in compared(api, engine, options.nodes, service, options)
-        ]
+        if engine is not None:
+            wrong = [
+                sentence
+                for service in options.service
+                for sentence in compared(api, engine, options.nodes, service, options)
+            ]
+        else:
+            wanted = {
+                f"{options.namespace}/{service}": endpoints(api, options.namespace, service)
+                for service in options.service
+            }
+            if options.program:
+                command = remote.wrapped(program(wanted, options.timeout))
+                print(command)
+                return Answer({"run": command})
+            wrong = told(wanted, options.heard)
     except DriverError as error:
         raise UserError(f"a node cannot be asked for its rules: {error}; {error.remedy}") from error
     except RefusedError as error:

@@ -33,7 +33,8 @@ _FIRST_NAMESPACE = "pid:[4026531836]"
 _UNITS = "kubelet k3s-agent k3s rke2-agent rke2-server snap.microk8s.daemon-kubelite"
 _MAY_FAIL = "2>/dev/null || true"
 
-_HEAD = rf"""
+#: Begins every program: how it speaks, and what it may ask.
+HEAD = rf"""
 set -eu
 say() {{ printf '%s%s\n' '{SAYS}' "$1"; }}
 refuse() {{ printf '%s{{"error": "%s"}}\n' '{SAYS}' "$1"; exit 0; }}
@@ -262,7 +263,7 @@ def ask(address: str) -> str:
     Args:
         address: the node's own, as the cluster knows it.
     """
-    return f"{_HEAD}\nset -- {shlex.quote(address)}\n{_ASK}{LOOK}"
+    return f"{HEAD}\nset -- {shlex.quote(address)}\n{_ASK}{LOOK}"
 
 
 def told(output: str) -> list[Row]:
@@ -323,11 +324,11 @@ def program(deed: Deed, found: Facts) -> str:
         UserError: nobody knows how.
     """
     if deed.action in ("join", "start-kubelet"):
-        return _HEAD + _DISARM
+        return HEAD + _DISARM
     bodies = {"cut-off": _cut_off, "stop-kubelet": lambda *_: _STOP_KUBELET, "kill": _kill, "reboot": _kill}
     body = bodies[deed.action](deed, found)
     whole = body.replace("{arm}", _ARM).replace("{place}", PLACE)
-    return f"{_HEAD}\ndeadline={deed.deadline_s}\n{whole}"
+    return f"{HEAD}\ndeadline={deed.deadline_s}\n{whole}"
 
 
 def _cut_off(deed: Deed, found: Facts) -> str:

@@ -117,6 +117,22 @@ def scripts(heard: list[Row], deed: remote.Deed) -> list[Row]:
     ]
 
 
+def answer(heard: Row, action: str) -> list[Row]:
+    """What a node has said to a program, at least a row.
+
+    Args:
+        heard: of it, with ``name``.
+        action: that the program was to do, for the sentence.
+
+    Raises:
+        UserError: it refuses, or has said nothing.
+    """
+    said = _of(heard["name"], lambda: remote.told(str(heard.get("stdout", ""))))
+    if not said:
+        raise UserError(f"{heard['name']} does not say that it could {action}{_last(heard)}")
+    return said
+
+
 def done(heard: list[Row], action: str, asked_at: float | None) -> list[Row]:
     """When it was done to each of these nodes.
 
@@ -125,9 +141,7 @@ def done(heard: list[Row], action: str, asked_at: float | None) -> list[Row]:
     """
     rows = []
     for one in heard:
-        said = _of(one["name"], lambda: remote.told(str(one.get("stdout", ""))))  # noqa: B023  at once
-        if not said:
-            raise UserError(f"{one['name']} does not say that it could {action}{_last(one)}")
+        said = answer(one, action)
         at = {"at": remote.at(said[-1], asked_at)} if "at" in said[-1] else {}
         rows.append({"name": one["name"]} | at)
     return rows

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,78 @@ def test_the_question_in_a_shell(tmp_path: Path, rules: str, answer: set[str] | 
     lines = done.stdout.splitlines()
     assert len(lines) == 2
     assert [proxy_rules.leads_to(line) for line in lines] == [answer, answer]
+
+
+SAVE = """#!/bin/sh
+[ $1 = -t ] && cat {root}/rules
+"""
+
+
+def waits(root: Path, wanted: dict[str, set[str]], timeout_s: float) -> str:
+    """What a host says that runs the program which waits, among commands that are made up."""
+    done = subprocess.run(
+        ["sh", "-c", proxy_rules.program(wanted, timeout_s)],
+        env={"PATH": f"{root}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def has(root: Path, rules: str, name: str = "iptables-save") -> None:
+    (root / "rules").write_text(rules)
+    (root / name).write_text(SAVE.format(root=root))
+    (root / name).chmod(0o755)
+
+
+def test_a_host_waits_by_itself_until_its_rules_are_right(tmp_path: Path) -> None:
+    # Some systems have one command for each of the kernel's tables.
+    has(tmp_path, RULES, "iptables-legacy-save")
+    (tmp_path / "iptables-save").symlink_to("/bin/false")
+    wanted = {"site/site": {"10.244.1.5:8080", NEW}, "site/site2": {"10.244.2.9:8080"}}
+    later = threading.Timer(0.7, (tmp_path / "rules").write_text, [RULES.replace(OLD, NEW)])
+    began = time.monotonic()
+    later.start()
+    heard = [{"name": "m02", "stdout": waits(tmp_path, wanted, 15)}]
+    assert 0.7 < time.monotonic() - began < 10
+    assert proxy_rules.told(wanted, heard) == []
+
+
+def test_a_host_whose_rules_stay_wrong_says_so_at_the_end(tmp_path: Path) -> None:
+    has(tmp_path, RULES)
+    wanted = {"site/site": {"10.244.1.5:8080", NEW}, "site/none": set[str]()}
+    heard = [{"name": "m02", "stdout": waits(tmp_path, wanted, 1)}]
+    assert proxy_rules.told(wanted, heard) == [f"m02 still sends to {OLD}"]
+    # Nobody waits for a Service that has no pod.
+    assert proxy_rules.told({}, [{"name": "m02", "stdout": waits(tmp_path, {"site/none": set()}, 60)}]) == []
+
+
+def test_a_host_with_another_proxy_is_not_waited_for(tmp_path: Path) -> None:
+    has(tmp_path, "*nat\nCOMMIT\n")
+    wanted = {"site/site": {NEW}}
+    assert proxy_rules.told(wanted, [{"name": "m02", "stdout": waits(tmp_path, wanted, 60)}]) == []
+
+
+def test_hosts_by_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(proxy_rules, "Api", lambda *_: Lab(slices("10.244.1.5", "10.244.2.7")))
+    words = ["proxy-rules", "--profile=lab", "--namespace=site", "--service=site", "--timeout=60"]
+    assert cli.main([*words, "--program"]) == 0
+    has(tmp_path, RULES)
+    said = subprocess.run(
+        ["sh", "-c", capsys.readouterr().out],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout
+    assert cli.main([*words, "--heard", json.dumps([{"name": "m02", "stdout": said}])]) == 0
+    stale = said.replace(OLD, NEW)
+    assert cli.main([*words, "--heard", json.dumps([{"name": "m02", "stdout": stale}])]) == 1
+    assert capsys.readouterr().out == f"m02 still sends to {NEW}\n"
+    refused = [{"name": "m02", "stdout": "", "msg": "Connection refused"}]
+    assert cli.main([*words, "--heard", json.dumps(refused)]) == 2
+    assert "m02 does not say that it could tell its rules (Connection refused)" in capsys.readouterr().err

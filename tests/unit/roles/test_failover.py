@@ -105,7 +105,7 @@ def test_nodes_go_back_to_work(here: Path) -> None:
         {"name": "m1", "since": "2026-11-29T12:00:01Z", "restarted": False},
     ]
     assert called[1][1]["context"] == called[3][1]["context"] == "lab"
-    assert {"--driver=minikube", "--nodes=m2,m1"} <= set(called[2])
+    assert {"--driver=docker", "--nodes=m2,m1", "--service=site", "--context=lab"} <= set(called[2])
     # Another run has left m3, and it stays so.
     assert {"--driver=minikube", "--wait=60", "--but=m3"} <= set(called[-1])
     assert (facts["failover_returned"], facts["failover_released"]) == (["m2", "m1"], ["m2"])

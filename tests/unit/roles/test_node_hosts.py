@@ -21,6 +21,15 @@ NODE = {
         "nodeInfo": {"machineID": "abc"},
     },
 }
+SLICE = {
+    "endpoints": [{"addresses": ["10.244.3.9"], "conditions": {"ready": True}}],
+    "ports": [{"port": 8080}],
+}
+RULE = "echo '-A KUBE-SEP-A -m comment --comment \"site/site:http\" -j DNAT --to-destination 10.244.3'"
+SLICES = (
+    "/apis/discovery.k8s.io/v1/namespaces/site/endpointslices"
+    "?labelSelector=kubernetes.io/service-name%3Dsite"
+)
 # In the place of ssh: runs there what Ansible wants run, among the made-up host's commands and files.
 SSH = f"""#!{sys.executable}
 ROOT = @
@@ -54,6 +63,12 @@ def does(action: str, **variables: Any) -> list[dict[str, Any]]:
 def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.has("ip", IP)
+    # Its kube-proxy follows when it has been asked twice.
+    node.has(
+        "iptables-save",
+        "n=$(grep -c '^iptables-save' $ROOT/calls)\necho ':KUBE-SVC-A - [0:0]'\n"
+        f"{RULE}.$((n < 3 ? 8 : 9)):8080",
+    )
     (tmp_path / "machine-id").write_text("abc\n")
     ssh = tmp_path / "ssh"
     ssh.write_text(SSH.replace("@", repr(str(tmp_path)), 1))
@@ -66,6 +81,7 @@ def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
         program.chmod(0o755)
     api = ApiServer()
     api.answers["GET /api/v1/nodes"] = (200, {"items": [NODE]})
+    api.answers[f"GET {SLICES}"] = (200, {"items": [SLICE]})
     host = {"ansible_host": "10.77.0.2", "ansible_ssh_executable": str(ssh), "ansible_become": False}
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(yaml.safe_dump({"nodes": {"hosts": {"box": host}}}))
@@ -90,6 +106,7 @@ def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
             *does("start_kubelet"),
             *does("cut_off", node_direction="incoming"),
             *does("join"),
+            *does("rules", node_timeout_s=20),
             *does("kill", **custom),
             *does("start", **custom),
             {
@@ -127,6 +144,7 @@ def test_what_is_done_to_a_host_and_to_a_machine(tmp_path: Path) -> None:
     assert steps["stop_kubelet"]["state"]["symptoms"] == ["no_kubelet"]
     assert steps["stop_kubelet"]["done"][0]["at"] > 1.7e9
     assert steps["start_kubelet"]["state"]["kubelet"] == "active"
+    assert sum(call.startswith("iptables-save") for call in node.calls) >= 3
     assert steps["kill"]["state"]["symptoms"] == ["exited"]
     assert steps["start"]["state"]["state"] == "running"
     calls = "\n".join(node.calls)
