@@ -181,10 +181,10 @@ ORDER = [name for name in kinds.names() if kinds.of(name).needs == "driver"]
 
 
 def test_files_of_ones_own_go_before_what_ssh_does(world: World, tmp_path: Path) -> None:
-    _, data = asked("--driver=ssh", folder(tmp_path, "start", "kill", "fence"), hosts=HOSTS)
+    _, data = asked("--driver=ssh", folder(tmp_path, "start", "kill", "fence", "rules"), hosts=HOSTS)
     assert data["by"] == {
-        "same": "ssh", "cut-off": "ssh", "join": "ssh", "stop-kubelet": "ssh", "start-kubelet": "ssh",
-        "kill": "custom", "start": "custom", "reboot": "ssh",
+        "same": "ssh", "rules": "ssh", "cut-off": "ssh", "join": "ssh", "stop-kubelet": "ssh",
+        "start-kubelet": "ssh", "kill": "custom", "start": "custom", "reboot": "ssh",
     }  # fmt: skip
 
 

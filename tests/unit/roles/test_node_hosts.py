@@ -27,8 +27,7 @@ SLICE = {
 }
 RULE = "echo '-A KUBE-SEP-A -m comment --comment \"site/site:http\" -j DNAT --to-destination 10.244.3'"
 SLICES = (
-    "/apis/discovery.k8s.io/v1/namespaces/site/endpointslices"
-    "?labelSelector=kubernetes.io/service-name%3Dsite"
+    "/apis/discovery.k8s.io/v1/namespaces/site/endpointslices?labelSelector=kubernetes.io/service-name%3Dsite"
 )
 # In the place of ssh: runs there what Ansible wants run, among the made-up host's commands and files.
 SSH = f"""#!{sys.executable}
