@@ -46,6 +46,12 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("registry", {"registry_url": "reg.example"}, ["registry_username and registry_password"]),
     ("toolchain", {"toolchain_source": "guess"}, ["toolchain_source", "auto, release, modules"]),
     ("load_balancer", {"load_balancer_provider": "magic"}, ["load_balancer_provider", "metallb, none"]),
+    (
+        "load_balancer",
+        {"load_balancer_pool": "192.0.2.1"},
+        ["load_balancer_pool is '192.0.2.1'", "a range of"],
+    ),
+    ("image", {"image_context": "/nonexistent"}, ["no Dockerfile in /nonexistent", "set image_context"]),
     ("fault", {"fault_kind": "explode"}, ["fault_kind", "explode", "drain, kill"]),
     ("fault", {"fault_timeout_s": "long"}, ["fault_timeout_s", "int"]),
     ("fault", {"fault_timeout_s": 0}, ["fault_timeout_s is 0", "1 second or more"]),
@@ -116,6 +122,11 @@ NOT_MEASURED = [
     (["witness_addresses=some"], ["witness_addresses", "one, all"]),
     (["fault_kind=kill", "witness_steady_s=0.01"], ["witness_steady_s is 0.01"]),
 ]
+# Of what setup.yml does late, and looks at first.
+NOT_SET_UP: list[tuple[str, list[str]]] = [
+    ("load_balancer_pool=192.0.2.1", ["load_balancer_pool is '192.0.2.1'"]),
+    ("image_context=/nonexistent", ["no Dockerfile in /nonexistent"]),
+]
 # What others like them stand for by day: a number that is none, one that is out of its range, a choice.
 REFUSED_BY_NIGHT = [
     number
@@ -171,26 +182,43 @@ def test_refused(refused: Ends, number: int) -> None:
     assert not (folder / "cache").exists()
 
 
-@pytest.fixture(scope="module")
-def not_measured(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Ends:
-    """How the tasks of failover.yml end for each that is asked for, and the folder that was its own."""
-    root = tmp_path_factory.mktemp("not-measured")
-    asked = wanted(request, "number", range(len(NOT_MEASURED)))
-    folders = {number: root / f"case-{number}" for number in asked}
+def of_a_play(
+    name: str, root: Path, given: dict[int, list[str]], **environment: str
+) -> dict[int, tuple[Played, Path]]:
+    """How a playbook's tasks end with each of these settings, side by side; and the folder of each."""
+    folders = {number: root / f"case-{number}" for number in given}
     hosts = {
-        folder.name: dict(setting.split("=") for setting in settings)
+        folder.name: dict(setting.split("=") for setting in given[number])
         | {
             "lab_profile": "never-made",
             "lab_state_dir": str(folder / "state"),
             "lab_reports_dir": str(folder),
         }
-        for folder, (settings, _) in ((folder, NOT_MEASURED[number]) for number, folder in folders.items())
+        for number, folder in folders.items()
     }
     for folder in folders.values():
         folder.mkdir()
-    (play,) = load(REPO / "playbooks" / "failover.yml")
-    played = run_side_by_side(root, play, hosts)
+    (play,) = load(REPO / "playbooks" / name)
+    played = run_side_by_side(root, play, hosts, **environment)
     return {number: (played[folder.name], folder) for number, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def not_measured(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Ends:
+    """How the tasks of failover.yml end for each that is asked for, and the folder that was its own."""
+    asked = wanted(request, "number", range(len(NOT_MEASURED)))
+    root = tmp_path_factory.mktemp("not-measured")
+    return of_a_play("failover.yml", root, {number: NOT_MEASURED[number][0] for number in asked})
+
+
+def test_what_is_done_last_is_looked_at_first(tmp_path: Path) -> None:
+    given = {number: [setting] for number, (setting, _) in enumerate(NOT_SET_UP)}
+    # An engine would be the first thing that is asked for; that there is none is not what they are told.
+    ends = of_a_play("setup.yml", tmp_path, given, DOCKER_HOST="unix:///nonexistent/docker.sock")
+    for number, (_, words) in enumerate(NOT_SET_UP):
+        played, folder = ends[number]
+        played.refused(*words)
+        assert not (folder / "state").exists()
 
 
 @pytest.mark.parametrize(
