@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -329,3 +331,14 @@ def test_a_proxy_that_would_be_asked_for_the_lab_itself(play: Runner) -> None:
     played = play("setup.yml", *options, **surroundings, NO_PROXY="127.0.0.1")
     played.refused("does not name 192.168.70.0/24", f"export NO_PROXY={listed} no_proxy={listed}")
     assert "secret" not in played.output
+
+
+def test_more_sockets_than_an_outage_may_leave_open(play: Runner, tmp_path: Path) -> None:
+    # A shell that allows few of them.
+    few = tmp_path / "ansible-playbook"
+    few.write_text(f'#!/bin/sh\nulimit -n 500\nexec {shutil.which("ansible-playbook")} "$@"\n')
+    few.chmod(0o755)
+    options = ("-e", "lab_profile=never-made", "-e", f"lab_reports_dir={tmp_path / 'reports'}")
+    played = play("failover.yml", *options, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    played.refused("sockets open, and 500 are allowed", "fewer requests a second (witness_rate)")
+    assert not (tmp_path / "reports").exists()
