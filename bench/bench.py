@@ -36,6 +36,11 @@ MOST_DRAIN = 1.5
 MOST_DRAIN_MORE_S = 10.0  # than the drain by hand, which has two steady states as well
 
 
+def why(said: str) -> str:
+    """Of what a play has said, what failed, and not the times of the tasks, which come last."""
+    return (said.partition("[ERROR]")[2].partition("PLAYBOOK RECAP")[0] or said)[-3000:]
+
+
 class Bench:
     """A lab of its own, in folders of its own."""
 
@@ -74,9 +79,7 @@ class Bench:
             check=False,
         )
         if done.returncode != 0 and not may_fail:
-            # What failed, and not the times of the tasks, which come last.
-            why = done.stdout.partition("[ERROR]")[2].partition("PLAYBOOK RECAP")[0] or done.stdout
-            sys.exit(f"{command[0]} ended with status {done.returncode}:\n{why[-3000:]}")
+            sys.exit(f"{command[0]} ended with status {done.returncode}:\n{why(done.stdout)}")
         return time.monotonic() - began, done.stdout
 
     def command(self, playbook: str, **settings: object) -> list[str | Path]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import kubernetes
 from bench import frontier_page
-from bench.bench import ROOT, Bench
+from bench.bench import ROOT, Bench, why
 from bench.cases import CASES, Case
 from bench.goals import goals, lost_percent
 from bench.limits import judged
@@ -119,7 +119,7 @@ def failover(bench: Bench, case: Case, role: str, seconds: int) -> dict[str, Any
         hand.wait(timeout=600)
     folder = latest.resolve()
     if folder == before or not (folder / "report.json").exists():
-        sys.exit(f"the run made no report; see {log}:\n{log.read_text(encoding='utf-8')[-3000:]}")
+        sys.exit(f"the run made no report; see {log}:\n{why(log.read_text(encoding='utf-8'))}")
     if case.recovery == "manual" and not operators:
         sys.exit(f"the run never said what the operator has to type; see {log}")
     report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.bench import PROFILE, Bench
+from bench.bench import PROFILE, Bench, why
 
 from failover_lab.kube.names import EXCLUDE
 from failover_lab.report.stats import upper_bound_95
@@ -45,7 +45,7 @@ def drain(bench: Bench, node: str, duration_s: int) -> dict[str, Any]:
     before = latest.resolve()
     said = bench.play("failover", fault_node=node, witness_duration=duration_s, may_fail=True)[1]
     if latest.resolve() == before or not (latest / "report.json").exists():
-        sys.exit(f"the drain of {node} made no report:\n{said[-3000:]}")
+        sys.exit(f"the drain of {node} made no report:\n{why(said)}")
     report: dict[str, Any] = json.loads((latest / "report.json").read_text(encoding="utf-8"))
     return report
 

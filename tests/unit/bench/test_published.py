@@ -50,6 +50,10 @@ def runs(*names: str) -> list[dict[str, Any]]:
 
 def test_what_was_not_measured_is_not_on_the_page() -> None:
     text = published.page(runs("default process"))
+    # And no source of a table that is not there.
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [
+        f"- {source}" for source in published.SOURCES["## One replica, and four"]
+    ]
     assert "| application's process | theirs | 10 | 0.716 s |" in text
     assert "| application's process | here, default | 1 | 0.7 s | 1.2 s | 1.1 s | 1.8 s |" in text
     assert not [word for word in ("sandbox process |", "Traffic", "## A rolling", "cited") if word in text]
