@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import math
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from failover_lab.run.counts import commonest
@@ -98,7 +100,8 @@ class Figures:
         self.statuses: collections.Counter[int] = collections.Counter()
         self.failures: collections.Counter[str] = collections.Counter()
         self.aside: collections.Counter[str] = collections.Counter()
-        self._seconds: collections.Counter[tuple[int, str]] = collections.Counter()
+        # By failure, one number for each second: a day of failures is 350 kB.
+        self._seconds: dict[str, array[int]] = {}
         self.answered = Times()
         self._waits = Times()
 
@@ -122,10 +125,15 @@ class Figures:
         else:
             what = record.outcome + (f" ({record.detail})" if record.detail else "")
             self.failures[what] += 1
-            self._seconds[math.floor(record.due - since), what] += 1
+            self._count(math.floor(record.due - since), what)
             # Whoever is refused at once asks again and again: it counts as the wait that it was meant to be.
             least_ms = self._lost_ms[record.connected is not None or record.prior > 0]
             self._waits.add(max(record.latency_ms, least_ms))
+
+    def _count(self, second: int, what: str) -> None:
+        counts = self._seconds.setdefault(what, array("I"))
+        counts.extend(itertools.repeat(0, second + 1 - len(counts)))
+        counts[second] += 1
 
     @property
     def all(self) -> Times:
@@ -141,7 +149,12 @@ class Figures:
         """In which seconds since the first request how many were lost, and how."""
         return [
             {"second": second, "failure": what, "count": count}
-            for (second, what), count in sorted(self._seconds.items())
+            for second, what, count in sorted(
+                (second, what, count)
+                for what, counts in self._seconds.items()
+                for second, count in enumerate(counts)
+                if count
+            )
         ]
 
     def told(self) -> dict[str, Any]:
