@@ -36,9 +36,16 @@ MOST_DRAIN = 1.5
 MOST_DRAIN_MORE_S = 10.0  # than the drain by hand, which has two steady states as well
 
 
+# How a failure begins, as Ansible says it and as the lab's own screen does; what ends a play's words.
+_FAILED = re.compile(r"^\s*(?:\[ERROR\]|\u2715|FAILED:)", re.MULTILINE)
+_RECAP = re.compile(r"^(?:PLAYBOOK|TASKS) RECAP", re.MULTILINE)
+
+
 def why(said: str) -> str:
     """Of what a play has said, what failed, and not the times of the tasks, which come last."""
-    return (said.partition("[ERROR]")[2].partition("PLAYBOOK RECAP")[0] or said)[-3000:]
+    words = _RECAP.split(said, maxsplit=1)[0]
+    failed = _FAILED.search(words)
+    return (words[failed.start() :] if failed else words)[-3000:].strip()
 
 
 class Bench:
@@ -91,6 +98,29 @@ class Bench:
     def play(self, playbook: str, *, may_fail: bool = False, **settings: object) -> tuple[float, str]:
         """Run a play of the lab with these settings."""
         return self.run(*self.command(playbook, **settings), may_fail=may_fail)
+
+    def latest(self) -> Path | None:
+        """The folder of the run that was reported last; None: there is none."""
+        folder = (self.home / "reports" / "latest").resolve()
+        return folder if (folder / "report.json").exists() else None
+
+    def failover(self, what: str, **settings: object) -> dict[str, Any]:
+        """One run; its report, whatever the verdict.
+
+        Args:
+            what: it is, for whoever reads that it made no report.
+            settings: of failover.yml.
+
+        Raises:
+            SystemExit: there is no report of it.
+        """
+        before = self.latest()
+        said = self.play("failover", may_fail=True, **settings)[1]
+        folder = self.latest()
+        if folder is None or folder == before:
+            sys.exit(f"{what} made no report:\n{why(said)}")
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return report
 
     def recorded(self) -> Any:
         """What setup has written down of the cluster."""

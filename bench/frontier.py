@@ -92,8 +92,7 @@ def failover(bench: Bench, case: Case, role: str, seconds: int) -> dict[str, Any
     Raises:
         SystemExit: there is no report of it.
     """
-    latest = bench.home / "reports" / "latest"
-    before = latest.resolve()
+    before = bench.latest()
     log = bench.home / "failover.log"
     command = bench.command(
         "failover",
@@ -117,8 +116,8 @@ def failover(bench: Bench, case: Case, role: str, seconds: int) -> dict[str, Any
                 operators.append(operator(bench, asked[1]))
     for hand in operators:
         hand.wait(timeout=600)
-    folder = latest.resolve()
-    if folder == before or not (folder / "report.json").exists():
+    folder = bench.latest()
+    if folder is None or folder == before:
         sys.exit(f"the run made no report; see {log}:\n{why(log.read_text(encoding='utf-8'))}")
     if case.recovery == "manual" and not operators:
         sys.exit(f"the run never said what the operator has to type; see {log}")

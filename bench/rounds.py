@@ -8,19 +8,17 @@ announced the address as it was drained.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.bench import PROFILE, Bench, why
+from bench.bench import PROFILE, Bench
 
-from failover_lab.kube.names import EXCLUDE
+from failover_lab.kube.names import CONTROL_PLANE, EXCLUDE
 from failover_lab.report.stats import upper_bound_95
 
 REQUESTS = 24_000
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 COLUMNS = f"{'node':26}{'announces':>10}{'new':>14}{'reused':>14}{'slowest':>10}{'sent again':>12}"
 
 
@@ -33,21 +31,6 @@ def workers(bench: Bench) -> list[str]:
 def leave_the_address_to_workers(bench: Bench) -> None:
     """The control plane cannot be drained, so it must not announce; kubeadm marks it so as a rule."""
     bench.kubectl("label", "nodes", f"--selector={CONTROL_PLANE}", "--overwrite", f"{EXCLUDE}=")
-
-
-def drain(bench: Bench, node: str, duration_s: int) -> dict[str, Any]:
-    """One drain; gives back its report, whatever the verdict.
-
-    Raises:
-        SystemExit: there is no report of it.
-    """
-    latest = bench.home / "reports" / "latest"
-    before = latest.resolve()
-    said = bench.play("failover", fault_node=node, witness_duration=duration_s, may_fail=True)[1]
-    if latest.resolve() == before or not (latest / "report.json").exists():
-        sys.exit(f"the drain of {node} made no report:\n{why(said)}")
-    report: dict[str, Any] = json.loads((latest / "report.json").read_text(encoding="utf-8"))
-    return report
 
 
 def lacking(reports: list[dict[str, Any]]) -> list[str]:
@@ -95,7 +78,9 @@ def main() -> int:
                 print(f"\nround {number} of {options.rounds}\n{COLUMNS}", flush=True)
                 reports = []
                 for node in workers(bench):
-                    report = drain(bench, node, options.duration)
+                    report = bench.failover(
+                        f"the drain of {node}", fault_node=node, witness_duration=options.duration
+                    )
                     print(row(report), *report["verdict"]["reasons"], sep="\n  ", flush=True)
                     reports.append(report)
                     well &= report["verdict"]["passed"] and report["latency_ms"]["max"] <= options.slowest_ms

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from failover_lab.errors import UserError
+from failover_lab.kube.names import LAB, MANAGED_BY
 from failover_lab.kube.objects import (
     ENDED,
     Object,
@@ -34,12 +35,11 @@ KINDS = {
 #: Those that replace their pods by a strategy of their own, once their template is another one.
 ROLLABLE = ("Deployment", "StatefulSet", "DaemonSet")
 _APPS = "apps/"
-_MANAGED_BY, _OURS = "app.kubernetes.io/managed-by", "failover-lab"
 
 
 def is_ours(thing: Object) -> bool:
     """Whether the lab itself has brought an object to the cluster, as its label says."""
-    return bool(of(thing, "metadata", "labels", _MANAGED_BY) == _OURS)
+    return bool(of(thing, "metadata", "labels", MANAGED_BY) == LAB)
 
 
 class Absent(UserError):  # noqa: N818 - it is an answer, not a mishap

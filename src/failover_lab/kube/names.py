@@ -1,6 +1,9 @@
-"""What is written on nodes: the lab's own annotations, and Kubernetes' labels and taints that it goes by."""
+"""What is written on nodes and other objects: the lab's own marks, and Kubernetes' that it goes by."""
 
 from __future__ import annotations
+
+# Kubernetes' label for who has made an object, and what it says of what the lab has made.
+MANAGED_BY, LAB = "app.kubernetes.io/managed-by", "failover-lab"
 
 # An annotation's value is who did it, written in the same request, so that only this is ever undone. A node
 # without it was changed by somebody else, and stays so.

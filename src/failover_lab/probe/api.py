@@ -22,6 +22,7 @@ from failover_lab.door.answer import Answer
 from failover_lab.errors import UserError
 from failover_lab.kube.client import Api
 from failover_lab.kube.errors import RefusedError
+from failover_lab.kube.names import LAB, MANAGED_BY
 from failover_lab.run import files
 from failover_lab.run.layout import READS, WRITES, Run
 from failover_lab.run.lifetime import StopCondition
@@ -181,7 +182,7 @@ def _make(api: Api, maps: str) -> None:
     body = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/managed-by": "failover-lab"}},
+        "metadata": {"name": NAME, "labels": {MANAGED_BY: LAB}},
         "data": {"one": "1", "other": "2"},
     }
     try:
