@@ -63,9 +63,9 @@ _KNOWN = "known"
 Found = dict[str, set[str] | None]
 
 
-def leads_to(answer: str) -> set[str] | None:
+def leads_to(told: str) -> set[str] | None:
     """The addresses in a node's answer; None if its proxy is of another kind."""
-    known, *addresses = answer.split() or [""]
+    known, *addresses = told.split() or [""]
     return set(addresses) if known == _KNOWN else None
 
 
