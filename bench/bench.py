@@ -104,8 +104,8 @@ class Bench:
         folder = (self.home / "reports" / "latest").resolve()
         return folder if (folder / "report.json").exists() else None
 
-    def failover(self, what: str, **settings: object) -> dict[str, Any]:
-        """One run; its report, whatever the verdict.
+    def failover(self, what: str, **settings: object) -> tuple[Path, dict[str, Any]]:
+        """One run; its folder and its report, whatever the verdict.
 
         Args:
             what: it is, for whoever reads that it made no report.
@@ -119,8 +119,7 @@ class Bench:
         folder = self.latest()
         if folder is None or folder == before:
             sys.exit(f"{what} made no report:\n{why(said)}")
-        report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        return report
+        return folder, json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
     def recorded(self) -> Any:
         """What setup has written down of the cluster."""

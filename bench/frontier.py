@@ -28,12 +28,11 @@ from bench.bench import ROOT, Bench, why
 from bench.cases import CASES, Case
 from bench.goals import goals, lost_percent
 from bench.limits import judged
+from bench.records import asked_after
 from tests.declared import added, declared_dead
 
 from failover_lab.kube import neighbours
 from failover_lab.run import instants
-from failover_lab.run.layout import Probe
-from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, RecordFile
 
 PROFILE = "failover-lab-frontier"
 RATE = 200
@@ -75,11 +74,7 @@ class Results:
 
 def lost(folder: Path, fault_at: float) -> dict[str, int]:
     """How many of the users' requests in the minute after the fault failed; of none, if it was cut short."""
-    seen = [
-        record
-        for record in RecordFile(Probe(folder).records).records()
-        if record.kind == NEW and record.outcome not in NOT_SEEN_BY_USERS and record.due >= fault_at
-    ]
+    seen = asked_after(folder, fault_at)
     if max((record.due for record in seen), default=0.0) < fault_at + WINDOW_S - 1:
         return {"failed": 0, "total": 0}
     within = [record for record in seen if record.due < fault_at + WINDOW_S]

@@ -78,7 +78,7 @@ def main() -> int:
                 print(f"\nround {number} of {options.rounds}\n{COLUMNS}", flush=True)
                 reports = []
                 for node in workers(bench):
-                    report = bench.failover(
+                    _, report = bench.failover(
                         f"the drain of {node}", fault_node=node, witness_duration=options.duration
                     )
                     print(row(report), *report["verdict"]["reasons"], sep="\n  ", flush=True)

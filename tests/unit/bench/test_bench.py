@@ -41,7 +41,8 @@ class Played(Bench):
 
 def test_a_run_without_a_report_says_why_and_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
     bench = Played(tmp_path, "one", "", "two")
-    assert bench.failover("a kill", fault_kind="kill") == {"run": "one", "fault_kind": "kill"}
+    folder, report = bench.failover("a kill", fault_kind="kill")
+    assert (folder.name, report) == ("one", {"run": "one", "fault_kind": "kill"})
     with pytest.raises(SystemExit, match=r"^a kill made no report:\n\u2715 failover\n    Refused\.$"):
         bench.failover("a kill")
-    assert bench.failover("a kill") == {"run": "two"}
+    assert bench.failover("a kill")[1] == {"run": "two"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,6 @@ from bench.bench import ROOT
 from bench.cases import CASES
 from bench.goals import lost_percent
 from tests.declared import added
-
-from failover_lab.run import instants
-from failover_lab.run.records import COLUMNS, HEADER
 
 CONDITIONS = {"rate": 200, "seconds": 180, "cores": 2}
 
@@ -138,28 +135,17 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         frontier.Results(path, CONDITIONS | {"rate": 100})
 
 
-def test_the_minute_after_the_fault_is_counted(tmp_path: Path) -> None:
-    fault_at = 1_800_000_000.0
-    fields = dict.fromkeys(COLUMNS, "") | {"prior_requests": "0", "late_ms": "0.0", "status": "200"}
-
-    def row(number: int, after_s: float, outcome: str, kind: str = "new") -> str:
-        at = instants.text(fault_at + after_s)
-        values = {"number": str(number), "due": at, "done": at, "outcome": outcome, "connection_kind": kind}
-        return ",".join((fields | values).values())
-
-    def written(*lines: str) -> dict[str, int]:
-        (tmp_path / "requests.csv.gz").write_bytes(gzip.compress("\n".join([HEADER, *lines, ""]).encode()))
-        return frontier.lost(tmp_path, fault_at)
-
+def test_the_minute_after_the_fault_is_counted(tmp_path: Path, recorded: Callable[..., float]) -> None:
     begin = [
-        row(1, -1.0, "connect_timeout"),
-        row(2, 0.0, "connect_timeout"),
-        row(3, 0.5, "connect_timeout", "reused"),
-        row(4, 1.0, "unfinished"),
-        row(5, 2.0, "ok"),
+        (-1.0, "connect_timeout"),
+        (0.0, "connect_timeout"),
+        (0.5, "connect_timeout", "reused"),
+        (1.0, "unfinished"),
+        (2.0, "ok"),
     ]
-    assert written(*begin, row(6, 59.9, "reset"), row(7, 60.0, "reset")) == {"failed": 2, "total": 3}
-    assert written(*begin) == {"failed": 0, "total": 0}, "cut short: no share of a minute"
+    fault_at = recorded(*begin, (59.9, "reset"), (60.0, "reset"))
+    assert frontier.lost(tmp_path, fault_at) == {"failed": 2, "total": 3}
+    assert frontier.lost(tmp_path, recorded(*begin)) == {"failed": 0, "total": 0}, "cut short: no share"
     assert lost_percent({"lost": {"failed": 0, "total": 0}}) is None
 
 
