@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.bench import ROOT, Bench
-from bench.records import last_lost_s
+from bench.records import silences_s
 
 from failover_lab.kube.names import MANAGED_BY, PRIMARY
 from failover_lab.report.stats import upper_bound_95
@@ -134,31 +134,34 @@ def cells(ten: int, three: int) -> list[Cell]:
     return [*vayghan(ten), *rollouts(three), *policies(three)]
 
 
-def parts(report: dict[str, Any], last_lost_s: float | None) -> dict[str, float | None]:
+def parts(report: dict[str, Any], silences: list[tuple[float, float]]) -> dict[str, float | None]:
     """A run in the words of that table.
 
     Reaction: until the cluster knows, which is when the list of endpoints is clean. Repair: from then until
-    all pods are ready. Recovery: from then until the last request was due that is lost. Outage: as long as
-    nothing got through; it need not begin with the fault.
+    all pods are ready. Recovery: from then until users are answered again. Outage: as long as nobody was; it
+    need not begin with the fault.
     """
     reaction, whole = report["clocks_s"]["endpoints"], report["clocks_s"]["capacity"]
+    again = max((end for _, end in silences), default=0.0)
     return {
         "reaction": reaction,
         "repair": None if reaction is None or whole is None else round(whole - reaction, 3),
-        "recovery": None if reaction is None else round(max(0.0, (last_lost_s or 0.0) - reaction), 3),
-        "outage": report["outage_s"]["longest"],
+        "recovery": None if reaction is None else round(max(0.0, again - reaction), 3),
+        "outage": round(sum(end - begin for begin, end in silences), 3),
     }
 
 
-def kept(cell: Cell, number: int, report: dict[str, Any], last_lost_s: float | None) -> dict[str, Any]:
+def kept(
+    cell: Cell, number: int, report: dict[str, Any], silences: list[tuple[float, float]]
+) -> dict[str, Any]:
     """What is kept of a run."""
     return {
         "table": cell.table,
         "cell": cell.name,
         "run": number,
         "kubernetes": report["lab"]["kubernetes"],
-        "parts": parts(report, last_lost_s),
-        "last_lost_s": last_lost_s,
+        "parts": parts(report, silences),
+        "silences_s": silences,
         "clocks_s": report["clocks_s"],
         "predicted_s": report["predicted_s"],
         "requests": {key: report["requests"][key] for key in ("failed", "total")},
@@ -320,7 +323,7 @@ def main() -> int:
                 elif cell.anew:
                     made_anew(bench, cell.replicas)
                 folder, report = bench.failover(cell.name, witness_connections="new", **cell.fault)
-                run = kept(cell, number, report, last_lost_s(folder, report))
+                run = kept(cell, number, report, silences_s(folder, report))
                 runs.append(run)
                 results.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
                 told = ", ".join(f"{name} {_s(value)}" for name, value in run["parts"].items())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
 from failover_lab.run import instants
 from failover_lab.run.layout import Probe
 from failover_lab.run.records import NEW, NOT_SEEN_BY_USERS, Record, RecordFile
+
+# Of twenty requests in a row, at the rate of the lab, none was answered.
+SILENT_S = 0.1
+# The last answer before the fault is no older.
+BEFORE_S = 5.0
 
 
 def asked_after(folder: Path, fault_at: float) -> list[Record]:
@@ -24,12 +31,19 @@ def asked_after(folder: Path, fault_at: float) -> list[Record]:
     ]
 
 
-def last_lost_s(folder: Path, report: dict[str, Any]) -> float | None:
-    """When the last request was due that the fault has cost, in seconds after it; None: it cost none.
+def silences_s(folder: Path, report: dict[str, Any]) -> list[tuple[float, float]]:
+    """The stretches in which no answer came: their begin and end, in seconds after the fault.
 
-    What is lost as the node comes back is not the fault's.
+    An answer counts as it arrives: one that was due at once, and whose connection the kernel had to try again
+    until somebody took it, ends an outage, and does not shorten it. What comes as the node does is not the
+    fault's.
     """
     fault = report["fault"]
     at, healed = (fault[name] and instants.parse(fault[name]) for name in ("injected_at", "healed_at"))
-    lost = [one.due for one in asked_after(folder, at) if one.failed and (not healed or one.due < healed)]
-    return round(max(lost) - at, 3) if lost else None
+    answered = sorted(one.done - at for one in asked_after(folder, at - BEFORE_S) if not one.failed)
+    end = healed - at if healed else math.inf
+    return [
+        (round(last, 3), round(following, 3))
+        for last, following in itertools.pairwise(answered)
+        if following - last >= SILENT_S and following > 0 and last < end
+    ]

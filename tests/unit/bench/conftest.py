@@ -6,6 +6,7 @@ import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +18,18 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 FAULT_AT = 1_800_000_000.0
 
 
-def _row(number: int, after_s: float, outcome: str, kind: str = "new") -> str:
-    at = instants.text(FAULT_AT + after_s)
+def _row(number: int, after_s: float, outcome: str, kind: str = "new", done_s: float | None = None) -> str:
+    due, done = (instants.text(FAULT_AT + at) for at in (after_s, after_s if done_s is None else done_s))
     fields = dict.fromkeys(COLUMNS, "") | {"prior_requests": "0", "late_ms": "0.0", "status": "200"}
-    values = {"number": str(number), "due": at, "done": at, "outcome": outcome, "connection_kind": kind}
+    values = {"number": str(number), "due": due, "done": done, "outcome": outcome, "connection_kind": kind}
     return ",".join((fields | values).values())
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Callable[..., float]:
-    """Writes requests, each with when it was due after the fault; gives back the fault's instant."""
+    """Writes requests, each by when it was due after the fault and what came of it; gives its instant."""
 
-    def write(*requests: tuple[float, str] | tuple[float, str, str]) -> float:
+    def write(*requests: tuple[Any, ...]) -> float:
         lines = [HEADER, *(_row(number, *request) for number, request in enumerate(requests, 1)), ""]
         (tmp_path / "requests.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
         return FAULT_AT

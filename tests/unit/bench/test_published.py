@@ -8,11 +8,10 @@ import pytest
 from bench import published
 
 
-def report(endpoints: float | None, capacity: float | None, outage: float, failed: int = 5) -> dict[str, Any]:
+def report(endpoints: float | None, capacity: float | None, failed: int = 5) -> dict[str, Any]:
     return {
         "clocks_s": {"address": 1.5, "endpoints": endpoints, "capacity": capacity, "stale_flows": None},
         "predicted_s": {},
-        "outage_s": {"longest": outage},
         "requests": {"failed": failed, "total": 1000},
         "lab": {"kubernetes": "v1.2.3"},
         "verdict": {"passed": True, "reasons": []},
@@ -20,21 +19,23 @@ def report(endpoints: float | None, capacity: float | None, outage: float, faile
 
 
 @pytest.mark.parametrize(
-    ("seen", "last_lost_s", "told"),
+    ("clocks", "silences", "told"),
     [
-        ((0.7, 1.9, 1.8), 1.8, (0.7, 1.2, 1.1, 1.8)),
-        # The outage began as the cluster knew, and not with the fault.
-        ((7.1, 8.2, 1.3), 7.4, (7.1, 1.1, 0.3, 1.3)),
+        ((0.7, 1.9), [(0.0, 1.8)], (0.7, 1.2, 1.1, 1.8)),
+        # The outage began as the cluster knew, and not with the fault; a short answer is no end of it.
+        ((7.1, 8.2), [(6.0, 7.3), (7.4, 9.1)], (7.1, 1.1, 2.0, 3.0)),
         # Users were answered before the list was clean.
-        ((5.2, 12.0, 1.0), 1.0, (5.2, 6.8, 0.0, 1.0)),
-        ((0.2, 1.2, 0.0), None, (0.2, 1.0, 0.0, 0.0)),
-        ((None, None, 0.0), None, (None, None, None, 0.0)),
+        ((5.2, 12.0), [(0.0, 1.0)], (5.2, 6.8, 0.0, 1.0)),
+        ((0.2, 1.2), [], (0.2, 1.0, 0.0, 0.0)),
+        ((None, None), [], (None, None, None, 0.0)),
     ],
 )
 def test_a_run_in_their_words(
-    seen: tuple[float | None, float | None, float], last_lost_s: float | None, told: tuple[float | None, ...]
+    clocks: tuple[float | None, float | None],
+    silences: list[tuple[float, float]],
+    told: tuple[float | None, ...],
 ) -> None:
-    assert tuple(published.parts(report(*seen), last_lost_s).values()) == told
+    assert tuple(published.parts(report(*clocks), silences).values()) == told
 
 
 def test_the_cells() -> None:
@@ -48,7 +49,7 @@ def test_the_cells() -> None:
 
 def runs(*names: str) -> list[dict[str, Any]]:
     cells = {cell.name: cell for cell in published.cells(1, 1)}
-    return [published.kept(cells[name], 1, report(0.7, 1.9, 1.8), 1.8) for name in names]
+    return [published.kept(cells[name], 1, report(0.7, 1.9), [(0.0, 1.8)]) for name in names]
 
 
 def test_what_was_not_measured_is_not_on_the_page() -> None:

@@ -1,36 +1,43 @@
-"""When users were answered again, from what the probe has recorded."""
+"""How long no answer came, from what the probe has recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bench.records import last_lost_s
+from bench.records import silences_s
 
 from failover_lab.run import instants
 
 
 @pytest.mark.parametrize(
-    ("requests", "healed_s", "last_s"),
+    ("requests", "healed_s", "silences"),
     [
-        ([(0.1, "ok"), (6.0, "refused"), (7.4, "connect_timeout"), (7.5, "ok")], None, 7.4),
-        # What was lost before the fault, or on a connection that was kept, is another matter.
-        ([(-1.0, "refused"), (3.0, "reset", "reused"), (3.1, "ok")], None, None),
+        # The outage begins where the application does not answer any more, and not with the fault.
+        ([(0.0, "ok"), (6.0, "ok"), (6.1, "refused"), (7.4, "ok")], None, [(0.0, 6.0), (6.0, 7.4)]),
+        ([(-0.01, "ok"), (0.0, "refused"), (0.6, "ok"), (0.65, "ok"), (2.6, "ok")], None, None),
+        # A request that waited does not shorten it: it was answered no earlier than the others.
+        ([(-0.01, "ok"), (0.5, "refused"), (0.7, "ok", "new", 2.7), (2.68, "ok")], None, [(-0.01, 2.68)]),
+        # What was before the fault, or on a connection that was kept, is another matter.
+        ([(-2.0, "ok"), (-1.0, "ok"), (-0.01, "ok"), (0.02, "ok"), (0.04, "ok", "reused")], None, []),
         # And so is what the node's way back has cost.
-        ([(1.0, "refused"), (30.0, "refused"), (31.0, "ok")], 20.0, 1.0),
+        ([(-0.01, "ok"), (1.0, "ok"), (1.05, "ok"), (1.1, "ok"), (2.0, "ok")], 1.07, [(-0.01, 1.0)]),
     ],
 )
-def test_the_last_request_that_a_fault_has_cost(
+def test_the_stretches_in_which_no_answer_came(
     tmp_path: Path,
     recorded: Callable[..., float],
-    requests: list[tuple[float, str]],
+    requests: list[tuple[Any, ...]],
     healed_s: float | None,
-    last_s: float | None,
+    silences: list[tuple[float, float]] | None,
 ) -> None:
     at = recorded(*requests)
     fault = {
         "injected_at": instants.text(at),
         "healed_at": None if healed_s is None else instants.text(at + healed_s),
     }
-    assert last_lost_s(tmp_path, {"fault": fault}) == last_s
+    # A short answer in between parts one from the other.
+    expected = [(-0.01, 0.6), (0.65, 2.6)] if silences is None else silences
+    assert silences_s(tmp_path, {"fault": fault}) == expected
