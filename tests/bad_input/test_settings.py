@@ -128,6 +128,9 @@ NOT_MEASURED = [
 NOT_SET_UP: list[tuple[str, list[str]]] = [
     ("load_balancer_pool=192.0.2.1", ["load_balancer_pool is '192.0.2.1'"]),
     ("image_context=/nonexistent", ["no Dockerfile in /nonexistent"]),
+    ("site_replicas=1", ["site_replicas is 1", "with fewer than 2"]),
+    ("site_start_s=soon", ["site_start_s", "int"]),
+    ("site_run_as=nobody", ["site_run_as is 'nobody'", "give a number"]),
 ]
 # What others like them stand for by day: a number that is none, one that is out of its range, a choice.
 REFUSED_BY_NIGHT = [

@@ -51,7 +51,7 @@ def render(name: str, **settings: Any) -> dict[str, Any]:
 
 
 def problems(**settings: Any) -> list[str]:
-    found = templated("site", "{{ __site_problems }}", **GIVEN | settings)
+    found = templated("site", "{{ __site_problems + __site_lacks }}", **GIVEN | settings)
     return [str(item["remedy"]) for item in found]
 
 
