@@ -11,53 +11,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.bench import ROOT, Bench
+from bench.published_page import THEIRS, WAYS, page, told
 from bench.records import silences_s
 
 from failover_lab.kube.names import MANAGED_BY, PRIMARY
-from failover_lab.report.stats import upper_bound_95
 
 PROFILE = "failover-lab-published"
 KEPT = "published.json"
-NOTHING = "\u2013"
-PARTS = ("reaction", "repair", "recovery", "outage")
-# arXiv 1901.04946, one replica, Kubernetes' own settings, in seconds. Their node's process is killed with it.
-THEIRS: dict[str, tuple[float, float, float, float]] = {
-    "process": (0.716, 0.472, 1.050, 1.766),
-    "sandbox": (0.496, 32.570, 31.523, 32.019),
-    "kill": (38.19, 262.5, 262.7, 300.9),
-}
-WORDS = {"process": "application's process", "sandbox": "pod's sandbox process", "kill": "node"}
-ROLLOUT_THEIRS = {"failed": 28, "total": 388}
 # At 220 requests a second, more than 24,000 in each run.
 ROLLOUT_S = 120
-# By others' own account, in seconds; each stands beside the clock that it is to be compared with.
-FIGURES = (
-    ("a remediation operator (medik8s), until a node is unhealthy", "300", "endpoints"),
-    ("the same, until its reboot is taken for granted", "180", "endpoints"),
-    ("kube-vip, until the address has moved", "about 3", "address"),
-    ("Cilium, until the address has moved", "10 to 20", "address"),
-)
-# By the heading of what goes by them.
-SOURCES = {
-    "## One replica, and four": (
-        "Vayghan et al., *Kubernetes as an Availability Manager* (2018), arXiv 1901.04946",
-    ),
-    "## A rolling update": (
-        "Kubernetes, issue 132161: a rolling update under load, of which 95% have to be answered",
-    ),
-    "## Figures that are cited": (
-        "medik8s, the defaults of NodeHealthCheck and of SelfNodeRemediation",
-        "kube-vip and Cilium, their documentation of a lost leader's lease",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -85,17 +54,12 @@ class Cell:
 
 
 def vayghan(runs: int) -> Iterator[Cell]:
-    """One replica with Kubernetes' own settings, then with ``fast``, then four replicas."""
-    ways = {
-        "default": ("default", 1),
-        "fast": ("fast", 1),
-        "four": ("fast", 4),
-    }
-    for way, (detection, replicas) in ways.items():
-        setup = {"cluster_failure_detection": detection}
+    """Four replicas with ``fast``, one with it, and one without, which takes longest."""
+    for name, way in reversed(WAYS.items()):
+        setup = {"cluster_failure_detection": way.detection}
         for kind in THEIRS:
             fault = {"fault_kind": kind}
-            yield Cell("vayghan", f"{way} {kind}", setup, fault, runs, replicas, anew=kind != "kill")
+            yield Cell("vayghan", f"{name} {kind}", setup, fault, runs, way.replicas, anew=kind != "kill")
 
 
 def rollouts(runs: int) -> Iterator[Cell]:
@@ -170,105 +134,6 @@ def kept(
     }
 
 
-def median(values: Iterable[float | None]) -> float | None:
-    """Of those that are there."""
-    found = [value for value in values if value is not None]
-    return statistics.median(found) if found else None
-
-
-def _s(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g} s"
-
-
-def _of(runs: list[dict[str, Any]], table: str) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        if run["table"] == table:
-            found.setdefault(run["cell"], []).append(run)
-    return found
-
-
-def _vayghan_page(runs: list[dict[str, Any]]) -> list[str]:
-    lines = ["## One replica, and four", "", f"| what is lost | whose | runs | {' | '.join(PARTS)} |"]
-    lines += ["|---|---|---|---|---|---|---|"]
-    found = _of(runs, "vayghan")
-    for kind, theirs in THEIRS.items():
-        mine = {cell: rows for cell, rows in found.items() if cell.endswith(f" {kind}")}
-        if not mine:
-            continue
-        lines.append(f"| {WORDS[kind]} | theirs | 10 | {' | '.join(f'{value:g} s' for value in theirs)} |")
-        for cell, rows in mine.items():
-            values = (_s(median(row["parts"][part] for row in rows)) for part in PARTS)
-            lines.append(f"| {WORDS[kind]} | here, {cell.split()[0]} | {len(rows)} | {' | '.join(values)} |")
-    return [*lines, ""] if len(lines) > 4 else []
-
-
-def _rollout_page(runs: list[dict[str, Any]]) -> list[str]:
-    rows = _of(runs, "rollout").get("rollout", [])
-    if not rows:
-        return []
-    failed, total = (sum(row["requests"][key] for row in rows) for key in ("failed", "total"))
-    bound = upper_bound_95(failed, total) or 1.0
-    theirs = ROLLOUT_THEIRS
-    return [
-        "## A rolling update",
-        "",
-        "| whose | runs | lost | at most (95%) |",
-        "|---|---|---|---|",
-        f"| theirs | 1 | {theirs['failed']} of {theirs['total']} | {NOTHING} |",
-        f"| here | {len(rows)} | {failed} of {total} | 1 in {1 / bound:,.0f} |",
-        "",
-    ]
-
-
-def _policy_page(runs: list[dict[str, Any]]) -> list[str]:
-    found = _of(runs, "policy")
-    if not found:
-        return []
-    lines = [
-        "## Traffic policies",
-        "",
-        "| policy | rules | fault | recovery | runs | lost | address | endpoints | capacity |",
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
-    for cell, rows in found.items():
-        share = [100 * row["requests"]["failed"] / max(1, row["requests"]["total"]) for row in rows]
-        clocks = (
-            _s(median(row["clocks_s"][name] for row in rows)) for name in ("address", "endpoints", "capacity")
-        )
-        words = " | ".join(cell.split())
-        lines.append(f"| {words} | {len(rows)} | {statistics.median(share):.2g}% | {' | '.join(clocks)} |")
-    return [*lines, ""]
-
-
-def _figures_page(runs: list[dict[str, Any]]) -> list[str]:
-    kills = _of(runs, "policy").get("Cluster iptables kill fast", [])
-    if not kills:
-        return []
-    lines = ["## Figures that are cited", "", "| whose | theirs | here, with `fast` |", "|---|---|---|"]
-    for whose, theirs, clock in FIGURES:
-        here = _s(median(run["clocks_s"][clock] for run in kills))
-        lines.append(f"| {whose} | {theirs} s | {clock}: {here} |")
-    return [*lines, ""]
-
-
-def page(runs: list[dict[str, Any]]) -> str:
-    """The whole page; a table of which nothing was measured is not on it."""
-    versions = ", ".join(sorted({run["kubernetes"] for run in runs}))
-    tables = [*_vayghan_page(runs), *_rollout_page(runs), *_policy_page(runs), *_figures_page(runs)]
-    sources = [source for heading, named in SOURCES.items() if heading in tables for source in named]
-    lines = [
-        "# Others' tables, and the same measured here",
-        "",
-        f"Made by `make published`, {len(runs)} runs on Kubernetes {versions}; medians. Each run is kept in",
-        "[published.json](published.json), from which an interrupted measurement goes on.",
-        "",
-        *tables,
-        *(["## Sources", "", *(f"- {source}" for source in sources)] if sources else []),
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def made_anew(bench: Bench, replicas: int) -> None:
     """So many pods, none of whose containers has ended before.
 
@@ -326,8 +191,7 @@ def main() -> int:
                 run = kept(cell, number, report, silences_s(folder, report))
                 runs.append(run)
                 results.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
-                told = ", ".join(f"{name} {_s(value)}" for name, value in run["parts"].items())
-                print(f"{cell.name} {number}: {told}; {run['requests']['failed']} lost", flush=True)
+                print(f"{cell.name} {number}: {told(run)}", flush=True)
     finally:
         if not options.page:
             bench.play("teardown", may_fail=True)
