@@ -41,7 +41,9 @@ $(foreach name,ARGS BASE NAME TO,$(if $(filter environment,$(origin $(name))),$(
 # Half of their time is waiting, so two at a time. ARGS=-n0 for one. Who has nothing left takes from the end of what
 # another has: there stands what is small, and shares no play that both would have to begin.
 FAST_TESTS = $(wildcard tests/bad_input tests/lint tests/unit)
-TWO = -n 2 --dist worksteal
+TWO = -n 2 --dist worksteal $(ENDLESS)
+# The slowest test takes two minutes: one that hangs is ended, and told of with the lines at which it stood.
+ENDLESS = -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 # Long tails of one kind have their turn in make test-all, as the part `night` of tests/beside.py.
 BY_DAY = -m "not nightly"
 
