@@ -34,11 +34,21 @@ WAYS = {
     "fast": Way("`fast`", "fast", 1),
     "four": Way("`fast`, four replicas", "fast", 4),
 }
-# What the table says of one replica, and where the figures here are no better than theirs, why.
+# What the words mean, and why the figures here are what they are.
 NOTES = (
     "Reaction: until no endpoint leads to what was lost. Repair: from then until all replicas are ready.",
-    "Recovery: from then until users are answered again. Outage: as long as no answer came, which need not",
-    "begin with the loss; an answer that came late ends it, and does not shorten it.",
+    "Recovery: from then until users are answered again. Outage: as long as no answer came, which need",
+    "not begin with the loss; an answer that came late ends it, and does not shorten it.",
+    "",
+    "- The process: the kubelet looks each second, takes the pod out of the list, and starts the",
+    "  container again; the pod is in the list once more as soon as a probe, each second, finds it",
+    "  started. Connections that were begun meanwhile are tried again by the client's kernel, a second",
+    "  later.",
+    "- The sandbox: the kubelet stops the pod's containers, which serve on for the 5 s of",
+    "  `site_prestop_s`: the outage begins as the reaction ends.",
+    "- The node, with Kubernetes' own settings: it is held for lost after 50 s, which were 40 s then; the",
+    "  300 s until its pods are replaced count from there, and then counted from the node's last sign of",
+    "  life. [The clocks](explanation/clocks.md) tell more.",
 )
 ROLLOUT_THEIRS = {"failed": 28, "total": 388}
 # By others' own account, in seconds; each stands beside the clock that it is to be compared with.

@@ -34,14 +34,13 @@ def asked_after(folder: Path, fault_at: float) -> list[Record]:
 def silences_s(folder: Path, report: dict[str, Any]) -> list[tuple[float, float]]:
     """The stretches in which no answer came: their begin and end, in seconds after the fault.
 
-    An answer counts as it arrives: one that was due at once, and whose connection the kernel had to try again
-    until somebody took it, ends an outage, and does not shorten it. What comes as the node does is not the
-    fault's.
+    An answer counts as it arrives: one whose connection the kernel had to try again until somebody took it
+    ends an outage, and does not shorten it. What begins once all replicas are ready is the cost of the node's
+    way back, and not the fault's.
     """
-    fault = report["fault"]
-    at, healed = (fault[name] and instants.parse(fault[name]) for name in ("injected_at", "healed_at"))
+    at, ready = instants.parse(report["fault"]["injected_at"]), report["clocks_s"]["capacity"]
     answered = sorted(one.done - at for one in asked_after(folder, at - BEFORE_S) if not one.failed)
-    end = healed - at if healed else math.inf
+    end = math.inf if ready is None else ready
     return [
         (round(last, 3), round(following, 3))
         for last, following in itertools.pairwise(answered)

@@ -13,7 +13,7 @@ from failover_lab.run import instants
 
 
 @pytest.mark.parametrize(
-    ("requests", "healed_s", "silences"),
+    ("requests", "ready_s", "silences"),
     [
         # The outage begins where the application does not answer any more, and not with the fault.
         ([(0.0, "ok"), (6.0, "ok"), (6.1, "refused"), (7.4, "ok")], None, [(0.0, 6.0), (6.0, 7.4)]),
@@ -30,14 +30,11 @@ def test_the_stretches_in_which_no_answer_came(
     tmp_path: Path,
     recorded: Callable[..., float],
     requests: list[tuple[Any, ...]],
-    healed_s: float | None,
+    ready_s: float | None,
     silences: list[tuple[float, float]] | None,
 ) -> None:
     at = recorded(*requests)
-    fault = {
-        "injected_at": instants.text(at),
-        "healed_at": None if healed_s is None else instants.text(at + healed_s),
-    }
     # A short answer in between parts one from the other.
     expected = [(-0.01, 0.6), (0.65, 2.6)] if silences is None else silences
-    assert silences_s(tmp_path, {"fault": fault}) == expected
+    report = {"fault": {"injected_at": instants.text(at)}, "clocks_s": {"capacity": ready_s}}
+    assert silences_s(tmp_path, report) == expected
