@@ -277,7 +277,7 @@ def build(data: RunData) -> Report:
     nodes: list[str] = lab.get("nodes") or []
     fault = what.of(data)
     seen = cluster.read(data.changes)
-    again = clocks.served_again(clocks.lost_endpoints(data, seen, fault))
+    again = clocks.served_again(data, seen, fault)
     if fault.what.in_place:
         pods = frozenset(entry["pod"] for entry in play.get("struck") or [])
         fault = dataclasses.replace(fault, struck=pods, again=again)

@@ -90,7 +90,9 @@ class ByTrace:
             return (
                 Told()
                 if record.outcome in _ANSWERED
-                else self._by_the_struck(record, way) or self._sent(record, way)
+                else self._by_the_struck(record, way)
+                or self._by_no_rule(record, way)
+                or self._sent(record, way)
             )
         if way.older is not None and self._may_have(way.older, record):
             return self._by_an_old_entry(way.older)
@@ -163,14 +165,12 @@ class ByTrace:
 
     def pods(self, records: Iterable[Record]) -> dict[str, int]:
         """The pods to which requests were sent, with counts."""
-        entries = (self._last(record) for record in records)
-        found = collections.Counter(self.trace.name(entry) for entry in entries if entry is not None)
-        return dict(commonest(found))
+        return dict(commonest(collections.Counter(filter(None, map(self.pod, records)))))
 
     def pod(self, record: Record) -> str:
         """The pod to which a request was sent; empty: nobody knows."""
         entry = self._last(record)
-        return "" if entry is None else self.trace.name(entry)
+        return "" if entry is None or self._leads_nowhere(record, entry) else self.trace.name(entry)
 
     def _last(self, record: Record) -> Entry | None:
         way = self.trace.ways.get(record.number, NOWHERE)
@@ -218,6 +218,26 @@ class ByTrace:
         else:
             cause, then = "shutdown_race", "" if life.gone is None else f", gone at {_clock(life.gone)}"
         return Told(cause, said + then)
+
+    def _by_no_rule(self, record: Record, way: Way) -> Told | None:
+        """That a node took a connection while its rules led to no pod; None: they did.
+
+        However often the connection is tried again, its node keeps to how it took it first.
+        """
+        last = way.entries[-1]
+        if not self._leads_nowhere(record, last):
+            return None
+        for begin, end in self.cluster.spells_without_ready:
+            if begin <= last.at and last.at - last.within_s < end + RULES_S:
+                said = (
+                    f"{last.node} took them while it had nobody to send them to, as {_without_ready(begin)}"
+                )
+                return Told("no_endpoint", said)
+        return None
+
+    def _leads_nowhere(self, record: Record, entry: Entry) -> bool:
+        """Whether an entry sends to the address that was asked, and that is no pod's."""
+        return entry.pod == record.peer and self.trace.addresses.at(entry.pod, entry.at) is None
 
     def _by_the_struck(self, record: Record, way: Way) -> Told | None:
         """That its pod had been killed, or a node on the way was short of something; None: neither."""
@@ -279,8 +299,7 @@ class ByTrace:
             return Told(short.cause, because)
         for begin, end in self.cluster.spells_without_ready:
             if begin <= record.due < end + RULES_S:
-                none = f"the Service had no ready endpoint from {_clock(begin)} on"
-                return Told("no_endpoint", f"no node received them, as {none}")
+                return Told("no_endpoint", f"no node received them, as {_without_ready(begin)}")
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]
@@ -318,6 +337,10 @@ def _was_connected(record: Record) -> bool:
     if record.kind == REUSED and record.prior:
         return True
     return record.connected is not None and record.outcome not in _NO_CONNECTION
+
+
+def _without_ready(since: float) -> str:
+    return f"the Service had no ready endpoint from {_clock(since)} on"
 
 
 def _clock(at: float) -> str:

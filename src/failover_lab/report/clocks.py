@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from failover_lab.run import marks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from failover_lab.report.cluster import Cluster, Endpoint
     from failover_lab.report.fault import Fault
     from failover_lab.report.groups import Group
@@ -48,17 +51,37 @@ def clean_since(listed: list[tuple[float, set[str]]]) -> float | None:
     return next((at for at, pods in listed if not pods and (first is None or at > first)), None)
 
 
-def served_again(listed: list[tuple[float, set[str]]]) -> float | None:
-    """When all that had been listed as the fault struck was so again; None: that was not seen.
-
-    Args:
-        listed: as from ``lost_endpoints``, of pods that start again where they are.
-    """
+def served_again(data: RunData, seen: Cluster, fault: Fault) -> float | None:
+    """When all that had been listed as the fault struck was so again; None: that was not seen."""
+    listed = lost_endpoints(data, seen, fault)
     clean = clean_since(listed)
     if clean is None:
         return None
     before = next((pods for _, pods in listed if pods), set())
-    return next((at for at, pods in listed if at > clean and pods >= before), None)
+    return _since(((at, pods >= before) for at, pods in listed if at > clean), _unsettled_until(data, fault))
+
+
+def _unsettled_until(data: RunData, fault: Fault) -> float:
+    """Until when what is well again may cease to be so by the same fault.
+
+    Of a pod whose containers start again where they are the kubelet may say for a moment that it is ready,
+    by what it knew of the ones before. A pod that takes another's place knows of none.
+    """
+    if not fault.what.in_place:
+        return -math.inf
+    healed = data.mark(marks.HEALED)
+    return math.inf if healed is None else healed
+
+
+def _since(states: Iterable[tuple[float, bool]], unsettled_until: float) -> float | None:
+    """From when on it held, and did not cease until then; None: it never did."""
+    since = None
+    for at, holds in states:
+        if holds:
+            since = at if since is None else since
+        elif at < unsettled_until:
+            since = None
+    return since
 
 
 def late(failures: list[tuple[Group, str]], clean: float) -> list[float]:
@@ -78,7 +101,7 @@ def between(data: RunData, seen: Cluster, fault: Fault) -> dict[str, list[float]
     if fault.at is None:
         return result
     move, clean = address_move(seen, fault), clean_since(lost_endpoints(data, seen, fault))
-    whole = None if clean is None else _whole(data, seen, clean)
+    whole = None if clean is None else _whole(data, seen, fault, clean)
     for name, at, of in (
         ("address", None if move is None else move[0], seen.gap_of_moves),
         ("endpoints", clean, seen.gap_of_slices),
@@ -90,7 +113,7 @@ def between(data: RunData, seen: Cluster, fault: Fault) -> dict[str, list[float]
     return result
 
 
-def _whole(data: RunData, seen: Cluster, clean: float) -> float | None:
+def _whole(data: RunData, seen: Cluster, fault: Fault, clean: float) -> float | None:
     """When as many were ready as there should be, from when the list was clean on."""
     expected = data.settings["expected_replicas"]
     states = seen.endpoint_states(clean, float("inf"))
@@ -99,7 +122,8 @@ def _whole(data: RunData, seen: Cluster, clean: float) -> float | None:
         # A pod may be behind two Services, or have an address of each family.
         return len({endpoint.pod or index for index, endpoint in enumerate(state) if endpoint.ready})
 
-    return next((at for at, state in states if expected and ready(state) >= expected), None)
+    whole = ((at, bool(expected) and ready(state) >= expected) for at, state in states)
+    return _since(whole, _unsettled_until(data, fault))
 
 
 def measured(
@@ -126,7 +150,7 @@ def measured(
         return result
     if any(pods for _, pods in listed):
         result["endpoints"] = round(clean - fault.at, 3)
-        if (whole := _whole(data, seen, clean)) is not None:
+        if (whole := _whole(data, seen, fault, clean)) is not None:
             result["capacity"] = round(whole - fault.at, 3)
     if fault.what.takes_node and (dues := late(failures, clean)):
         result["stale_flows"] = round(max(dues) - fault.at, 3)

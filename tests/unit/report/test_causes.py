@@ -429,3 +429,18 @@ def test_a_pod_that_starts_again_where_it_was(made_up: Any, kind: str, connectio
         assert (group["cause"] == "killed_in_place") is concerned, group
     clocks = content["clocks_s"]
     assert (clocks["endpoints"], clocks["capacity"]) == (1.0, 3.0)
+
+
+def test_a_pod_that_was_taken_for_ready_too_early(made_up: Any) -> None:
+    """As a new sandbox is made: the kubelet goes for a moment by what it knew of the container before."""
+    made_up.play |= {"displaced": [], "replacements": [], "struck": [{"pod": "site-a", "uid": "uid-a"}]}
+    made_up.play["fault"]["kind"] = "sandbox"
+    made_up.marks = [(0.0, "fault_begin"), (0.0, "injected"), (8.0, "healed")]
+    others = dict.fromkeys(("site_b", "site_c", "site_d"), "ready")
+    for at, listed in ((-20, True), (1.0, False), (1.1, True), (2.0, False), (3.0, True), (9.0, False)):
+        made_up.endpoints(at, **others, **({"site_a": "ready"} if listed else {}))
+    made_up.lose(2.1, 2.9, "refused")
+    content = made_up.content()
+    assert {group["cause"] for group in content["failures"]} == {"killed_in_place"}
+    # What comes after the run has ended is another matter.
+    assert (content["clocks_s"]["endpoints"], content["clocks_s"]["capacity"]) == (1.0, 3.0)

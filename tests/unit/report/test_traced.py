@@ -217,6 +217,41 @@ def test_no_node_received_what_was_sent_while_there_was_no_endpoint(traced: Trac
     )
 
 
+@pytest.mark.parametrize(
+    ("peer", "cause", "evidence", "pods"),
+    [
+        (
+            "192.168.49.100",
+            "no_endpoint",
+            (
+                "lab took them while it had nobody to send them to, as the Service had no ready endpoint "
+                "from 19:00:10.000 on"
+            ),
+            {},
+        ),
+        # Of a name, or a proxy before it, the address that was asked is another one.
+        (
+            "192.0.2.7",
+            "unexplained",
+            "lab sent them to 192.168.49.100, which lived; nothing that the cluster reported goes with it",
+            {"192.168.49.100": 22},
+        ),
+    ],
+)
+def test_what_a_node_took_for_nobody_stays_with_the_address(
+    traced: Traced, peer: str, cause: str, evidence: str, pods: dict[str, int]
+) -> None:
+    """Its rules led to no pod as the connection was begun, and it keeps to that as it is tried again."""
+    traced.run.observed_drain()
+    traced.run.endpoints(10.0)
+    traced.run.endpoints(11.0, site_c="ready")
+    traced.run.lose(10.1, 11.2, "connect_timeout", took=3.0, peer=peer)
+    traced.way = lambda _due, pod: ("lab", pod or "192.168.49.100")
+    group = only(traced.content())
+    assert (group["cause"], group["evidence"], group["pods"]) == (cause, evidence, pods)
+    assert group["traced"] == group["count"] == 22
+
+
 def test_an_address_that_stays_with_the_dead_has_not_moved(traced: Traced) -> None:
     killed(traced, "lab-m02")
     traced.run.lose(1.0, 30.0, "connect_timeout", took=3.0)
