@@ -104,6 +104,11 @@ class Bench:
         folder = (self.home / "reports" / "latest").resolve()
         return folder if (folder / "report.json").exists() else None
 
+    def reported_since(self, before: Path | None) -> Path | None:
+        """The folder of the run that was reported last, if that is another than before; None: it is not."""
+        folder = self.latest()
+        return None if folder == before else folder
+
     def failover(self, what: str, **settings: object) -> tuple[Path, dict[str, Any]]:
         """One run; its folder and its report, whatever the verdict.
 
@@ -116,8 +121,7 @@ class Bench:
         """
         before = self.latest()
         said = self.play("failover", may_fail=True, **settings)[1]
-        folder = self.latest()
-        if folder is None or folder == before:
+        if (folder := self.reported_since(before)) is None:
             sys.exit(f"{what} made no report:\n{why(said)}")
         return folder, json.loads((folder / "report.json").read_text(encoding="utf-8"))
 

@@ -111,8 +111,7 @@ def failover(bench: Bench, case: Case, role: str, seconds: int) -> dict[str, Any
                 operators.append(operator(bench, asked[1]))
     for hand in operators:
         hand.wait(timeout=600)
-    folder = bench.latest()
-    if folder is None or folder == before:
+    if (folder := bench.reported_since(before)) is None:
         sys.exit(f"the run made no report; see {log}:\n{why(log.read_text(encoding='utf-8'))}")
     if case.recovery == "manual" and not operators:
         sys.exit(f"the run never said what the operator has to type; see {log}")

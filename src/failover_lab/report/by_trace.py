@@ -227,13 +227,16 @@ class ByTrace:
         last = way.entries[-1]
         if not self._leads_nowhere(record, last):
             return None
-        for begin, end in self.cluster.spells_without_ready:
-            if begin <= last.at and last.at - last.within_s < end + RULES_S:
-                said = (
-                    f"{last.node} took them while it had nobody to send them to, as {_without_ready(begin)}"
-                )
-                return Told("no_endpoint", said)
-        return None
+        none = self._none_ready(last.at - last.within_s, last.at)
+        said = f"{last.node} took them while it had nobody to send them to, as {none}"
+        return Told("no_endpoint", said) if none else None
+
+    def _none_ready(self, begin: float, end: float) -> str:
+        """That the rules may have led to no pod at some time between two instants; empty: they did to one."""
+        for since, until in self.cluster.spells_without_ready:
+            if since <= end and begin < until + RULES_S:
+                return f"the Service had no ready endpoint from {_clock(since)} on"
+        return ""
 
     def _leads_nowhere(self, record: Record, entry: Entry) -> bool:
         """Whether an entry sends to the address that was asked, and that is no pod's."""
@@ -297,9 +300,8 @@ class ByTrace:
                 f"no node received them: the address led to {led}, which {short.words} from {self._since} on"
             )
             return Told(short.cause, because)
-        for begin, end in self.cluster.spells_without_ready:
-            if begin <= record.due < end + RULES_S:
-                return Told("no_endpoint", f"no node received them, as {_without_ready(begin)}")
+        if none := self._none_ready(record.due, record.due):
+            return Told("no_endpoint", f"no node received them, as {none}")
         near = [m for m in self.cluster.moves() if record.due - _MOVING_S <= m[0] <= record.done + _MOVING_S]
         if near:
             at, before, after = near[0]
@@ -337,10 +339,6 @@ def _was_connected(record: Record) -> bool:
     if record.kind == REUSED and record.prior:
         return True
     return record.connected is not None and record.outcome not in _NO_CONNECTION
-
-
-def _without_ready(since: float) -> str:
-    return f"the Service had no ready endpoint from {_clock(since)} on"
 
 
 def _clock(at: float) -> str:
